@@ -1,0 +1,200 @@
+"""Set the workbench up and open it: the one file to run after cloning.
+
+Standard library only, because nothing else is installed yet. The set-up goes into `.venv` beside
+this file; a stamp, written last, tells the next call that there is nothing left to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "workbench-stamp"
+SUPPORTED = ((3, 11), (3, 12), (3, 13))
+FORWARDED = ("train", "sample", "evaluate", "preflight", "sweep", "compare", "export")
+CHECKS = {  # what `test` runs before pytest, as arguments of Python
+    "ruff check": ["-m", "ruff", "check"],
+    "ruff format --check": ["-m", "ruff", "format", "--check"],
+    "lint-imports": ["-c", "from importlinter.cli import lint_imports_command as c; c()"],
+    "mypy": ["-m", "mypy", "workbench", "run.py"],
+}
+HELP = f"""\
+usage: python run.py [command] [arguments]
+
+  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab
+  setup    make or renew .venv, then stop
+  test     check style, layers and types, then run the tests; arguments go to pytest,
+           --full adds the tests that take minutes
+  bench    run the benchmarks
+  {", ".join(FORWARDED)}
+           the same as python -m workbench ...; add --help to see what each takes
+
+Every command sets the workbench up first where that is still to be done."""
+
+
+class SetupError(Exception):
+    """The set-up cannot go on: a message of one line, and the exit code to end with."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def fingerprint(pyproject: bytes, version: tuple[int, int], folder: Path) -> str:
+    """Hash of all that an installed `.venv` depends on; a different one means: set up again."""
+    parts = (pyproject, repr(version).encode(), os.fsencode(folder))
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def set_up() -> None:
+    """Bring `.venv` up to date with pyproject.toml; returns at once where it already is."""
+    version = sys.version_info[:2]
+    if version not in SUPPORTED:
+        accepted = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
+        found = f"{version[0]}.{version[1]}"
+        raise SetupError(f"The workbench runs on Python {accepted}; this is Python {found}.")
+    wanted = fingerprint((ROOT / "pyproject.toml").read_bytes(), version, ROOT)
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="ascii") == wanted:
+        return
+    print("Setting up .venv (once; takes a few minutes) ...", flush=True)
+    STAMP.unlink(missing_ok=True)  # else an interrupted renewal could pass for a finished one
+    if not is_usable(version):
+        make_venv()
+    install("--upgrade", "pip>=25.1")  # the pip that comes with Python cannot resume downloads
+    install("--progress-bar", "raw", "--editable", ".[hub,test]")
+    unfinished = STAMP.with_suffix(".part")
+    unfinished.write_text(wanted, encoding="ascii")
+    os.replace(unfinished, STAMP)
+
+
+def is_usable(version: tuple[int, int]) -> bool:
+    """Whether `.venv` has a Python of this version that starts and finds its pip."""
+    probe = f"import pip, sys; sys.exit(sys.version_info[:2] != {version})"
+    try:
+        return subprocess.run([PYTHON, "-c", probe], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def make_venv() -> None:
+    """Make `.venv` anew, with the Python that runs this file."""
+    if code := subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]):
+        raise SetupError(f"python -m venv could not make {VENV}, see above.", code)
+
+
+def install(*arguments: str) -> None:
+    """Run `pip install` on one line that keeps changing; all that pip said, only if it fails."""
+    said = deque([""], maxlen=30)
+    with subprocess.Popen(
+        [str(PYTHON), "-m", "pip", "install", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+    ) as process:
+        for line in map(str.strip, process.stdout or ()):
+            if line.startswith("Progress "):  # "Progress BYTES of BYTES", from the raw bar
+                _, done, _, total = line.split()
+                show(f"{100 * int(done) // max(int(total), 1):3} %  {said[-1]}")
+            else:
+                said.append(line)
+                show(line, lasting=line.startswith(("Downloading", "Installing")))
+    show("")
+    if process.returncode:
+        print(*said, sep="\n", file=sys.stderr)
+        message = "pip failed, see above. The same command tries again and keeps what is there."
+        raise SetupError(message, process.returncode)
+
+
+def show(text: str, lasting: bool = False) -> None:
+    """Replace the terminal's last line; a log gets only the lines that are to last."""
+    width = shutil.get_terminal_size().columns - 1
+    if sys.stdout.isatty():
+        print(f"\r{text[:width]:{width}}\r", end="", flush=True)
+    elif lasting:
+        print(text[:width], flush=True)
+
+
+def has_browser(platform: str, environment: dict[str, str]) -> bool:
+    """Whether a browser opened here appears before the person who typed the command."""
+    if "BROWSER" in environment:
+        return True
+    if "SSH_CONNECTION" in environment:
+        return False
+    return platform != "linux" or not environment.keys().isdisjoint({"DISPLAY", "WAYLAND_DISPLAY"})
+
+
+def lab_options() -> list[str]:
+    """JupyterLab for this machine alone, behind its token, on the first notebook."""
+    options = [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={ROOT}",
+        "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb",
+    ]
+    if not has_browser(sys.platform, dict(os.environ)):
+        options.append("--no-browser")  # JupyterLab prints the address in any case
+    if os.name == "posix" and os.geteuid() == 0:
+        options.append("--allow-root")  # in a container there is nobody else to be
+    return options
+
+
+def program(command: str, arguments: list[str]) -> list[str]:
+    """What Python is to run for a command, with the person's arguments untouched at the end."""
+    if command == "lab":
+        return ["-m", "jupyterlab", *lab_options(), *arguments]
+    if command == "test":
+        return ["-m", "pytest", *arguments]
+    if command == "bench":
+        return [str(ROOT / "benchmarks" / "run.py"), *arguments]
+    return ["-m", "workbench", command, *arguments]
+
+
+def hand_over(command: list[str]) -> int:
+    """Let `command` take this process's place, so that Ctrl-C and exit code are its own."""
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(command[0], command)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows: Ctrl-C is for the command alone
+    return subprocess.call(command)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line asks; returns the exit code."""
+    command, *rest = arguments or ["lab"]
+    if command in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    if command not in ("lab", "setup", "test", "bench", *FORWARDED):
+        print(f"Unknown command: {command}\n\n{HELP}", file=sys.stderr)
+        return 2
+    set_up()
+    if command == "setup":
+        return 0
+    if command == "test":
+        os.chdir(ROOT)
+        for heading, check in CHECKS.items():
+            print(f"\n== {heading}", flush=True)
+            if code := subprocess.call([str(PYTHON), *check]):
+                return code
+        print("\n== pytest", flush=True)
+    return hand_over([str(PYTHON), *program(command, rest)])
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
