@@ -1,0 +1,1 @@
+"""Understand, try and compare Direct Preference Optimisation."""

@@ -1,0 +1,1 @@
+"""Model, loss, masking: tensors in, tensors out. No files, no widgets."""

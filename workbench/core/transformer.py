@@ -1,0 +1,264 @@
+"""The small decoder: RMSNorm, rotary positions, SwiGLU, grouped-query attention, key-value cache.
+
+It has the shape of Llama and SmolLM2 and its modules carry the names of their checkpoints, so one
+decoder serves from a hundred thousand parameters to real models. Unlike most decoders it keeps
+*hidden states* and *head* apart: preference training scores few positions, and only those should
+meet the vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from workbench.errors import WorkbenchError
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of a decoder. Sizes are counts; `rope_theta` is the base of the rotary frequencies."""
+
+    vocab_size: int
+    dim: int = 128
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
+    hidden_dim: int = 352
+    max_length: int = 256
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    tie_embeddings: bool = True
+    head_dim: int = 0  # 0: dim // heads
+
+    def __post_init__(self) -> None:
+        if not self.head_dim:
+            if self.dim % self.heads:
+                raise WorkbenchError(f"dim={self.dim} is not a multiple of heads={self.heads}")
+            object.__setattr__(self, "head_dim", self.dim // self.heads)
+        if self.heads % self.kv_heads:
+            raise WorkbenchError(
+                f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}"
+            )
+        if self.head_dim % 2:
+            raise WorkbenchError(f"head_dim={self.head_dim} is odd; rotary positions need pairs")
+
+
+class KVCache:
+    """Keys and values of the positions seen so far, preallocated for `max_length` positions."""
+
+    def __init__(self, config: TransformerConfig, rows: int, max_length: int) -> None:
+        self._shape = (rows, config.kv_heads, max_length, config.head_dim)
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        self.length = 0
+
+    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (row, kv_head, new, dim) behind the positions seen; return all up to now."""
+        if layer == len(self._layers):
+            self._layers.append((keys.new_zeros(self._shape), values.new_zeros(self._shape)))
+        end = self.length + keys.shape[2]
+        stored_keys, stored_values = self._layers[layer]
+        stored_keys[:, :, self.length : end] = keys
+        stored_values[:, :, self.length : end] = values
+        return stored_keys[:, :, :end], stored_values[:, :, :end]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """What every model is here: hidden states first, the head on whichever of them are wanted.
+
+    `mask` is (row, query, key), True where a query may look; None means causal.
+    """
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: object | None = None,
+    ) -> Tensor: ...
+
+    def head(self, hidden: Tensor) -> Tensor: ...
+
+    def new_cache(self, rows: int, max_length: int) -> object: ...
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (row, 1, pos, head_dim) of rotary positions (Su et al. 2021, eq. 15)."""
+    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
+    frequencies = theta ** (-steps / head_dim)
+    angles = repeat(positions[..., None] * frequencies, "row pos half -> row 1 pos (2 half)")
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (first half, second half) of (row, head, pos, dim) by its angle."""
+    first, second = x.chunk(2, dim=-1)
+    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    """Scale to unit root mean square, in float32 whatever comes in (Zhang & Sennrich 2019)."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return (wide * scale * self.weight).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions (Ainslie et al. 2023)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.groups = config.heads // config.kv_heads
+        inner, kv_inner = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self.q_proj = nn.Linear(config.dim, inner, bias=False)
+        self.k_proj = nn.Linear(config.dim, kv_inner, bias=False)
+        self.v_proj = nn.Linear(config.dim, kv_inner, bias=False)
+        self.o_proj = nn.Linear(inner, config.dim, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        cache: KVCache | None,
+        layer: int,
+    ) -> Tensor:
+        split = "row pos (head dim) -> row head pos dim"
+        queries = rotate(rearrange(self.q_proj(x), split, dim=self.head_dim), cos, sin)
+        keys = rotate(rearrange(self.k_proj(x), split, dim=self.head_dim), cos, sin)
+        values = rearrange(self.v_proj(x), split, dim=self.head_dim)
+        if cache is not None:
+            keys, values = cache.update(layer, keys, values)
+        if self.groups > 1:
+            spread = "row head pos dim -> row (head group) pos dim"
+            keys = repeat(keys, spread, group=self.groups)
+            values = repeat(values, spread, group=self.groups)
+        mixed = F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, is_causal=mask is None
+        )
+        return self.o_proj(rearrange(mixed, "row head pos dim -> row pos (head dim)"))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.dim, config.hidden_dim, bias=False)
+        self.up_proj = nn.Linear(config.dim, config.hidden_dim, bias=False)
+        self.down_proj = nn.Linear(config.hidden_dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each on a normalised copy and added back."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.dim, config.norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
+        self.mlp = FeedForward(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        cache: KVCache | None,
+        layer: int,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, layer)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Transformer(nn.Module):
+    """The decoder. `policy(tokens)` gives logits; `hidden` and `head` are its two halves.
+
+    Weights are drawn from `seed` alone (normal, standard deviation 0.02, as GPT-2), so building
+    a model never touches the global random state.
+    """
+
+    def __init__(self, config: TransformerConfig, seed: int | None = 0) -> None:
+        super().__init__()
+        self.config = config
+        # Built without memory first: the usual initialisation would draw from the global state.
+        with torch.device("meta"):
+            self.embed_tokens = nn.Embedding(config.vocab_size, config.dim)
+            self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
+            self.norm = RMSNorm(config.dim, config.norm_eps)
+            if not config.tie_embeddings:
+                self.lm_head = nn.Linear(config.dim, config.vocab_size, bias=False)
+        if seed is not None:
+            self.to_empty(device="cpu")
+            self._initialise(torch.Generator().manual_seed(seed))
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm.weight"):
+                parameter.fill_(1.0)
+            else:
+                parameter.normal_(0.0, 0.02, generator=generator)
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Last hidden states (row, pos, dim) of `tokens` (row, pos).
+
+        `positions` (row, pos) defaults to 0, 1, ...; `mask` (row, pos, key) is True where a
+        position may look, None means causal. With a cache, tokens continue what it holds and a
+        mask over all keys is needed unless a single new token may see everything.
+        """
+        start = cache.length if cache is not None else 0
+        if positions is None:
+            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+            positions = repeat(positions, "pos -> row pos", row=tokens.shape[0])
+        if mask is not None:
+            mask = rearrange(mask, "row query key -> row 1 query key")
+        elif start:
+            mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
+            mask = mask.tril(start).bool()
+        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
+        x = self.embed_tokens(tokens)
+        for number, block in enumerate(self.layers):
+            x = block(x, cos, sin, mask, cache, number)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return self.norm(x)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits (..., vocab) of hidden states (..., dim)."""
+        tied = self.config.tie_embeddings
+        return F.linear(hidden, self.embed_tokens.weight if tied else self.lm_head.weight)
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Logits (row, pos, vocab) of `tokens` (row, pos)."""
+        return self.head(self.hidden(tokens, positions, mask))
+
+    def new_cache(self, rows: int, max_length: int) -> KVCache:
+        """An empty cache for `rows` sequences of up to `max_length` tokens."""
+        return KVCache(self.config, rows, max_length)
