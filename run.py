@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -41,12 +42,10 @@ usage: python run.py [command] [arguments]
 Every command sets the workbench up first where that is still to be done."""
 
 
-class SetupError(Exception):
-    """The set-up cannot go on: a message of one line, and the exit code to end with."""
-
-    def __init__(self, message: str, code: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
+def stop(message: str, code: int = 1) -> NoReturn:
+    """End with one line that says why."""
+    print(message, file=sys.stderr)
+    sys.exit(code)
 
 
 def fingerprint(pyproject: bytes, version: tuple[int, int], folder: Path) -> str:
@@ -60,15 +59,13 @@ def set_up() -> None:
     version = sys.version_info[:2]
     if version not in SUPPORTED:
         accepted = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
-        found = f"{version[0]}.{version[1]}"
-        raise SetupError(f"The workbench runs on Python {accepted}; this is Python {found}.")
+        stop("The workbench runs on Python {}; this is Python {}.{}.".format(accepted, *version))
     wanted = fingerprint((ROOT / "pyproject.toml").read_bytes(), version, ROOT)
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="ascii") == wanted:
         return
     print("Setting up .venv (once; takes a few minutes) ...", flush=True)
     STAMP.unlink(missing_ok=True)  # else an interrupted renewal could pass for a finished one
-    if not is_usable(version):
-        make_venv()
+    make_venv(version)
     install("--upgrade", "pip>=25.1")  # the pip that comes with Python cannot resume downloads
     install("--progress-bar", "raw", "--editable", ".[hub,test]")
     unfinished = STAMP.with_suffix(".part")
@@ -76,19 +73,13 @@ def set_up() -> None:
     os.replace(unfinished, STAMP)
 
 
-def is_usable(version: tuple[int, int]) -> bool:
-    """Whether `.venv` has a Python of this version that starts and finds its pip."""
+def make_venv(version: tuple[int, int]) -> None:
+    """Make `.venv` anew, unless there is one with a pip and a Python of this version."""
     probe = f"import pip, sys; sys.exit(sys.version_info[:2] != {version})"
-    try:
-        return subprocess.run([PYTHON, "-c", probe], capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
-def make_venv() -> None:
-    """Make `.venv` anew, with the Python that runs this file."""
+    if PYTHON.exists() and subprocess.call([PYTHON, "-c", probe], stderr=subprocess.DEVNULL) == 0:
+        return
     if code := subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]):
-        raise SetupError(f"python -m venv could not make {VENV}, see above.", code)
+        stop(f"python -m venv could not make {VENV}, see above.", code)
 
 
 def install(*arguments: str) -> None:
@@ -112,8 +103,7 @@ def install(*arguments: str) -> None:
     show("")
     if process.returncode:
         print(*said, sep="\n", file=sys.stderr)
-        message = "pip failed, see above. The same command tries again and keeps what is there."
-        raise SetupError(message, process.returncode)
+        stop("pip failed, see above. Run the same command to try again.", process.returncode)
 
 
 def show(text: str, lasting: bool = False) -> None:
@@ -193,8 +183,5 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        stop("\nInterrupted.", 130)
