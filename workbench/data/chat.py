@@ -1,0 +1,62 @@
+"""A model's chat template, rendered as `transformers` renders it, without importing it.
+
+Templates come with other people's models, so they run in a sandbox.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from jinja2 import Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from workbench.errors import WorkbenchError
+
+
+def render_chat(
+    template: str, user: str, system: str | None, special_names: Mapping[str, str]
+) -> str:
+    """The template's text for one user message, up to where the assistant's answer starts.
+
+    `special_names` gives the template its bos_token, eos_token and the like.
+    Raises WorkbenchError where the template is broken or refuses the messages, for example because
+    its model knows no system message.
+    """
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    messages.append({"role": "user", "content": user})
+    try:
+        return _compile(template).render(
+            messages=messages, add_generation_prompt=True, **special_names
+        )
+    except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
+        reason = " ".join(str(error).split())
+        raise WorkbenchError(f"the chat template does not take this prompt: {reason}") from error
+
+
+@lru_cache(maxsize=8)
+def _compile(template: str) -> Template:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals.update(raise_exception=_raise, strftime_now=_now)
+    # `{% generation %}` marks the assistant's text for training tools; it prints nothing itself.
+    template = re.sub(r"(\{%[-+]?\s*)generation(\s*[-+]?%\})", r"\1if true\2", template)
+    template = re.sub(r"(\{%[-+]?\s*)endgeneration(\s*[-+]?%\})", r"\1endif\2", template)
+    return environment.from_string(template)
+
+
+def _to_json(value: Any, **options: Any) -> str:
+    """Jinja's own filter escapes HTML characters, which a prompt must keep."""
+    return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
+
+
+def _now(pattern: str) -> str:
+    return datetime.now().strftime(pattern)
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateError(message)

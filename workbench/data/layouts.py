@@ -1,0 +1,112 @@
+"""The column layouts in which people keep preference pairs: a new layout is one entry in `LAYOUTS`.
+
+A layout says which columns mark it and how a row that has them is read. Whether the texts in the
+row are usable is not decided here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+Row = Mapping[str, Any]
+
+
+class UnusableError(Exception):
+    """Why a row cannot become a pair; the reader of a file sets that row aside."""
+
+
+class Parts(NamedTuple):
+    """What a layout finds in a row."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A set of columns, and how a row that has them is read."""
+
+    columns: tuple[str, ...]
+    read: Callable[[Row], Parts]
+
+
+def _read_prompt(row: Row) -> Parts:
+    if any(isinstance(row.get(name), list) for name in ("prompt", "chosen", "rejected")):
+        return _read_conversation(row)
+    system = _text(row, "system") if row.get("system") is not None else None
+    return Parts(_text(row, "prompt"), _text(row, "chosen"), _text(row, "rejected"), system)
+
+
+def _read_instruction(row: Row) -> Parts:
+    extra = _text(row, "input") if row.get("input") is not None else ""
+    prompt = _text(row, "instruction")
+    if prompt.strip() and extra.strip():
+        prompt = f"{prompt}\n\n{extra}"
+    return _read_prompt({**row, "prompt": prompt})
+
+
+def _read_conversation(row: Row) -> Parts:
+    """Chat messages: the prompt is all but the last one, and the same for both sides."""
+    *context, chosen = _messages(row, "chosen")
+    *other_context, rejected = _messages(row, "rejected")
+    if context != other_context:
+        raise UnusableError("chosen and rejected follow different messages")
+    if chosen[0] != "assistant" or rejected[0] != "assistant":
+        raise UnusableError("the last message is not the assistant's")
+    roles = [role for role, _ in context]
+    if roles not in (["user"], ["system", "user"]):
+        raise UnusableError(
+            f"multi-turn: {' + '.join(roles) or 'nothing'} before the completion, "
+            "accepted are user or system + user"
+        )
+    system = context[0][1] if len(context) == 2 else None
+    return Parts(context[-1][1], chosen[1], rejected[1], system)
+
+
+LAYOUTS = (
+    Layout(("prompt", "chosen", "rejected"), _read_prompt),
+    Layout(("instruction", "chosen", "rejected"), _read_instruction),
+    Layout(("chosen", "rejected"), _read_conversation),
+)
+
+
+def find_layout(rows: Sequence[Any]) -> Layout | None:
+    """The first layout of which some row has every column."""
+    columns = [set(row) for row in rows if isinstance(row, dict)]
+    fitting = (
+        layout for layout in LAYOUTS if any(found.issuperset(layout.columns) for found in columns)
+    )
+    return next(fitting, None)
+
+
+def _text(row: Row, name: str) -> str:
+    if name not in row:
+        raise UnusableError(f"no field {name!r}")
+    if not isinstance(row[name], str):
+        raise UnusableError(f"field {name!r} is {type(row[name]).__name__}, expected text")
+    return row[name]
+
+
+def _messages(row: Row, name: str) -> list[tuple[str, str]]:
+    """The whole conversation of a side as (role, text), a prompt in a column of its own included.
+
+    A prompt as text beside a side that is a whole conversation only repeats its first message.
+    """
+    side = _as_messages(row, name, "assistant")
+    if "prompt" not in row or (isinstance(row["prompt"], str) and len(side) > 1):
+        return side
+    return _as_messages(row, "prompt", "user") + side
+
+
+def _as_messages(row: Row, name: str, role: str) -> list[tuple[str, str]]:
+    if not isinstance(row.get(name), list):
+        return [(role, _text(row, name))]
+    for message in row[name]:
+        if not isinstance(message, dict):
+            raise UnusableError(f"field {name!r} holds a message that is not an object")
+    messages = [(_text(message, "role"), _text(message, "content")) for message in row[name]]
+    if not messages:
+        raise UnusableError(f"field {name!r} has no messages")
+    return messages

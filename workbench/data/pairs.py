@@ -1,0 +1,202 @@
+"""Preference pairs as text: read from a person's file, written, and turned into token ids.
+
+A row that cannot be used is never dropped in silence: it is set aside with its number and reason.
+The column layouts are in `layouts.py`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workbench.core.batch import Pair
+from workbench.data.cache import atomic_write
+from workbench.data.layouts import LAYOUTS, Layout, UnusableError, find_layout
+from workbench.data.rows import read_rows
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+
+ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True)
+class TextPair:
+    """One preference: of two completions of a prompt, the chosen one is the better.
+
+    `row` is its place in the source, from 1. Pairs of one `group` belong together when pairs are
+    held out; without a group, pairs of one prompt do.
+    """
+
+    prompt: str
+    chosen: str
+    rejected: str
+    row: int = 0
+    group: str = ""
+    system: str | None = None
+
+
+class SetAside(NamedTuple):
+    """A row that cannot be used, and why."""
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """What a source held: the usable pairs, and the rows set aside."""
+
+    source: str
+    pairs: list[TextPair]
+    set_aside: list[SetAside]
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Token pairs with the texts that they came from, in the same order.
+
+    `truncated` lists the rows of which a completion was cut at its end.
+    """
+
+    pairs: list[Pair]
+    texts: list[TextPair]
+    set_aside: list[SetAside]
+    truncated: list[int]
+
+
+def read_pairs(source: str | Path) -> PairFile:
+    """Read preference pairs from a JSON or JSONL file, or the shipped ones by the name "assistant".
+
+    JSON is a list of objects, or an object with one list of them; JSONL is one object a line. The
+    content decides, not the file's suffix. Rows are numbered from 1; those that cannot be used are
+    set aside with a reason.
+
+    Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns are
+    of no known layout, or where no row can be used.
+    """
+    is_shipped = source == ASSISTANT
+    path = Path(__file__).with_name("assistant.jsonl") if is_shipped else Path(source)
+    rows = read_rows(path)
+    if len(rows) == 1 and find_layout(rows) is None:
+        rows = _only_list(rows[0]) or rows
+    layout = find_layout(rows)
+    if layout is None:
+        raise WorkbenchError(
+            f"{source}: no known layout; found {_describe(rows)}, accepted are "
+            + " | ".join(", ".join(layout.columns) for layout in LAYOUTS)
+        )
+    pairs: list[TextPair] = []
+    set_aside: list[SetAside] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            pairs.append(_usable_pair(layout, row, number))
+        except UnusableError as error:
+            set_aside.append(SetAside(number, str(error)))
+    _require_pairs(pairs, set_aside, str(source))
+    return PairFile(str(source), pairs, set_aside)
+
+
+def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
+    """Write pairs so that `read_pairs` gives them back; only row numbers start anew from 1."""
+    lines = []
+    for pair in pairs:
+        row = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+        row |= {"group": pair.group} if pair.group else {}
+        row |= {"system": pair.system} if pair.system is not None else {}
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    content = "".join(lines).encode()
+    atomic_write(Path(path), lambda temporary: _write_bytes(temporary, content))
+
+
+def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: int) -> EncodedPairs:
+    """Token pairs of at most `max_length` tokens, prompt included, for each of two sides.
+
+    A completion that is too long loses its end, and with it its end of sequence. A row is set aside
+    where the prompt leaves no room, a completion has no tokens, the sides become the same tokens,
+    or the chat template refuses it.
+
+    Raises WorkbenchError where no pair is left.
+    """
+    encoded = EncodedPairs([], [], [], [])
+    for text in pairs:
+        try:
+            pair, is_truncated = _encode_pair(text, tokenizer, max_length)
+        except (UnusableError, WorkbenchError) as error:
+            encoded.set_aside.append(SetAside(text.row, str(error)))
+            continue
+        encoded.pairs.append(pair)
+        encoded.texts.append(text)
+        if is_truncated:
+            encoded.truncated.append(text.row)
+    _require_pairs(encoded.pairs, encoded.set_aside, f"context of {max_length} tokens")
+    return encoded
+
+
+def _only_list(content: Any) -> list[Any]:
+    """The one list in an object such as {"data": [...]}, else an empty list."""
+    values = content.values() if isinstance(content, dict) else []
+    lists = [value for value in values if isinstance(value, list)]
+    return lists[0] if len(lists) == 1 else []
+
+
+def _describe(rows: Sequence[Any]) -> str:
+    columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    if columns:
+        return "columns " + ", ".join(map(repr, columns[:12])) + (", ..." if columns[12:] else "")
+    return f"{len(rows)} rows that are not objects" if rows else "no rows"
+
+
+def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
+    if not isinstance(row, dict):
+        raise UnusableError(f"the row is {type(row).__name__}, expected an object")
+    parts = layout.read(row)
+    for name, text in parts._asdict().items():
+        if name != "system" and not text.strip():
+            raise UnusableError(f"{name} is empty")
+        if text is not None and not _is_unicode(text):
+            raise UnusableError(f"{name} holds half of a Unicode character")
+    if parts.chosen == parts.rejected:
+        raise UnusableError("chosen and rejected are identical")
+    group = row.get("group")
+    return TextPair(*parts[:3], number, group if isinstance(group, str) else "", parts.system)
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can spell lone surrogates, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _require_pairs(pairs: Sequence[object], set_aside: Sequence[SetAside], where: str) -> None:
+    if not pairs:
+        first = f"; row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
+        raise WorkbenchError(f"{where}: none of {len(set_aside)} rows can be used{first}")
+
+
+def _encode_pair(text: TextPair, tokenizer: Tokenizer, max_length: int) -> tuple[Pair, bool]:
+    """The token pair, and whether a completion was truncated."""
+    prompt = tokenizer.render_prompt(text.prompt, text.system)
+    room = max_length - len(prompt)
+    if not prompt:
+        raise UnusableError("the prompt has no tokens")
+    if room < 1:
+        raise UnusableError(
+            f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
+        )
+    chosen, rejected = tokenizer.completion(text.chosen), tokenizer.completion(text.rejected)
+    for name, ids in (("chosen", chosen), ("rejected", rejected)):
+        if len(ids) == 1:
+            raise UnusableError(f"{name} has no tokens but its end of sequence")
+    is_truncated = max(len(chosen), len(rejected)) > room
+    if chosen[:room] == rejected[:room]:
+        cut = f" after truncation to {room}" if is_truncated else ""
+        raise UnusableError(f"chosen and rejected have the same tokens{cut}")
+    return Pair(tuple(prompt), tuple(chosen[:room]), tuple(rejected[:room])), is_truncated
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,247 @@
+"""One tokenizer for the embedded worlds and for real models, around the `tokenizers` library.
+
+Prompt and completion are encoded apart and joined as ids, so the last letters of a prompt and the
+first of a completion never merge into one token: every completion token is scored as itself.
+`transformers` is not imported; `from_folder` reads its files, and `save` writes them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers
+
+from workbench.data.cache import atomic_write
+from workbench.data.chat import render_chat
+from workbench.errors import WorkbenchError
+
+PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
+SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+
+class Tokenizer:
+    """Texts to token ids and back, with a model's end of sequence and its chat template.
+
+    - `eos_id` ends every completion; `stop_ids` are all ids that end a generation, `eos_id` too.
+    - `pad_id` is `eos_id` where none is given: masks come from lengths, never from ids.
+    - `bos_ids` are the tokens that the backend puts in front of a text; where none are given, they
+      are found from its post-processor.
+    - `special_names` names tokens for the chat template, such as {"bos_token": "<s>"}.
+
+    A special token's name inside a text ("<eos>", "<|im_end|>") is read as that token, as
+    `transformers` does: files whose completions spell out their end of sequence stay right.
+    """
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        eos_id: int,
+        pad_id: int | None = None,
+        bos_ids: Sequence[int] | None = None,
+        chat_template: str | None = None,
+        stop_ids: Iterable[int] = (),
+        special_names: Mapping[str, str] | None = None,
+    ) -> None:
+        self.backend = backend
+        self.eos_id = eos_id
+        self.pad_id = eos_id if pad_id is None else pad_id
+        self.bos_ids = _leading_specials(backend) if bos_ids is None else tuple(bos_ids)
+        self.chat_template = chat_template
+        self.stop_ids = frozenset(stop_ids) | {eos_id}
+        self.special_names = dict(special_names or {})
+        for key, index in (("eos_token", self.eos_id), ("pad_token", self.pad_id)):
+            name = backend.id_to_token(index)
+            if name is None:
+                raise WorkbenchError(f"{key} has id {index}, which the tokenizer does not know")
+            self.special_names[key] = name
+
+    @classmethod
+    def from_words(cls, words: Iterable[str]) -> "Tokenizer":
+        """A word-level tokenizer: one id for a word or punctuation mark, others are `<unk>`.
+
+        Texts are split at blanks and around punctuation; decoding joins words by blanks, with none
+        before a punctuation mark.
+        """
+        entries = dict.fromkeys([PAD, EOS, UNKNOWN, *words])
+        vocabulary = {word: index for index, word in enumerate(entries)}
+        backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+        backend.pre_tokenizer = pre_tokenizers.Whitespace()
+        # `<unk>` is an ordinary word: skipping it would hide from a reader that a word was lost.
+        backend.add_special_tokens([PAD, EOS])
+        no_blank_before = [decoders.Replace(f" {mark}", mark) for mark in ".,:;?!"]
+        backend.decoder = decoders.Sequence([decoders.WordPiece(cleanup=False), *no_blank_before])
+        return cls(backend, vocabulary[EOS], vocabulary[PAD])
+
+    @classmethod
+    def from_folder(cls, path: str | Path) -> "Tokenizer":
+        """Read `tokenizer.json` and the files beside it that name special tokens and the template.
+
+        The end of sequence is `eos_token` of `tokenizer_config.json`, else the first `eos_token_id`
+        of `generation_config.json` or `config.json`; all ids named there are `stop_ids`.
+
+        Raises WorkbenchError where `tokenizer.json` is missing or broken, or nothing names an end
+        of sequence.
+        """
+        folder = Path(path)
+        backend = _read_backend(folder / "tokenizer.json")
+        config = _read_json(folder / "tokenizer_config.json")
+        names = {key: _content(config[key]) for key in SPECIAL_NAMES if config.get(key)}
+        stop_ids = _stop_ids(folder)
+        eos_id = _special_id(backend, names, "eos_token")
+        if eos_id is None:
+            if not stop_ids:
+                raise WorkbenchError(
+                    f"{folder}: no end of sequence; give eos_token in tokenizer_config.json "
+                    "or eos_token_id in generation_config.json"
+                )
+            eos_id = stop_ids[0]
+        return cls(
+            backend,
+            eos_id,
+            _special_id(backend, names, "pad_token"),
+            chat_template=_read_template(folder, config),
+            stop_ids=stop_ids,
+            special_names=names,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the files that `from_folder` and `transformers.AutoTokenizer` both read."""
+        folder = Path(folder)
+        config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        config |= {"clean_up_tokenization_spaces": False, **self.special_names}
+        if self.chat_template is not None:
+            config["chat_template"] = self.chat_template
+        atomic_write(folder / "tokenizer.json", lambda path: self.backend.save(str(path)))
+        _write_json(folder / "tokenizer_config.json", config)
+        if len(self.stop_ids) > 1:
+            path = folder / "generation_config.json"
+            others = sorted(self.stop_ids - {self.eos_id})
+            _write_json(path, {**_read_json(path), "eos_token_id": [self.eos_id, *others]})
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids, special tokens included. A model's embedding may be padded beyond."""
+        return self.backend.get_vocab_size(with_added_tokens=True)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of all that decides which ids a text becomes."""
+        parts = [self.backend.to_str(), self.eos_id, self.pad_id, list(self.bos_ids)]
+        parts += [self.chat_template, sorted(self.stop_ids), sorted(self.special_names.items())]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, with nothing put before or after."""
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
+        """The text of ids; special tokens are left out unless `skip_special` is False."""
+        return self.backend.decode(list(ids), skip_special_tokens=skip_special)
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """One readable string for each id, leading blanks kept.
+
+        A token that holds only a part of a character is shown as the vocabulary writes it; an id
+        outside the vocabulary, as "<id>".
+        """
+        return [self._readable(index) for index in ids]
+
+    def render_prompt(self, text: str, system: str | None = None) -> list[int]:
+        """The ids of a prompt, up to where the completion starts.
+
+        With a chat template: the template's, with its generation prompt. Without: `bos_ids` and the
+        text, a system text in front of it as a paragraph of its own.
+        Raises WorkbenchError where the template refuses the messages or is broken.
+        """
+        if self.chat_template is not None:
+            rendered = render_chat(self.chat_template, text, system, self.special_names)
+            return self.encode(rendered)
+        return [*self.bos_ids, *self.encode(f"{system}\n\n{text}" if system else text)]
+
+    def completion(self, text: str) -> list[int]:
+        """The ids of a completion with its end of sequence, which is never doubled."""
+        ids = self.encode(text)
+        return ids if ids[-1:] == [self.eos_id] else [*ids, self.eos_id]
+
+    def _readable(self, index: int) -> str:
+        raw = self.backend.id_to_token(index)
+        if raw is None:
+            return f"<{index}>"
+        text = self.decode([index], skip_special=False)
+        if not text or "\N{REPLACEMENT CHARACTER}" in text:
+            return raw
+        # Decoders of the SentencePiece kind take a leading blank for the start of a text: drop it.
+        return f" {text}" if raw.startswith("▁") and not text.startswith(" ") else text
+
+
+def _leading_specials(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
+    encoding = backend.encode("x")
+    marks = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+    return tuple(index for index, _ in takewhile(lambda mark: mark[1], marks))
+
+
+def _read_backend(path: Path) -> tokenizers.Tokenizer:
+    if not path.is_file():
+        raise WorkbenchError(f"no file {path}: a tokenizer's folder holds a tokenizer.json")
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise WorkbenchError(f"{path} is not a tokenizer: {error}") from error
+    backend.no_truncation()  # files of embedding models may carry both
+    backend.no_padding()
+    return backend
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise WorkbenchError(f"{path} holds a {type(content).__name__}, expected an object")
+    return content
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    atomic_write(path, partial(_write_text, text=text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _content(token: str | Mapping[str, Any]) -> str:
+    """Special tokens are written as a string, or as an object with the string in `content`."""
+    return token if isinstance(token, str) else str(token.get("content"))
+
+
+def _special_id(backend: tokenizers.Tokenizer, names: Mapping[str, str], key: str) -> int | None:
+    return backend.token_to_id(names[key]) if key in names else None
+
+
+def _stop_ids(folder: Path) -> list[int]:
+    for name in ("generation_config.json", "config.json"):
+        ids = _read_json(folder / name).get("eos_token_id")
+        if ids is not None:
+            return [ids] if isinstance(ids, int) else list(ids)
+    return []
+
+
+def _read_template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """`chat_template.jinja` if there is one, else the configuration's, whose list form names it."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        return next((entry["template"] for entry in template if entry["name"] == "default"), None)
+    return template
