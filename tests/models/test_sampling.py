@@ -1,0 +1,221 @@
+"""Sampling against plain definitions: one prompt, no padding, no cache, filters by sorting."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.errors import WorkbenchError
+from workbench.models.sampling import (
+    FILTERS,
+    SamplingConfig,
+    choose,
+    generate,
+    min_p,
+    row_generators,
+    stream,
+    top_k,
+    top_p,
+)
+
+VOCAB = 23
+PROMPTS = [[3, 1, 4, 1, 5, 9, 2, 6], [7], [2, 7, 1], [8, 2, 8, 1, 8]]
+CONFIGS = [
+    SamplingConfig(temperature=0, max_new_tokens=12),
+    SamplingConfig(temperature=1.3, max_new_tokens=12, seed=4),
+    SamplingConfig(temperature=2.0, top_k=9, top_p=0.8, min_p=0.02, max_new_tokens=12, seed=5),
+]
+
+
+@pytest.fixture(scope="module")
+def policy() -> Transformer:
+    shape = {"dim": 32, "layers": 2, "heads": 4, "kv_heads": 2, "hidden_dim": 48}
+    policy = Transformer(TransformerConfig(VOCAB, **shape, max_length=40), seed=1)
+    with torch.no_grad():  # far from uniform, so that a wrong mask or position changes the text
+        for parameter in policy.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(8)
+    return policy
+
+
+def plain_greedy(policy: Transformer, prompt: list[int], count: int) -> list[int]:
+    tokens = list(prompt)
+    for _ in range(count):
+        tokens.append(int(policy(torch.tensor([tokens]))[0, -1].argmax()))
+    return tokens[len(prompt) :]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("stop_ids", [frozenset(), frozenset({1, 5})])
+def test_cached_equals_uncached_and_batched_equals_one_by_one(policy, config, stop_ids) -> None:
+    together = generate(policy, PROMPTS, config, stop_ids, pad_id=0)
+    uncached = generate(policy, PROMPTS, config, stop_ids, pad_id=0, use_cache=False)
+    alone = [generate(policy, [prompt], config, stop_ids, pad_id=0)[0] for prompt in PROMPTS]
+    assert together == uncached == alone
+    assert any(len(row) == 12 for row in together) or stop_ids
+    assert not stop_ids & {token for row in together for token in row}
+
+
+def test_greedy_is_the_argmax_of_a_plain_forward(policy) -> None:
+    rows = generate(policy, PROMPTS, CONFIGS[0], stop_ids=(), pad_id=0)
+    assert rows == [plain_greedy(policy, prompt, 12) for prompt in PROMPTS]
+
+
+def test_the_padding_id_changes_nothing(policy) -> None:
+    texts = [generate(policy, PROMPTS, CONFIGS[1], {5}, pad_id=pad) for pad in (0, 5, 8)]
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_an_end_token_ends_its_row_and_the_row_gives_padding_from_then_on(policy) -> None:
+    free = generate(policy, PROMPTS, CONFIGS[1], stop_ids=(), pad_id=0)
+    stop = free[0][3]  # ends row 0 after three tokens at the latest, though some prompts hold it
+    kept = free[0].index(stop)
+    columns = torch.stack(list(stream(policy, PROMPTS[:1] * 1, CONFIGS[1], {stop}, pad_id=22)))
+    assert columns[:, 0].tolist() == free[0][: kept + 1]  # one row: no step after its end
+    both = torch.stack(list(stream(policy, PROMPTS, CONFIGS[1], {stop}, pad_id=22)))
+    assert both[kept + 1 :, 0].tolist() == [22] * (len(both) - kept - 1)
+    assert generate(policy, PROMPTS, CONFIGS[1], {stop}, pad_id=22)[0] == free[0][:kept]
+
+
+def test_an_end_token_inside_a_prompt_ends_nothing(policy) -> None:
+    first = generate(policy, [PROMPTS[0]], CONFIGS[0], stop_ids=(), pad_id=0)[0]
+    stops = set(PROMPTS[0]) - set(first)
+    assert stops, "the prompt needs a token that the answer has not"
+    assert generate(policy, [PROMPTS[0]], CONFIGS[0], stops, pad_id=0)[0] == first
+
+
+def test_the_same_seed_repeats_and_another_does_not(policy) -> None:
+    config = SamplingConfig(temperature=2.0, max_new_tokens=20, seed=1)
+    other = SamplingConfig(temperature=2.0, max_new_tokens=20, seed=2)
+    first = generate(policy, PROMPTS, config, (), 0)
+    assert generate(policy, PROMPTS, config, (), 0) == first
+    assert generate(policy, PROMPTS, other, (), 0) != first
+
+
+def test_repeated_prompts_get_different_texts(policy) -> None:
+    config = SamplingConfig(temperature=2.0, max_new_tokens=20)
+    twice = generate(policy, [PROMPTS[0], PROMPTS[1], PROMPTS[0]], config, (), 0)
+    assert twice[0] != twice[2]
+    assert twice[0] == generate(policy, [PROMPTS[0]], config, (), 0)[0]
+
+
+def test_the_global_random_state_and_the_mode_stay_as_they_were(policy) -> None:
+    policy.train()
+    before = torch.get_rng_state()
+    for _ in stream(policy, PROMPTS, CONFIGS[1], (), 0):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert policy.training
+
+
+def test_columns_can_meet_autograd(policy) -> None:
+    tokens = torch.stack(list(stream(policy, PROMPTS, CONFIGS[1], (), 0)), dim=1)
+    policy(tokens).sum().backward()
+    policy.zero_grad()
+
+
+def test_a_row_ends_where_the_length_of_the_model_does(policy) -> None:
+    config = SamplingConfig(max_new_tokens=12)
+    prompts = [[1] * 35, [2, 3]]  # 40 positions in all: 5 are left for the first
+    assert [len(row) for row in generate(policy, prompts, config, (), 0)] == [5, 12]
+    with pytest.raises(WorkbenchError, match="prompt 1 has 40 tokens; accepted: 1 to 39"):
+        generate(policy, [[1], [1] * 40], config, (), 0)
+
+
+@pytest.mark.parametrize("prompts", [[], [[1], []]])
+def test_no_prompt_is_refused(policy, prompts) -> None:
+    with pytest.raises(WorkbenchError, match="prompt"):
+        generate(policy, prompts, SamplingConfig(), (), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", -0.1),
+        ("temperature", math.nan),
+        ("temperature", "1"),
+        ("top_k", -1),
+        ("top_k", 2.5),
+        ("top_p", 0.0),
+        ("top_p", 1.1),
+        ("min_p", -0.1),
+        ("min_p", 1.5),
+        ("max_new_tokens", 0),
+        ("seed", True),
+    ],
+)
+def test_a_bad_value_is_named(name, value) -> None:
+    with pytest.raises(WorkbenchError, match=f"^{name}="):
+        SamplingConfig(**{name: value})
+
+
+def test_every_filter_has_a_field_and_a_range() -> None:
+    fields = SamplingConfig.__dataclass_fields__
+    assert FILTERS.keys() <= fields.keys()
+    assert all(set(part.metadata) == {"help", "low", "high"} for part in fields.values())
+
+
+# Filters against definitions that go through a sorted list, one row at a time.
+
+
+def kept(logits: Tensor) -> list[set[int]]:
+    return [set(row.isfinite().nonzero()[:, 0].tolist()) for row in logits]
+
+
+def by_sorting(row: list[float], name: str, value: float) -> set[int]:
+    order = sorted(range(len(row)), key=lambda token: -row[token])
+    total = math.fsum(math.exp(x) for x in row)
+    probability = [math.exp(x) / total for x in row]
+    if name == "top_k":
+        return set(order[: int(value)])
+    if name == "min_p":
+        return {t for t in order if probability[t] >= value * probability[order[0]]}
+    chosen: list[int] = []
+    while math.fsum(probability[t] for t in chosen) < value:
+        chosen.append(order[len(chosen)])
+    return set(chosen)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.sampled_from([1, 7, 40, 700]),  # beyond 512, `top_p` first looks at a part
+    spread=st.sampled_from([0.01, 1.0, 6.0]),
+    seed=st.integers(0, 10**6),
+    share=st.sampled_from([0.001, 0.1, 0.5, 0.9, 0.999]),
+    count=st.integers(1, 50),
+)
+def test_filters_keep_what_their_definitions_keep(size, spread, seed, share, count) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = spread * torch.randn(3, size, generator=generator)
+    rows = logits.double().tolist()
+    for name, value in [("top_k", count), ("top_p", share), ("min_p", share)]:
+        filtered = FILTERS[name](logits, value)
+        assert kept(filtered) == [by_sorting(row, name, value) for row in rows], name
+        alive = filtered.isfinite()
+        assert torch.equal(filtered[alive], logits[alive])
+
+
+def test_filters_worked_by_hand() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    assert kept(top_k(logits, 2)) == [{0, 1}]
+    assert kept(top_p(logits, 0.4)) == [{0}]  # at least one
+    assert kept(top_p(logits, 0.79)) == [{0, 1}]
+    assert kept(top_p(logits, 0.81)) == [{0, 1, 2}]
+    assert kept(min_p(logits, 0.25)) == [{0, 1, 2}]  # at least 0.125
+    assert kept(top_p(top_k(logits, 2), 0.7)) == [{0, 1}]  # 0.625 of what is left is not enough
+
+
+def test_draws_follow_the_filtered_distribution() -> None:
+    """Among 0.5, 0.3, 0.2 at temperature 0.5 the weights are 25 : 9 : 4; top-k 2 leaves 25 : 9."""
+    logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(4000, 3)
+    config = SamplingConfig(temperature=0.5, top_k=2)
+    generators = row_generators([[1]] * 4000, 0, torch.device("cpu"))
+    counts = choose(logits, config, generators).bincount(minlength=3)
+    expected = torch.tensor([25 / 34, 9 / 34, 0.0])
+    # four standard errors of a share of 4000 draws: 4 * sqrt(25 * 9) / 34 / sqrt(4000) = 0.028
+    assert torch.allclose(counts / 4000, expected, atol=0.028)
