@@ -1,8 +1,20 @@
-"""Set the workbench up and open it: the one file to run after cloning.
+"""Set the workbench up and open it.
 
-Standard library only, because nothing else is installed yet. The set-up goes into `.venv` beside
-this file; a stamp, written last, tells the next call that there is nothing left to do.
+usage: python run.py [command] [arguments]
+
+  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab
+  setup    make or renew .venv, then stop
+  test     check style, layers and types, then run the tests; arguments go to pytest,
+           --full adds the tests that take minutes
+  bench    run the benchmarks
+  train, sample, evaluate, preflight, sweep, compare, export
+           the same as python -m workbench ...; add --help to see what each takes
+
+Every command sets the workbench up first where that is still to be done.
 """
+
+# Standard library only, because nothing else is installed yet. The set-up goes into .venv beside
+# this file; a stamp, written last, tells the next call that there is nothing left to do.
 
 from __future__ import annotations
 
@@ -28,18 +40,6 @@ CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "lint-imports": ["-c", "from importlinter.cli import lint_imports_command as c; c()"],
     "mypy": ["-m", "mypy", "workbench", "run.py"],
 }
-HELP = f"""\
-usage: python run.py [command] [arguments]
-
-  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab
-  setup    make or renew .venv, then stop
-  test     check style, layers and types, then run the tests; arguments go to pytest,
-           --full adds the tests that take minutes
-  bench    run the benchmarks
-  {", ".join(FORWARDED)}
-           the same as python -m workbench ...; add --help to see what each takes
-
-Every command sets the workbench up first where that is still to be done."""
 
 
 def stop(message: str, code: int = 1) -> NoReturn:
@@ -76,7 +76,8 @@ def set_up() -> None:
 def make_venv(version: tuple[int, int]) -> None:
     """Make `.venv` anew, unless there is one with a pip and a Python of this version."""
     probe = f"import pip, sys; sys.exit(sys.version_info[:2] != {version})"
-    if PYTHON.exists() and subprocess.call([PYTHON, "-c", probe], stderr=subprocess.DEVNULL) == 0:
+    check = [str(PYTHON), "-c", probe]
+    if PYTHON.exists() and subprocess.call(check, stderr=subprocess.DEVNULL) == 0:
         return
     if code := subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]):
         stop(f"python -m venv could not make {VENV}, see above.", code)
@@ -162,10 +163,10 @@ def main(arguments: list[str]) -> int:
     """Do what the command line asks; returns the exit code."""
     command, *rest = arguments or ["lab"]
     if command in ("-h", "--help", "help"):
-        print(HELP)
+        print(__doc__)
         return 0
     if command not in ("lab", "setup", "test", "bench", *FORWARDED):
-        print(f"Unknown command: {command}\n\n{HELP}", file=sys.stderr)
+        print(f"Unknown command: {command}\n\n{__doc__}", file=sys.stderr)
         return 2
     set_up()
     if command == "setup":

@@ -1,0 +1,129 @@
+"""The commands of run.py: what each starts, with which arguments and exit code; all are fakes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import run
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The programs that `main` starts, in order, without the Python in front; all succeed."""
+    commands: list[list[str]] = []
+
+    def start(command: list[str]) -> int:
+        assert command[0] == str(run.PYTHON)
+        commands.append(command[1:])
+        return 0
+
+    monkeypatch.setattr(run, "set_up", lambda: None)
+    monkeypatch.setattr(run, "hand_over", start)
+    monkeypatch.setattr(subprocess, "call", start)
+    monkeypatch.chdir(ROOT)  # `test` changes the folder: this undoes it
+    return commands
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "preflight", "compare"])
+def test_workbench_commands_get_their_arguments_untouched(
+    started: list[list[str]], command: str
+) -> None:
+    arguments = ["--data", "my pairs.jsonl", "--help", "", "-x", "--", "*"]
+    assert run.main([command, *arguments]) == 0
+    assert started == [["-m", "workbench", command, *arguments]]
+
+
+def test_bench_runs_the_benchmarks_with_its_arguments(started: list[list[str]]) -> None:
+    run.main(["bench", "--only", "dpo"])
+    assert started == [[str(ROOT / "benchmarks" / "run.py"), "--only", "dpo"]]
+
+
+def test_setup_starts_nothing_else(started: list[list[str]]) -> None:
+    assert run.main(["setup"]) == 0
+    assert started == []
+
+
+def test_exit_code_is_passed_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "hand_over", lambda command: 7)
+    assert run.main(["train"]) == 7
+
+
+def test_checks_run_in_order_and_pytest_has_the_last_word(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.main(["test", "--full", "tests/core", "-k", "dpo"])
+    headings = ["ruff check", "ruff format --check", "lint-imports", "mypy", "pytest"]
+    assert capsys.readouterr().out == "".join(f"\n== {heading}\n" for heading in headings)
+    assert started[0] == ["-m", "ruff", "check"]
+    assert started[-1] == ["-m", "pytest", "--full", "tests/core", "-k", "dpo"]
+    assert len(started) == 5
+
+
+def test_first_failing_check_ends_the_run_with_its_code(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = iter([0, 5])
+
+    def start(command: list[str]) -> int:
+        started.append(command)
+        return next(codes)
+
+    monkeypatch.setattr(subprocess, "call", start)
+    assert run.main(["test"]) == 5
+    assert len(started) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["lab"]])
+def test_lab_opens_the_first_notebook_for_this_machine_alone(
+    started: list[list[str]], arguments: list[str]
+) -> None:
+    run.main(arguments)
+    (command,) = started
+    assert command[:2] == ["-m", "jupyterlab"]
+    assert "--ServerApp.ip=127.0.0.1" in command
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb" in command
+    assert not any("token" in part.lower() or "password" in part.lower() for part in command)
+
+
+def test_arguments_of_lab_come_last_so_that_they_win(started: list[list[str]]) -> None:
+    run.main(["lab", "--port", "9999"])
+    assert started[0][-2:] == ["--port", "9999"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("linux", {"DISPLAY": ":10", "SSH_CONNECTION": "a"}, False),
+        ("linux", {"BROWSER": "helper", "SSH_CONNECTION": "a"}, True),
+        ("darwin", {}, True),
+        ("darwin", {"SSH_CONNECTION": "a"}, False),
+        ("win32", {}, True),
+    ],
+)
+def test_browser_is_opened_only_where_the_person_sees_it(
+    platform: str, environment: dict[str, str], expected: bool
+) -> None:
+    assert run.has_browser(platform, environment) is expected
+
+
+def test_unknown_command_is_refused_before_any_set_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "set_up", lambda: pytest.fail("nothing to set up for a typing slip"))
+    assert run.main(["tset"]) == 2
+    assert capsys.readouterr().err.startswith("Unknown command: tset\n\nSet the workbench up")
+
+
+def test_help_needs_no_set_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "set_up", lambda: pytest.fail("help needs no set-up"))
+    assert run.main(["--help"]) == 0
+    words = capsys.readouterr().out
+    assert all(name in words for name in ("lab", "setup", "test", "bench", *run.FORWARDED))

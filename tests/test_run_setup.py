@@ -1,0 +1,184 @@
+"""The set-up of run.py without a network and without a real `.venv`: pip and venv are fakes."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+import run
+
+ROOT = Path(__file__).parents[1]
+
+
+class Project:
+    """A copy of run.py's world in a temporary folder; `installed` lists what pip was asked for."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pyproject = folder / "pyproject.toml"
+        self.pyproject.write_text("[project]\n")
+        self.stamp = folder / ".venv" / "workbench-stamp"
+        self.installed: list[tuple[str, ...]] = []
+        self.fails_at: str | None = None
+        monkeypatch.setattr(run, "ROOT", folder)
+        monkeypatch.setattr(run, "PYTHON", folder / ".venv" / "python")
+        monkeypatch.setattr(run, "STAMP", self.stamp)
+        monkeypatch.setattr(run, "make_venv", self.make_venv)
+        monkeypatch.setattr(run, "install", self.install)
+
+    def make_venv(self, version: tuple[int, int]) -> None:
+        run.PYTHON.parent.mkdir(exist_ok=True)
+        run.PYTHON.touch()
+
+    def install(self, *arguments: str) -> None:
+        assert not self.stamp.exists(), "a stamp during the set-up survives an interruption"
+        self.installed.append(arguments)
+        if self.fails_at in arguments:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path, monkeypatch)
+
+
+def test_set_up_upgrades_pip_then_installs_the_project_with_its_extras(project: Project) -> None:
+    run.set_up()
+    first, second = project.installed
+    assert first == ("--upgrade", "pip>=25.1")
+    assert second[-2:] == ("--editable", ".[hub,test]")
+
+
+def test_second_set_up_does_nothing(project: Project) -> None:
+    run.set_up()
+    run.set_up()
+    assert len(project.installed) == 2
+
+
+def test_changed_pyproject_is_installed_again(project: Project) -> None:
+    run.set_up()
+    project.pyproject.write_text("[project]\nname = 'other'\n")
+    run.set_up()
+    assert len(project.installed) == 4
+
+
+def test_venv_that_lost_its_python_is_set_up_again(project: Project) -> None:
+    run.set_up()
+    run.PYTHON.unlink()
+    run.set_up()
+    assert len(project.installed) == 4
+
+
+@pytest.mark.parametrize("moment", ["pip>=25.1", ".[hub,test]"])
+def test_interrupted_set_up_is_done_again(project: Project, moment: str) -> None:
+    """Also when pyproject.toml is back at the content of the last finished set-up."""
+    run.set_up()
+    original = project.pyproject.read_text()
+    project.pyproject.write_text("[project]\nname = 'other'\n")
+    project.fails_at = moment
+    with pytest.raises(KeyboardInterrupt):
+        run.set_up()
+    project.pyproject.write_text(original)
+    project.fails_at = None
+    project.installed.clear()
+    run.set_up()
+    assert len(project.installed) == 2
+    assert project.stamp.exists()
+
+
+def test_fingerprint_changes_with_project_python_and_folder() -> None:
+    prints = [
+        run.fingerprint(b"a", (3, 11), Path("/here")),
+        run.fingerprint(b"b", (3, 11), Path("/here")),
+        run.fingerprint(b"a", (3, 12), Path("/here")),
+        run.fingerprint(b"a", (3, 11), Path("/there")),
+    ]
+    assert len(set(prints)) == 4
+    assert prints[0] == run.fingerprint(b"a", (3, 11), Path("/here"))
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 14)])
+def test_other_pythons_are_refused_in_one_line(
+    project: Project,
+    version: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (*version, 0, "final", 0))
+    with pytest.raises(SystemExit) as stopped:
+        run.set_up()
+    assert stopped.value.code == 1
+    found = ".".join(map(str, version))
+    expected = f"The workbench runs on Python 3.11, 3.12, 3.13; this is Python {found}.\n"
+    assert capsys.readouterr().err == expected
+    assert not project.installed
+
+
+def test_supported_pythons_are_those_of_pyproject() -> None:
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    accepted = SpecifierSet(metadata["requires-python"])
+    candidates = [(3, minor) for minor in range(30)]
+    assert list(run.SUPPORTED) == [v for v in candidates if accepted.contains("{}.{}".format(*v))]
+
+
+@pytest.mark.parametrize("probe_code", [0, 1])
+def test_venv_is_made_anew_only_where_its_python_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, probe_code: int
+) -> None:
+    made: list[list[str]] = []
+
+    def call(command: list[str], **options: object) -> int:
+        if command[0] == str(run.PYTHON):
+            return probe_code
+        made.append(command)
+        return 0
+
+    monkeypatch.setattr(run, "PYTHON", tmp_path / "python")
+    monkeypatch.setattr(subprocess, "call", call)
+    run.PYTHON.touch()
+    run.make_venv((3, 11))
+    anew = [sys.executable, "-m", "venv", "--clear", str(run.VENV)]
+    assert made == ([anew] if probe_code else [])
+
+
+def fake_python(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let whatever `install` starts as pip be this Python running `script`."""
+    start = subprocess.Popen
+
+    def popen(command: list[str], **options: object) -> "subprocess.Popen[str]":
+        assert command[1:4] == ["-m", "pip", "install"]
+        return start([sys.executable, "-c", script], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+
+
+def test_failing_pip_shows_its_words_one_line_and_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_python(monkeypatch, "print('ERROR: No matching distribution'); exit(3)")
+    with pytest.raises(SystemExit) as stopped:
+        run.install("einops")
+    assert stopped.value.code == 3
+    words = capsys.readouterr().err.splitlines()
+    assert "ERROR: No matching distribution" in words
+    assert words[-1] == "pip failed, see above. Run the same command to try again."
+
+
+def test_log_of_a_set_up_names_downloads_and_leaves_the_rest_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "Collecting a\\n  Downloading a.whl\\nProgress 1 of 4\\nProgress 0 of 0"
+    fake_python(monkeypatch, f"print('{said}')")
+    run.install("a")
+    assert capsys.readouterr().out == "Downloading a.whl\n"
+
+
+def test_terminal_shows_the_share_of_each_download(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    fake_python(monkeypatch, "print('Downloading a.whl\\nProgress 512 of 2048')")
+    run.install("a")
+    assert " 25 %  Downloading a.whl" in capsys.readouterr().out
