@@ -1,0 +1,1 @@
+"""What turns a model and pairs into a trained policy: configuration, loop, reference, record."""

@@ -1,0 +1,116 @@
+"""Which pairs come at which step: a function of seed and step alone, so a run can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Generic, Protocol, TypeVar
+
+import torch
+
+from workbench.core.batch import Pair, PreferenceBatch, SequenceBatch, collate
+from workbench.errors import WorkbenchError
+
+T = TypeVar("T")
+POOL = 8  # batches whose items are sorted by length together
+
+
+class Batches(Protocol):
+    """What the loop reads: `len` steps make an epoch; a step has one or more micro-batches."""
+
+    def __len__(self) -> int: ...
+
+    def at(self, step: int) -> list[SequenceBatch]: ...
+
+
+@dataclass(frozen=True)
+class ShuffledBatches(Generic[T]):
+    """Every item once an epoch, in an order drawn from seed and epoch, similar lengths together.
+
+    Attributes:
+        items: what is drawn from.
+        size: length of an item, for bucketing.
+        build: items and their places -> batch.
+        batch_size, accumulate: items a micro-batch, micro-batches a step. The last step of an
+            epoch may be smaller; nothing is left out.
+    """
+
+    items: Sequence[T]
+    size: Callable[[T], int]
+    build: Callable[[list[T], list[int]], SequenceBatch]
+    batch_size: int
+    accumulate: int = 1
+    seed: int = 0
+    _epoch: Callable[[int], list[list[int]]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise WorkbenchError("there is nothing to train on: no items")
+        # A run reads one epoch at a time; remembering it spares the shuffle at each step.
+        object.__setattr__(self, "_epoch", lru_cache(maxsize=1)(self._arrange))
+
+    def __len__(self) -> int:
+        return -(-self._micro_batches() // self.accumulate)
+
+    def _micro_batches(self) -> int:
+        return -(-len(self.items) // self.batch_size)
+
+    def at(self, step: int) -> list[SequenceBatch]:
+        """Micro-batches of the step with this number, from 0; it may lie in any epoch."""
+        epoch, place = divmod(step, len(self))
+        order = self._epoch(epoch)
+        chosen = order[place * self.accumulate : (place + 1) * self.accumulate]
+        return [self.build([self.items[i] for i in places], places) for places in chosen]
+
+    def _arrange(self, epoch: int) -> list[list[int]]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.items), generator=generator).tolist()
+        batches = []
+        for start in range(0, len(order), POOL * self.batch_size):
+            pool = order[start : start + POOL * self.batch_size]
+            pool.sort(key=lambda place: self.size(self.items[place]))
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        shuffle = torch.randperm(len(batches), generator=generator).tolist()
+        return [batches[number] for number in shuffle]
+
+
+def pair_batches(
+    pairs: Sequence[Pair],
+    pad_id: int,
+    batch_size: int,
+    accumulate: int = 1,
+    layout: str = "shared_prefix",
+    seed: int = 0,
+) -> ShuffledBatches[Pair]:
+    """Preference pairs, batched for `fit`."""
+
+    def build(chosen: list[Pair], places: list[int]) -> PreferenceBatch:
+        return collate(chosen, pad_id, layout, places)
+
+    def size(pair: Pair) -> int:
+        return len(pair.prompt) + len(pair.chosen) + len(pair.rejected)
+
+    return ShuffledBatches(pairs, size, build, batch_size, accumulate, seed)
+
+
+@dataclass(frozen=True)
+class FixedBatches:
+    """A given list of batches, one a step, the same every epoch."""
+
+    batches: Sequence[SequenceBatch]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def at(self, step: int) -> list[SequenceBatch]:
+        """The batch of this step."""
+        return [self.batches[step % len(self.batches)]]
+
+
+def in_order(pairs: Sequence[Pair], pad_id: int, batch_size: int, layout: str) -> FixedBatches:
+    """Pairs for evaluation: sorted by length, every epoch alike, `index` as in `pairs`."""
+    sizes = [len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs]
+    order = sorted(range(len(pairs)), key=lambda place: sizes[place])
+    groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    return FixedBatches([collate([pairs[i] for i in g], pad_id, layout, g) for g in groups])

@@ -1,0 +1,140 @@
+"""Every setting of a run, in one frozen dataclass.
+
+A field's metadata makes its flag, its widget and its help. A field left at None takes the value
+that `DEFAULTS` holds for the model; a value that a person gave is never overridden.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from workbench.core.batch import LAYOUTS
+from workbench.core.losses import LOSSES
+from workbench.data.worlds import ReviewsConfig
+from workbench.errors import WorkbenchError
+from workbench.train.control import check_setting
+from workbench.train.precision import DEVICES, PRECISIONS
+
+# What a field left open becomes: for the embedded decoder, for real models, for their adapters.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "lr": 5e-4, "epochs": 6, "batch_size": 64, "warmup": 5, "held_out": 128, "samples": 64,
+        "eval_every": 16, "max_length": 64, "max_new_tokens": 40, "pairs_from": "reference",
+    },
+    "real": {
+        "lr": 5e-6, "epochs": 1, "batch_size": 8, "warmup": 5, "held_out": 60, "samples": 8,
+        "eval_every": 10, "max_length": 512, "max_new_tokens": 40, "pairs_from": "grammar",
+    },
+    "lora": {"lr": 2e-4},
+}  # fmt: skip
+
+
+def setting(
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    log: bool = False,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field with what flags and widgets need to know; the range is inclusive."""
+    facts = {"help": help, "low": low, "high": high, "log": log, "choices": choices}
+    return field(default=default, metadata=facts)
+
+
+def _by_model(name: str) -> str:
+    values = {kind: table[name] for kind, table in DEFAULTS.items() if name in table}
+    return "left open: " + ", ".join(f"{value} ({kind})" for kind, value in values.items())
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run: model, pairs, loss and how to train."""
+
+    model: str = setting("tiny", "tiny, smollm2, a folder, or a Hugging Face id")
+    data: str = setting("reviews", "reviews (the embedded world), assistant (shipped), or a file")
+    loss: str = setting("dpo", "preference loss", choices=tuple(LOSSES))
+    beta: float = setting(0.1, "strength of the pull to the reference", 1e-3, 10.0, log=True)
+    label_smoothing: float = setting(0.1, "assumed share of flipped labels (cdpo)", 0.0, 0.49)
+    normalize: bool = setting(False, "ipo on log-probabilities a token instead of sums")
+    lr: float | None = setting(
+        None, f"learning rate of AdamW; {_by_model('lr')}", 1e-7, 1e-1, log=True
+    )
+    warmup: int | None = setting(
+        None, f"steps of linear warm-up; {_by_model('warmup')}", 0, 10_000
+    )
+    epochs: int | None = setting(
+        None, f"times through the training pairs; {_by_model('epochs')}", 1, 1000
+    )
+    max_steps: int = setting(0, "end after this many steps; 0: after the epochs", 0, 10_000_000)
+    batch_size: int | None = setting(
+        None, f"pairs a forward pass; {_by_model('batch_size')}", 1, 4096
+    )
+    accumulate: int = setting(1, "forward passes an optimiser step", 1, 1024)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 1e-6, 1e6, log=True)
+    weight_decay: float = setting(0.0, "decoupled weight decay of AdamW", 0.0, 1.0)
+    held_out: int | None = setting(
+        None, f"pairs kept for evaluation, split by prompt; {_by_model('held_out')}", 0, 100_000
+    )
+    eval_every: int | None = setting(
+        None, f"steps between evaluations, 0: first and last; {_by_model('eval_every')}", 0, 10**6
+    )
+    samples: int | None = setting(
+        None, f"held-out prompts answered at each evaluation; {_by_model('samples')}", 0, 4096
+    )
+    max_new_tokens: int | None = setting(
+        None, f"longest answer sampled, tokens; {_by_model('max_new_tokens')}", 1, 4096
+    )
+    max_length: int | None = setting(
+        None, f"longest prompt with completion, tokens; {_by_model('max_length')}", 2, 131_072
+    )
+    checkpoint_every: int = setting(0, "steps between checkpoints; 0: each epoch", 0, 10**6)
+    pairs_from: str | None = setting(
+        None, f"who writes the reviews that are compared; {_by_model('pairs_from')}",
+        choices=("reference", "grammar"),
+    )  # fmt: skip
+    lora: int = setting(0, "rank of low-rank adapters; 0: train all weights", 0, 1024)
+    reference: str = setting(
+        "cached", "reference log-probabilities: computed once, or at every step",
+        choices=("cached", "live"),
+    )  # fmt: skip
+    layout: str | None = setting(
+        None, "prompt once a side, or once a pair; left open: once a pair where the model can",
+        choices=LAYOUTS,
+    )  # fmt: skip
+    precision: str = setting("auto", "bf16 where the machine gains by it", choices=PRECISIONS)
+    device: str = setting("auto", "where to compute", choices=DEVICES)
+    seed: int = setting(0, "of the split, the order of the pairs and the samples", 0, 2**31 - 1)
+    out: str | None = setting(None, "folder of the run; none: nothing is written")
+    world: ReviewsConfig = field(default_factory=ReviewsConfig)
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if value is not None and part.name != "world":
+                _check(part.name, value, part.metadata)
+        for name in ("beta", "loss", "label_smoothing"):
+            check_setting(name, getattr(self, name))
+
+    def resolved(self) -> TrainConfig:
+        """The same with every open field filled in for the model."""
+        table = dict(DEFAULTS["tiny" if self.model == "tiny" else "real"])
+        if self.lora and self.model != "tiny":
+            table |= DEFAULTS["lora"]
+        open_fields = {name: table[name] for name in table if getattr(self, name) is None}
+        return replace(self, **open_fields)
+
+
+def _check(name: str, value: Any, facts: Any) -> None:
+    if facts["choices"] and value not in facts["choices"]:
+        accepted = ", ".join(facts["choices"])
+        raise WorkbenchError(f"{name}={value!r} is unknown; accepted: {accepted}")
+    if facts["low"] is None or name == "beta":  # beta may lie beyond its slider
+        return
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (numeric and math.isfinite(value) and facts["low"] <= value <= facts["high"]):
+        raise WorkbenchError(
+            f"{name}={value!r} is not accepted: {facts['low']:g} to {facts['high']:g}"
+        )

@@ -1,0 +1,109 @@
+"""The pairs of a run: read or written, tokenised, split into training and held-out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+
+from workbench.core.batch import Pair
+from workbench.core.transformer import Policy
+from workbench.data.pairs import SetAside, TextPair, encode_pairs, read_pairs
+from workbench.data.split import split_by_group
+from workbench.data.worlds import Reviews
+from workbench.errors import WorkbenchError
+from workbench.models.load import Model
+from workbench.models.sampling import SamplingConfig, generate
+from workbench.train.config import TrainConfig
+from workbench.train.evaluate import TextScores
+from workbench.train.precision import autocast
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Pairs of one run and what is known of them.
+
+    `train` and `held_out` are token ids, the `*_texts` the same pairs as text in the same order;
+    `set_aside` holds the rows that can't be used, `truncated` the rows whose completion was cut;
+    `scores` rates a sampled text where the truth is known.
+    """
+
+    train: list[Pair]
+    held_out: list[Pair]
+    train_texts: list[TextPair]
+    held_out_texts: list[TextPair]
+    set_aside: list[SetAside]
+    truncated: list[int]
+    scores: TextScores | None = None
+
+    def prompts(self, count: int) -> list[TextPair]:
+        """`count` prompts to sample, held-out ones where there are any, each as often as needed."""
+        texts = self.held_out_texts or self.train_texts
+        distinct = list({text.prompt: text for text in texts}.values())
+        return list(islice(cycle(distinct), count))
+
+
+def load_data(config: TrainConfig, model: Model, device: str, precision: str) -> RunData:
+    """Read or write the pairs that `config.data` names, for this model.
+
+    Raises:
+        WorkbenchError: no usable pair, or fewer than `held_out` leaves to train on.
+    """
+    scores, set_aside = None, []
+    if config.data == "reviews":
+        world = Reviews(config.world)
+        writer = answers(model, config, device, precision)
+        texts = world.preferences(writer if config.pairs_from == "reference" else None)
+        scores = review_scores(world)
+    else:
+        file = read_pairs(config.data)
+        texts, set_aside = file.pairs, file.set_aside
+    length = min(config.max_length or model.max_length, model.max_length)
+    encoded = encode_pairs(texts, model.tokenizer, length)
+    train, held_out = split_by_group(
+        encoded.texts, lambda text: text.group or text.prompt, config.held_out or 0, config.seed
+    )
+    return RunData(
+        [encoded.pairs[i] for i in train],
+        [encoded.pairs[i] for i in held_out],
+        [encoded.texts[i] for i in train],
+        [encoded.texts[i] for i in held_out],
+        sorted([*set_aside, *encoded.set_aside], key=lambda row: row.row),
+        encoded.truncated,
+        scores,
+    )
+
+
+def answers(
+    model: Model, config: TrainConfig, device: str, precision: str
+) -> Callable[[list[str], int], list[str]]:
+    """A writer of completions: the model itself at temperature 1."""
+    sampling = SamplingConfig(max_new_tokens=config.max_new_tokens or 40)
+
+    def write(prompts: list[str], seed: int) -> list[str]:
+        if not isinstance(model.policy, Policy):
+            raise WorkbenchError(f"model {model.name!r} can't be sampled")
+        ids = [model.tokenizer.render_prompt(prompt) for prompt in prompts]
+        with autocast(device, precision):
+            drawn = generate(
+                model.policy,
+                ids,
+                replace(sampling, seed=seed),
+                model.tokenizer.stop_ids,
+                model.tokenizer.pad_id,
+            )
+        return [model.tokenizer.decode(one) for one in drawn]
+
+    return write
+
+
+def review_scores(world: Reviews) -> TextScores:
+    """True reward in [-1, 1] and whether the grammar could have written the text."""
+
+    def score(prompt: str, text: str) -> dict[str, float]:
+        return {
+            "reward": world.reward(text),
+            "grammatical": float(world.is_grammatical(prompt, text)),
+        }
+
+    return score
