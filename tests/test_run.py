@@ -46,6 +46,15 @@ def test_setup_starts_nothing_else(started: list[list[str]]) -> None:
     assert started == []
 
 
+@pytest.mark.parametrize("command", ["lab", "setup", "test", "bench", "train"])
+def test_every_command_sets_up_before_it_starts_anything(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(run, "set_up", lambda: started.append(["set up"]))
+    run.main([command])
+    assert started[0] == ["set up"]
+
+
 def test_exit_code_is_passed_on(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "hand_over", lambda command: 7)
     assert run.main(["train"]) == 7
