@@ -118,7 +118,7 @@ def _stack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int
 
 
 def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
-    """Fields of one row a pair: prompt[:-1], then prompt[-1] + chosen, then prompt[-1] + rejected."""
+    """Fields of one row a pair: prompt[:-1], prompt[-1] + chosen, prompt[-1] + rejected."""
     tokens, positions, branch, scored, sequence = [], [], [], [], []
     for number, pair in enumerate(pairs):
         *shared, last = pair.prompt

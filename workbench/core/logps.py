@@ -46,9 +46,7 @@ def token_logps(logits: Tensor, tokens: Tensor) -> Tensor:
     return _gather(*next_token(logits, tokens))
 
 
-def sequence_logps(
-    token_logps: Tensor, completion_mask: Tensor, reduction: str = "sum"
-) -> Tensor:
+def sequence_logps(token_logps: Tensor, completion_mask: Tensor, reduction: str = "sum") -> Tensor:
     """Log-probability of each completion: (..., pos-1), (..., pos) -> (...).
 
     Args:

@@ -40,7 +40,7 @@ class PairLogps:
     def from_sequences(
         cls, batch: PreferenceBatch, policy: Tensor, reference: Tensor | None = None
     ) -> PairLogps:
-        """From values a completion in the order of `batch`: chosen at even, rejected at odd places."""
+        """From values a completion: the chosen at even places, the rejected at odd ones."""
         lengths = batch.lengths()
         return cls(
             policy[0::2],

@@ -86,7 +86,7 @@ def tiny_base(
     base: BaseConfig | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """The pretrained base model of a reviews world, made once and then read from the user's cache."""
+    """The pretrained base model of a reviews world, made once, then read from the cache."""
     world, base = world or ReviewsConfig(), base or BaseConfig()
     reviews = Reviews(world)
     folder = cached_base(world, base)

@@ -62,9 +62,7 @@ class TrainConfig:
     lr: float | None = setting(
         None, f"learning rate of AdamW; {_by_model('lr')}", 1e-7, 1e-1, log=True
     )
-    warmup: int | None = setting(
-        None, f"steps of linear warm-up; {_by_model('warmup')}", 0, 10_000
-    )
+    warmup: int | None = setting(None, f"steps of linear warm-up; {_by_model('warmup')}", 0, 10_000)
     epochs: int | None = setting(
         None, f"times through the training pairs; {_by_model('epochs')}", 1, 1000
     )

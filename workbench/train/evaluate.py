@@ -132,9 +132,7 @@ class Evaluator:
     ) -> dict[str, float]:
         # A text that reached its end was drawn with its end token, so that one counts as well.
         longest = self.sampling.max_new_tokens
-        ended = [
-            ids if len(ids) >= longest else [*ids, self.tokenizer.eos_id] for ids in answers
-        ]
+        ended = [ids if len(ids) >= longest else [*ids, self.tokenizer.eos_id] for ids in answers]
         sequences = list(zip(prompts, ended, strict=True))
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
         with autocast(self.device, self.precision):

@@ -23,7 +23,7 @@ from workbench.train.precision import autocast, pick_device, pick_precision
 from workbench.train.reference import LiveReference, freeze
 
 
-class NonFiniteLoss(WorkbenchError):
+class NonFiniteLossError(WorkbenchError):
     """The loss or its gradient is no number; the weights are those of the step before."""
 
 
@@ -98,7 +98,7 @@ def fit(
         decay: let the learning rate fall linearly to 0 after the warm-up (used for pretraining).
 
     Raises:
-        NonFiniteLoss: before the weights are touched, naming step and pairs.
+        NonFiniteLossError: before the weights are touched, naming step and pairs.
     """
     config = config.resolved()
     source = FixedBatches(batches) if isinstance(batches, Sequence) else batches
@@ -146,13 +146,13 @@ def _step(
         with precision:
             losses, metrics = objective(policy, part, state.settings)  # type: ignore[arg-type]
         if not torch.isfinite(losses).all():
-            raise NonFiniteLoss(_not_finite("loss", state.step, part, losses))
+            raise NonFiniteLossError(_not_finite("loss", state.step, part, losses))
         (losses.sum() / count).backward()
         values.append(metrics)
     trainable = [p for group in state.optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trainable, config.max_grad_norm)
     if not torch.isfinite(norm):
-        raise NonFiniteLoss(_not_finite("gradient", state.step, parts[0], losses))
+        raise NonFiniteLossError(_not_finite("gradient", state.step, parts[0], losses))
     state.optimizer.step()
     merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
     return {**mean_metrics(merged), "grad_norm": float(norm), "count": count}

@@ -48,7 +48,7 @@ def config_to_toml(config: TrainConfig) -> str:
 
 
 def _toml(value: Any) -> str:
-    # JSON's strings, numbers and booleans are TOML's, but for the escaped slash that it never writes.
+    # JSON's strings, numbers and booleans are TOML's as well, DEL aside.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

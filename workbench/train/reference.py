@@ -104,7 +104,8 @@ def cache_reference(
         if progress:
             progress("scoring the pairs with the reference", number / len(batches))
         here = batch.to(device)
-        assert isinstance(here, PreferenceBatch) and here.index is not None
+        assert isinstance(here, PreferenceBatch)
+        assert here.index is not None
         values[here.index] = reference.logps(here).view(-1, 2)
     if path is not None:
         atomic_write(path, lambda part: save_file({"logps": values.cpu()}, part))

@@ -21,7 +21,7 @@ from workbench.data.cache import cache_folder
 from workbench.data.pairs import SetAside, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.hub import add_lora, adapters_off
+from workbench.models.hub import adapters_off, add_lora
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.sampling import SamplingConfig
 from workbench.train.base import Progress, tiny_base
@@ -31,7 +31,7 @@ from workbench.train.control import Control
 from workbench.train.dataset import RunData, load_data
 from workbench.train.evaluate import Evaluator
 from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, Sample, StepEvent
-from workbench.train.loop import NonFiniteLoss, TrainState, fit, total_steps
+from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
 from workbench.train.objectives import Settings, preference
 from workbench.train.precision import peak_memory_bytes, pick_device, pick_precision
 from workbench.train.record import Record, trainable_state
@@ -279,9 +279,11 @@ class Run:
                 yield event
                 if isinstance(event, StepEvent):
                     yield from self._after_step()
-        except NonFiniteLoss as error:
+        except NonFiniteLossError as error:
             kept = self.record.checkpoints() if self.record else []
-            raise NonFiniteLoss(f"{error}; kept: {kept[-1]}" if kept else str(error)) from error
+            raise NonFiniteLossError(
+                f"{error}; kept: {kept[-1]}" if kept else str(error)
+            ) from error
         yield from self._end()
 
     def _after_step(self) -> Iterator[Event]:

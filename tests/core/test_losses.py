@@ -1,0 +1,121 @@
+"""The losses: arithmetic by hand, gradients by finite differences, and what is refused."""
+
+import math
+
+import pytest
+import torch
+
+from workbench.core.batch import Pair, collate
+from workbench.core.losses import LOSSES, PairLogps
+from workbench.errors import WorkbenchError
+
+
+def pair_logps(policy=(-8.0, -12.0), reference=(-10.0, -11.0), lengths=(4, 2)) -> PairLogps:
+    """One pair: log-ratios 2 and -1, so a margin of 3."""
+    values = [torch.tensor([value], dtype=torch.float64) for value in (*policy, *reference)]
+    return PairLogps(*values, *(torch.tensor([n]) for n in lengths))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+# margin 3, beta 0.5: the scaled margin is 1.5; per token 2/4 - (-1/2) = 1, scaled 0.5
+BY_HAND = [
+    ("dpo", {}, -math.log(sigmoid(1.5))),
+    (
+        "cdpo",
+        {"label_smoothing": 0.2},
+        -0.8 * math.log(sigmoid(1.5)) - 0.2 * math.log(sigmoid(-1.5)),
+    ),
+    ("cdpo", {"label_smoothing": 0.0}, -math.log(sigmoid(1.5))),
+    ("ipo", {}, (3 - 1 / (2 * 0.5)) ** 2),
+    ("ipo", {"normalize": True}, (1 - 1 / (2 * 0.5)) ** 2),
+    ("dpo_norm", {}, -math.log(sigmoid(0.5))),
+    ("hinge", {}, 0.0),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "expected"), BY_HAND)
+def test_by_hand(name, parameters, expected):
+    value = LOSSES[name](pair_logps(), beta=0.5, **parameters)
+    assert value.tolist() == pytest.approx([expected])
+
+
+def test_every_loss_is_worked_by_hand():
+    assert {name for name, _, _ in BY_HAND} == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", ["dpo", "cdpo", "dpo_norm"])
+@pytest.mark.parametrize("beta", [0.01, 0.1, 5.0])
+def test_log_two_when_policy_equals_reference(name, beta):
+    logps = pair_logps(policy=(-10.0, -11.0))
+    assert LOSSES[name](logps, beta=beta).item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_value_a_pair_and_gradients(name):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(4, 5, generator=generator, dtype=torch.float64) * 3
+    lengths = torch.tensor([3, 1, 4, 2, 6])
+    policy = values[:2].clone().requires_grad_()
+
+    def loss(chosen, rejected):
+        logps = PairLogps(chosen, rejected, values[2], values[3], lengths, lengths + 1)
+        return LOSSES[name](logps, beta=0.3)
+
+    assert loss(*policy).shape == (5,)
+    # Finite differences in float64; no pair lies on the hinge's corner.
+    assert torch.autograd.gradcheck(loss, tuple(policy))
+
+
+@pytest.mark.parametrize("name", ["dpo", "cdpo", "ipo", "dpo_norm", "hinge"])
+def test_descent_raises_chosen_and_lowers_rejected(name):
+    policy = torch.tensor([[-10.0], [-11.0]], requires_grad=True)
+    logps = PairLogps(*policy, *torch.tensor([[-10.0], [-11.0]]), *torch.tensor([[4], [2]]))
+    LOSSES[name](logps, beta=0.1).sum().backward()
+    assert policy.grad[0] < 0 < policy.grad[1]
+
+
+def test_the_slope_of_dpo_is_beta_times_the_weight():
+    # eq. 7 of the DPO paper: the gradient's weight is beta * sigmoid(-beta * margin).
+    policy = torch.tensor([-8.0], requires_grad=True)
+    LOSSES["dpo"](
+        PairLogps(policy, *torch.tensor([[-12.0], [-10.0], [-11.0]])), beta=0.5
+    ).backward()
+    assert policy.grad.item() == pytest.approx(-0.5 * sigmoid(-1.5))
+
+
+def test_far_margins_stay_finite():
+    far = pair_logps(policy=(-1e6, 0.0), reference=(0.0, 0.0))
+    assert LOSSES["dpo"](far, beta=1.0).item() == pytest.approx(1e6)
+
+
+@pytest.mark.parametrize("beta", [0, -0.1, math.nan, math.inf, "high", None, True])
+def test_bad_beta_is_refused(beta):
+    with pytest.raises(WorkbenchError, match=r"beta=.*above 0"):
+        LOSSES["dpo"](pair_logps(), beta=beta)
+
+
+def test_other_bad_parameters_are_refused():
+    with pytest.raises(WorkbenchError, match=r"label_smoothing=0.5"):
+        LOSSES["cdpo"](pair_logps(), label_smoothing=0.5)
+    with pytest.raises(WorkbenchError, match="dpo has no parameter 'gamma'; accepted: beta"):
+        LOSSES["dpo"](pair_logps(), gamma=1.0)
+    with pytest.raises(WorkbenchError, match="reference_chosen is missing"):
+        LOSSES["dpo"](PairLogps(torch.zeros(1), torch.zeros(1)))
+
+
+def test_entries_carry_their_facts():
+    assert LOSSES["cdpo"].defaults == {"beta": 0.1, "label_smoothing": 0.1}
+    assert LOSSES["dpo"].pick({"beta": 0.2, "label_smoothing": 0.3}) == {"beta": 0.2}
+    assert all(loss.summary and loss.source for loss in LOSSES.values())
+
+
+def test_pairs_come_apart_by_side():
+    batch = collate([Pair((1,), (2, 3), (4,)), Pair((5,), (6,), (7, 8, 9))], 0)
+    logps = PairLogps.from_sequences(batch, torch.tensor([1.0, 2, 3, 4]), torch.zeros(4))
+    assert logps.policy_chosen.tolist() == [1, 3]
+    assert logps.policy_rejected.tolist() == [2, 4]
+    assert logps.chosen_lengths.tolist() == [2, 1]
+    assert logps.rejected_lengths.tolist() == [1, 3]

@@ -1,0 +1,69 @@
+"""Metrics by hand."""
+
+import math
+
+import pytest
+import torch
+
+from workbench.core.losses import PairLogps
+from workbench.core.metrics import mean_metrics, pair_metrics, sampled_kl, wilson_interval
+
+
+def test_pair_metrics_by_hand():
+    # Pair 0: log-ratios 2 and -1, margin 3. Pair 1: policy equals reference, a tie.
+    logps = PairLogps(
+        torch.tensor([-8.0, -5.0]), torch.tensor([-12.0, -6.0]),
+        torch.tensor([-10.0, -5.0]), torch.tensor([-11.0, -6.0]),
+        torch.tensor([4, 2]), torch.tensor([3, 1]),
+    )  # fmt: skip
+    values = pair_metrics(logps, beta=0.5, losses=torch.tensor([0.2, 0.6]))
+    assert values["rewards/chosen"].tolist() == [1.0, 0.0]
+    assert values["rewards/rejected"].tolist() == [-0.5, 0.0]
+    assert values["rewards/margins"].tolist() == [1.5, 0.0]
+    assert values["rewards/accuracies"].tolist() == [1.0, 0.0]
+    assert values["rewards/ties"].tolist() == [0.0, 1.0]
+    assert values["grad_weight"].tolist() == pytest.approx([1 / (1 + math.exp(1.5)), 0.5])
+    means = mean_metrics(values)
+    assert means["loss"] == pytest.approx(0.4)
+    assert means["logps/chosen"] == pytest.approx(-6.5)
+    assert means["lengths/rejected"] == 2.0
+
+
+def test_without_reference_rewards_come_from_the_policy():
+    values = pair_metrics(PairLogps(torch.tensor([-1.0]), torch.tensor([-3.0])), beta=2.0)
+    assert values["rewards/margins"].tolist() == [4.0]
+
+
+def test_metrics_carry_no_gradient():
+    policy = torch.zeros(2, requires_grad=True)
+    values = pair_metrics(PairLogps(policy, policy * 2), 0.1, losses=policy * 3)
+    assert not any(value.requires_grad for value in values.values())
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "low", "high"),
+    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
+    [(81 / 263, 263, 0.2553, 0.3662), (15 / 148, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)],
+)
+def test_wilson_interval_as_published(share, count, low, high):
+    assert wilson_interval(share, count) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_no_pairs_say_nothing():
+    assert wilson_interval(0.0, 0) == (0.0, 1.0)
+
+
+def test_sampled_kl_by_hand():
+    # Log-ratios 1, 2, 3: mean 2, standard deviation 1, error 1 / sqrt(3).
+    mean, error = sampled_kl(torch.tensor([1.0, 2, 3]), torch.zeros(3))
+    assert (mean, error) == pytest.approx((2.0, 1 / math.sqrt(3)))
+
+
+def test_sampled_kl_finds_the_exact_kl():
+    # Two words: policy 0.8 / 0.2, reference 0.5 / 0.5.
+    policy, reference = torch.tensor([0.8, 0.2]).log(), torch.tensor([0.5, 0.5]).log()
+    exact = (policy.exp() * (policy - reference)).sum().item()
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.multinomial(policy.exp(), 20_000, replacement=True, generator=generator)
+    mean, error = sampled_kl(policy[drawn], reference[drawn])
+    assert abs(mean - exact) < 4 * error
