@@ -1,0 +1,165 @@
+"""The small decoder on disk, in the Hugging Face layout of Llama: `config.json` and safetensors.
+
+Any Llama checkpoint without the extras that our decoder leaves out runs natively, and whatever we
+save loads in `transformers` as `LlamaForCausalLM`. Neither way imports `transformers`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.data.cache import atomic_write
+from workbench.errors import WorkbenchError
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+Progress = Callable[[str, float], None]
+
+# What `LlamaConfig` assumes where `config.json` is silent.
+SILENT = {
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "mlp_bias": False,
+    "quantization_config": None,
+}
+# Our field: (name in config.json, what `LlamaConfig` assumes where it is silent).
+FIELDS: dict[str, tuple[str, Any]] = {
+    "vocab_size": ("vocab_size", 32_000),
+    "dim": ("hidden_size", 4096),
+    "layers": ("num_hidden_layers", 32),
+    "heads": ("num_attention_heads", 32),
+    "hidden_dim": ("intermediate_size", 11_008),
+    "max_length": ("max_position_embeddings", 2048),
+    "norm_eps": ("rms_norm_eps", 1e-6),
+    "tie_embeddings": ("tie_word_embeddings", False),
+}
+
+
+def decoder_config(config: Mapping[str, Any]) -> TransformerConfig | None:
+    """The shape in a `config.json`, or None where it asks for what the small decoder leaves out."""
+    if config.get("model_type") != "llama":
+        return None
+    if any(config.get(name, plain) != plain for name, plain in SILENT.items()):
+        return None
+    rope = {"rope_theta": config.get("rope_theta") or 10_000.0}
+    for name in ("rope_scaling", "rope_parameters"):  # the older and the newer way to write it
+        rope |= config.get(name) or {}
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        return None
+    if rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0)) != 1.0:
+        return None
+    values = {ours: config.get(name, silent) for ours, (name, silent) in FIELDS.items()}
+    return TransformerConfig(
+        **values,
+        kv_heads=config.get("num_key_value_heads") or values["heads"],
+        head_dim=config.get("head_dim") or 0,
+        rope_theta=float(rope["rope_theta"]),
+    )
+
+
+def read_decoder(
+    folder: Path, config: TransformerConfig, progress: Progress | None = None
+) -> Transformer:
+    """The decoder with the weights of `folder`, as private float32 copies ready for training.
+
+    Raises:
+        WorkbenchError: a file is missing or broken, or its weights don't fit `config`.
+    """
+    policy = Transformer(config, seed=None)
+    shapes = {name: tensor.shape for name, tensor in policy.state_dict().items()}
+    weights: dict[str, Tensor] = {}
+    files = weight_files(folder)
+    for number, path in enumerate(files):
+        if progress:
+            progress(f"reading {path.name}", number / len(files))
+        weights |= _read_file(path, shapes)
+    missing = shapes.keys() - weights.keys()
+    if missing:
+        raise WorkbenchError(f"{folder} has no weights for {min(missing)}; its config.json asks so")
+    policy.load_state_dict(weights, assign=True)
+    return policy
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, in one piece or in several.
+
+    Raises:
+        WorkbenchError: there are none, with a word on pickled weights where there are those.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        content = read_json(folder / INDEX).get("weight_map", {})
+        return [folder / name for name in sorted(set(content.values()))]
+    pickled = [path.name for path in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt*"))]
+    reason = f"only {pickled[0]}, a pickle, which could run code when read" if pickled else "none"
+    raise WorkbenchError(f"{folder} needs weights in {WEIGHTS}; it has {reason}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises WorkbenchError where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise WorkbenchError(f"{path} holds a {type(content).__name__}, expected an object")
+    return content
+
+
+def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    weights = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                name = key.removeprefix("model.")
+                if name in shapes:
+                    # A copy: the file stays mapped otherwise, and training would write into it.
+                    weights[name] = file.get_tensor(key).to(torch.float32, copy=True)
+                elif name != "lm_head.weight" and not name.endswith("rotary_emb.inv_freq"):
+                    raise WorkbenchError(f"{path} holds {key}, for which Llama has no place")
+    except (OSError, SafetensorError) as error:
+        raise WorkbenchError(f"cannot read {path}: {error}; fetch or make it again") from error
+    for name, tensor in weights.items():
+        if tensor.shape != shapes[name]:
+            raise WorkbenchError(
+                f"{path}: {name} is {tuple(tensor.shape)}; config.json asks {tuple(shapes[name])}"
+            )
+    return weights
+
+
+def write_decoder(policy: Transformer, folder: Path, special_ids: Mapping[str, int]) -> None:
+    """Write `config.json` and `model.safetensors`; `special_ids` such as {"eos_token_id": 2}."""
+    config = policy.config
+    content = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        **SILENT,
+        **{name: getattr(config, ours) for ours, (name, _) in FIELDS.items()},
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "rope_theta": config.rope_theta,
+        "dtype": str(policy.embed_tokens.weight.dtype).removeprefix("torch."),
+        **special_ids,
+    }
+    weights = {
+        name if name == "lm_head.weight" else f"model.{name}": tensor.contiguous()
+        for name, tensor in policy.state_dict().items()
+    }
+    # transformers looks for the format in the metadata.
+    atomic_write(folder / WEIGHTS, lambda path: save_file(weights, path, {"format": "pt"}))
+    text = json.dumps(content, indent=2) + "\n"
+    atomic_write(folder / "config.json", lambda path: _write_text(path, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
