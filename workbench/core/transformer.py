@@ -143,14 +143,19 @@ class Attention(nn.Module):
         values = rearrange(self.v_proj(x), split, dim=self.head_dim)
         if cache is not None:
             keys, values = cache.update(layer, keys, values)
-        if self.groups > 1:
+        single = x.shape[1] == 1
+        if single:  # the heads of a group become queries of one head: nothing is copied
+            fold = "row (head group) 1 dim -> row head group dim"
+            queries = rearrange(queries, fold, group=self.groups)
+        elif self.groups > 1:
             spread = "row head pos dim -> row (head group) pos dim"
             keys = repeat(keys, spread, group=self.groups)
             values = repeat(values, spread, group=self.groups)
         mixed = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, is_causal=mask is None
+            queries, keys, values, attn_mask=mask, is_causal=mask is None and not single
         )
-        return self.o_proj(rearrange(mixed, "row head pos dim -> row pos (head dim)"))
+        join = "row head group dim -> row 1 (head group dim)" if single else None
+        return self.o_proj(rearrange(mixed, join or "row head pos dim -> row pos (head dim)"))
 
 
 class FeedForward(nn.Module):
@@ -199,9 +204,11 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
-        # Built without memory first: the usual initialisation would draw from the global state.
+        # Built without memory first: the usual initialisation would draw from the global state
+        # (and an embedding's, which takes a second to import what it needs, is left out).
         with torch.device("meta"):
-            self.embed_tokens = nn.Embedding(config.vocab_size, config.dim)
+            table = torch.empty(config.vocab_size, config.dim)
+            self.embed_tokens = nn.Embedding.from_pretrained(table, freeze=False)
             self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
             self.norm = RMSNorm(config.dim, config.norm_eps)
             if not config.tie_embeddings:
@@ -237,7 +244,7 @@ class Transformer(nn.Module):
             positions = repeat(positions, "pos -> row pos", row=tokens.shape[0])
         if mask is not None:
             mask = rearrange(mask, "row query key -> row 1 query key")
-        elif start:
+        elif start and tokens.shape[1] > 1:
             mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
             mask = mask.tril(start).bool()
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
