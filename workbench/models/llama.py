@@ -93,16 +93,16 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a checkpoint, in one piece or in several.
 
     Raises:
-        WorkbenchError: there are none, with a word on pickled weights where there are those.
+        WorkbenchError: there are none.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
         content = read_json(folder / INDEX).get("weight_map", {})
         return [folder / name for name in sorted(set(content.values()))]
-    pickled = [path.name for path in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt*"))]
-    reason = f"only {pickled[0]}, a pickle, which could run code when read" if pickled else "none"
-    raise WorkbenchError(f"{folder} needs weights in {WEIGHTS}; it has {reason}")
+    raise WorkbenchError(
+        f"{folder} has no {WEIGHTS}; pickled weights (.bin, .pt) are not read, as they may run code"
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from safetensors only, never from pickles, and no code that comes with a model i
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from torch import nn
 from workbench.core.transformer import Transformer
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.models.download import hub_folder
+from workbench.models.hub import HubPolicy, load_hub, load_tokenizer, save_hub
 from workbench.models.llama import (
     Progress,
     decoder_config,
@@ -23,7 +26,14 @@ from workbench.models.llama import (
     read_json,
     write_decoder,
 )
+from workbench.models.lora import has_lora
 from workbench.models.smollm2 import fetch_smollm2
+
+ACCEPTED = (
+    "accepted: tiny, smollm2, a folder with config.json, a .gguf file, "
+    "or a Hugging Face id such as ORG/NAME"
+)
+HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
 @dataclass
@@ -37,35 +47,64 @@ class Model:
 
 
 def load_model(name: str, progress: Progress | None = None) -> Model:
-    """The model called `name`: "smollm2", a folder or a Hugging Face id.
+    """The model called `name`, in float32 and ready for training.
 
     Args:
-        name: "smollm2" is fetched on first use; a folder is in the Hugging Face layout.
+        name: "smollm2" (fetched on first use), a folder in the Hugging Face layout, a GGUF file, or
+            the id of a model on the Hugging Face hub.
         progress: told what is happening and the share done, 0 to 1.
 
     Raises:
         WorkbenchError: nothing of that name, or its files are missing, broken or not accepted.
     """
-    folder = fetch_smollm2(progress) if name == "smollm2" else Path(name)
+    path = Path(name).expanduser()
+    if name == "smollm2":
+        folder = fetch_smollm2(progress)
+    elif path.is_dir():
+        folder = path
+    elif path.is_file() and path.suffix == ".gguf":
+        return _foreign(name, path.parent, path.name)
+    elif HUB_ID.fullmatch(name):
+        folder = _hub_folder(name, progress)
+    else:
+        raise WorkbenchError(f"model {name!r} is unknown; {ACCEPTED}")
     if not (folder / "config.json").is_file():
-        raise WorkbenchError(
-            f"model {name!r} is unknown; accepted: tiny, smollm2, a folder with config.json, "
-            "or a Hugging Face id such as ORG/NAME"
-        )
+        raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
     config = decoder_config(read_json(folder / "config.json"))
     if config is None:
-        raise WorkbenchError("not yet")
+        return _foreign(name, folder)
     policy = read_decoder(folder, config, progress)
-    return Model(name, policy, Tokenizer.from_folder(folder), config.max_length)
+    return Model(name, policy, load_tokenizer(folder), config.max_length)
+
+
+def _hub_folder(name: str, progress: Progress | None) -> Path:
+    try:
+        return hub_folder(name, progress)
+    except WorkbenchError as error:
+        raise WorkbenchError(f"no folder {name!r}, and {error}; {ACCEPTED}") from error
+
+
+def _foreign(name: str, folder: Path, gguf: str | None = None) -> Model:
+    policy = load_hub(folder, gguf)
+    return Model(name, policy, load_tokenizer(folder, gguf), policy.max_length)
 
 
 def save_model(model: Model, folder: str | Path) -> None:
-    """Write `model` in the Hugging Face layout; `transformers` and `load_model` both read it."""
-    folder = Path(folder)
-    tokenizer = model.tokenizer
-    assert isinstance(model.policy, Transformer)
-    ids = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
-    write_decoder(model.policy, folder, ids)
+    """Write `model` in the Hugging Face layout; `transformers` and `load_model` both read it.
+
+    Raises:
+        WorkbenchError: the policy has adapters, or is of a kind that has no such layout.
+    """
+    folder, policy, tokenizer = Path(folder), model.policy, model.tokenizer
+    if has_lora(policy):
+        raise WorkbenchError("the policy has adapters; merge_lora(policy) makes plain weights")
+    if isinstance(policy, Transformer):
+        ids = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
+        write_decoder(policy, folder, ids)
+    elif isinstance(policy, HubPolicy):
+        save_hub(policy, folder)
+    else:
+        raise WorkbenchError(f"cannot save a {type(policy).__name__}; accepted: models of ours")
     tokenizer.save(folder)
 
 

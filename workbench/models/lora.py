@@ -1,0 +1,113 @@
+"""Low-rank adapters on a policy, by `peft`: a policy and its reference in one set of weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import WorkbenchError
+from workbench.models.extras import optional
+
+DECODER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def add_lora(
+    policy: nn.Module,
+    rank: int,
+    alpha: float | None = None,
+    targets: Sequence[str] | None = None,
+    seed: int = 0,
+) -> None:
+    """Freeze the policy and put low-rank adapters into it (Hu et al. 2021).
+
+    The policy gives the same as before until the adapters are trained.
+
+    Args:
+        policy: changed in place.
+        rank: of each adapter, at least 1.
+        alpha: the adapters' output is scaled by alpha / rank; twice the rank when left out.
+        targets: names of the linear layers; all but the head when left out.
+        seed: of the adapters' first weights; the global random state stays as it is.
+    """
+    peft = optional("peft")
+    if rank < 1:
+        raise WorkbenchError(f"rank={rank} is not accepted: a whole number from 1")
+    if has_lora(policy):
+        raise WorkbenchError("the policy has adapters already; merge_lora first")
+    inner = getattr(policy, "model", policy)  # what a policy wraps is for `peft` to look through
+    every: Any = list(DECODER_TARGETS) if inner is policy else "all-linear"
+    config = peft.LoraConfig(
+        r=rank, lora_alpha=alpha or 2 * rank, target_modules=list(targets) if targets else every
+    )
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on what it sets by itself for transposed layers
+        torch.default_generator.manual_seed(seed)
+        try:
+            peft.inject_adapter_in_model(config, inner)
+        except ValueError as error:
+            raise WorkbenchError(f"targets={targets} is not accepted: {error}") from error
+    for name, parameter in policy.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+
+
+def has_lora(policy: nn.Module) -> bool:
+    """Whether the policy has adapters."""
+    return any("lora_" in name for name, _ in policy.named_parameters())
+
+
+def _adapters(policy: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+    """Parent, name and layer of every adapter. Raises WorkbenchError where there is none."""
+    kind = optional("peft.tuners.tuners_utils").BaseTunerLayer
+    found = [
+        (parent, name, layer)
+        for parent in policy.modules()
+        for name, layer in parent.named_children()
+        if isinstance(layer, kind)
+    ]
+    if not found:
+        raise WorkbenchError("the policy has no adapters; add_lora makes them")
+    return found
+
+
+@contextmanager
+def adapters_off(policy: nn.Module) -> Iterator[None]:
+    """Within it the policy is what it was before `add_lora`."""
+    layers = [layer for _, _, layer in _adapters(policy) if not layer.disable_adapters]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+def lora_state(policy: nn.Module) -> dict[str, Tensor]:
+    """The adapters' weights by name, sharing memory with the policy."""
+    return {name: value for name, value in policy.state_dict().items() if "lora_" in name}
+
+
+def load_lora_state(policy: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy `state` into the adapters. Raises WorkbenchError where names or shapes differ."""
+    own = lora_state(policy)
+    if differing := own.keys() ^ state.keys():
+        raise WorkbenchError(f"the adapters don't fit: {min(differing)} is only on one side")
+    for name, value in own.items():
+        if value.shape != state[name].shape:
+            raise WorkbenchError(
+                f"{name} is {tuple(state[name].shape)}; accepted: {tuple(value.shape)}"
+            )
+        value.copy_(state[name])
+
+
+def merge_lora(policy: nn.Module) -> None:
+    """Add the adapters to the weights they adapt and remove them; all weights train again."""
+    for parent, name, layer in _adapters(policy):
+        layer.merge()
+        setattr(parent, name, layer.get_base_layer())
+    policy.requires_grad_(True)
