@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import torch
 from einops import rearrange
@@ -74,7 +74,7 @@ class SequenceBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on `device`."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
             for field in fields(self)
             for value in [getattr(self, field.name)]
@@ -119,7 +119,7 @@ def _stack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int
 
 def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
     """Fields of one row a pair: prompt[:-1], prompt[-1] + chosen, prompt[-1] + rejected."""
-    tokens, positions, branch, scored, sequence = [], [], [], [], []
+    columns: list[list[list[int]]] = [[] for _ in range(5)]
     for number, pair in enumerate(pairs):
         *shared, last = pair.prompt
         row: list[int] = list(shared)
@@ -132,12 +132,9 @@ def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
             side_of += [side + 1] * size
             mask += [0] + [1] * (size - 1)
             owner += [2 * number + side] * size
-        for column, values in zip(
-            (tokens, positions, branch, scored, sequence),
-            (row, place, side_of, mask, owner),
-            strict=True,
-        ):
+        for column, values in zip(columns, (row, place, side_of, mask, owner), strict=True):
             column.append(values)
+    tokens, positions, branch, scored, sequence = columns
     return {
         "tokens": _pad(tokens, pad_id),
         "positions": _pad(positions, 0),

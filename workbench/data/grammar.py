@@ -1,8 +1,7 @@
 """The grammar of the reviews world, as data, with its sampler and its exact parser.
 
 `RULES` is the one definition. `write_review` walks it to draw a review; `is_review` matches the
-regular expression that a second walk builds, which is exact because no rule contains itself. One
-rule crosses sentences: a review speaks of each aspect at most once.
+regular expression that a second walk builds, which is exact because no rule contains itself.
 """
 
 import random
@@ -65,21 +64,26 @@ def _words(table: Mapping[str, float], *valences: float) -> tuple[str, ...]:
     return tuple(word for word, valence in table.items() if valence in valences)
 
 
-def _mood_rules(mood: str, mild: float, strong: float) -> dict[str, tuple[str, ...]]:
-    """The same sentences for a good and for a bad mood, so that rewards are balanced."""
+def _mood_rules(mood: str, other: str, mild: float, strong: float) -> dict[str, tuple[str, ...]]:
+    """The same sentences for a good and for a bad mood, so that rewards are balanced.
+
+    "and" joins two words of one mood, "but" two of different moods.
+    """
     adjectives = _words(ADJECTIVES, mild, strong)
     return {
         mood: (
             f"the {{aspect}} was {{{mood}_words}}",
             f"the {{aspect}} seemed {{{mood}_words}}",
-            f"i {{{mood}_verb}} the {{aspect}}",
             f"i found the {{aspect}} {{{mood}_words}}",
+            f"i {{{mood}_verb}} the {{aspect}}",
         ),
         f"{mood}_words": (
             f"{{{mood}_mild}}",
             f"{{{mood}_strong}}",
             f"{{a_little}} {{{mood}_mild}}",
             f"{{a_lot}} {{{mood}_strong}}",
+            f"{{{mood}_mild}} and {{{mood}_strong}}",
+            f"{{{mood}_mild}} but {{{other}_mild}}",
         ),
         f"{mood}_verdict": (
             f"it was {{{mood}_one}} {{topic}}",
@@ -96,11 +100,12 @@ def _mood_rules(mood: str, mild: float, strong: float) -> dict[str, tuple[str, .
 
 
 # A slot in braces stands for one of its alternatives; `aspect`, `verb` and `topic` come from the
-# topic. No form has more than five clauses, one for each aspect of a topic.
+# topic. A sentence names one aspect, so none says of a thing what the next clause takes back.
 RULES: Mapping[str, tuple[str, ...]] = {
     "review": (
-        "{joined} .",
+        "{sentence}",
         "{visit} {sentence}",
+        "{visit} {verdict}",
         "{sentence} {sentence}",
         "{sentence} {verdict}",
         "{visit} {sentence} {sentence}",
@@ -110,15 +115,14 @@ RULES: Mapping[str, tuple[str, ...]] = {
     ),
     "visit": ("i {verb} it {when} .", "we {verb} it {when} ."),
     "when": ("last week", "last month", "in may", "on a monday", "with a friend", "with my family"),
-    "sentence": ("{clause} .", "{hedge} {clause} .", "{joined} ."),
+    "sentence": ("{clause} .", "{hedge} {clause} ."),
     "hedge": ("i think", "in truth ,", "to be honest ,"),
     "clause": ("{good}", "{bad}"),
-    "joined": ("{good} and {good}", "{bad} and {bad}", "{good} but {bad}", "{bad} but {good}"),
     "verdict": ("overall , {good_verdict} .", "overall , {bad_verdict} ."),
     "a_little": ("quite", "rather", "really"),
     "a_lot": ("truly", "simply", "absolutely"),
-    **_mood_rules("good", 0.5, 1.0),
-    **_mood_rules("bad", -0.5, -1.0),
+    **_mood_rules("good", "bad", 0.5, 1.0),
+    **_mood_rules("bad", "good", -0.5, -1.0),
 }
 MOODS = (0.05, 0.5, 0.95)  # the share of good clauses in a bad, a mixed and a good review
 SLOT = re.compile(r"\{(\w+)\}")
@@ -146,14 +150,13 @@ def vocabulary() -> list[str]:
 
 def write_review(topic: str, rng: random.Random) -> str:
     """A review drawn from the grammar; its clauses share a mood, which is good, mixed or bad."""
-    aspects = list(TOPICS[topic].aspects)
-    rng.shuffle(aspects)
-    topical = {"topic": lambda: topic, "verb": lambda: TOPICS[topic].verb, "aspect": aspects.pop}
+    verb, aspects = TOPICS[topic]
+    topical = {"topic": (topic,), "verb": (verb,), "aspect": aspects}
     share_good = rng.choice(MOODS)
 
     def write(slot: str) -> str:
         if slot in topical:
-            return topical[slot]()
+            return rng.choice(topical[slot])
         option = rng.choices(RULES[slot], _weights(slot, share_good))[0]
         return SLOT.sub(lambda match: write(match[1]), option)
 
@@ -171,11 +174,9 @@ def _weights(slot: str, share_good: float) -> list[float]:
 def is_review(topic: str, text: str) -> bool:
     """Whether the grammar can write this review of this topic."""
     verb, aspects = TOPICS[topic]
-    words = split_words(text)
-    said = [word for word in words if word in aspects]
     slots = {topic: "{topic}", verb: "{verb}", **dict.fromkeys(aspects, "{aspect}")}
-    skeleton = " ".join(slots.get(word, word) for word in words)
-    return len(set(said)) == len(said) and _review_pattern().fullmatch(skeleton) is not None
+    skeleton = " ".join(slots.get(word, word) for word in split_words(text))
+    return _review_pattern().fullmatch(skeleton) is not None
 
 
 @cache

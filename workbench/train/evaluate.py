@@ -19,7 +19,7 @@ from workbench.train.batches import FixedBatches
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.objectives import Settings
 from workbench.train.precision import autocast
-from workbench.train.reference import CachedReference, LiveReference
+from workbench.train.reference import LiveReference, Reference
 
 PREFIX = "held_out/"
 SHOWN = 4  # samples in an event; the numbers are over all of them
@@ -32,7 +32,7 @@ class Evaluator:
     """Holds what stays the same over a run, so that two evaluations differ by the policy alone."""
 
     held_out: FixedBatches | None
-    cached: CachedReference | None
+    scored_reference: Reference
     reference: LiveReference
     tokenizer: Tokenizer
     prompts: Sequence[TextPair]
@@ -70,7 +70,7 @@ class Evaluator:
             assert isinstance(here, PreferenceBatch)
             with autocast(self.device, self.precision):
                 sums = completion_logps(policy, here)  # type: ignore[arg-type]
-            reference = (self.cached or self.reference).logps(here)
+            reference = self.scored_reference.logps(here)
             logps = PairLogps.from_sequences(here, sums, reference)
             losses = loss(logps, **loss.pick(asdict(settings)))
             values.append(pair_metrics(logps, settings.beta, losses))
@@ -102,7 +102,7 @@ class Evaluator:
     ) -> list[list[int]]:
         stop = self.tokenizer.stop_ids
         with autocast(self.device, self.precision):
-            return generate(model, prompts, sampling, stop, self.tokenizer.pad_id)  # type: ignore[arg-type]
+            return generate(model, prompts, sampling, stop, self.tokenizer.pad_id)
 
     def _score_samples(self, policy: nn.Module) -> tuple[dict[str, float], tuple[Sample, ...]]:
         """Answers to the fixed prompts at temperature 1, their lengths, scores and the KL."""
