@@ -73,4 +73,7 @@ def _telling_bar(text: str, tell: Progress) -> type:
             if self.unit == "B" and self.total:
                 tell(text, min(1.0, self.n / self.total))
 
+        def close(self) -> None:
+            """Would draw once more, maybe long after."""
+
     return TellingBar

