@@ -1,0 +1,119 @@
+"""A run that costs nothing, for the tests of the view: same events, no model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from workbench.data.pairs import SetAside
+from workbench.errors import WorkbenchError
+from workbench.train.config import TrainConfig
+from workbench.train.control import Control
+from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Sample, SampleEvent, StepEvent
+from workbench.view.worker import Worker
+
+PAIR_METRICS = ("loss", "rewards/margins", "logratios/chosen", "logratios/rejected")
+
+
+class FakeRun:
+    """Takes `total` steps; evaluates at 0, every third step and the end.
+
+    `at` holds what to do within a step, `fail_at` is a step that raises `error` instead.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig | None = None,
+        total: int = 6,
+        at: dict[int, Callable[[], None]] | None = None,
+        fail_at: int | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        self.at = at or {}
+        self.name, self.total, self.step, self.finished = "run", total, 0, False
+        self.config = (config or TrainConfig()).resolved()
+        self.control, self.events = Control(), []
+        self.reference_hash, self.folder = "5eed" * 16, None
+        self.set_aside = [SetAside(7, "the <b>chosen</b> side is empty")]
+        self.prompts = ["a held-out prompt"]
+        self.settings: dict[str, Any] = {"beta": self.config.beta, "lr": self.config.lr}
+        self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")
+        self._going: Iterator[Any] | None = None
+
+    def __iter__(self) -> FakeRun:
+        return self
+
+    def __next__(self) -> Any:
+        self._going = self._going or self._go()
+        self.events.append(event := next(self._going))
+        return event
+
+    def _go(self) -> Iterator[Any]:
+        if self.step == 0:
+            yield from self._evaluate()
+        while self.step < self.total and not self.control.stopping:
+            for name, value in self.control.take().items():
+                self.settings[name] = value
+                yield ChangeEvent(self.step, name, value)
+            if self.step + 1 == self.fail_at:
+                raise self.error
+            self.step += 1
+            self.at.get(self.step, lambda: None)()
+            metrics = dict.fromkeys(PAIR_METRICS, 0.1 * self.step)
+            metrics |= {"beta": self.settings["beta"], "lr": self.settings["lr"]}
+            yield StepEvent(self.step, self.total, 0, metrics | {"pairs_per_second": 31.0})
+            if self.step % 3 == 0 and self.step < self.total:
+                yield from self._evaluate()
+        yield from self._evaluate()
+        self.finished = True
+        yield EndEvent(self.step, "finished" if self.step == self.total else "stopped")
+
+    def _evaluate(self) -> Iterator[Any]:
+        metrics = {f"held_out/{name}": 0.1 * self.step for name in PAIR_METRICS}
+        accuracy = "held_out/rewards/accuracies"
+        metrics |= {accuracy: 0.6, f"{accuracy}_low": 0.5, f"{accuracy}_high": 0.7}
+        metrics |= {"held_out/kl/policy_reference": 1.0, "held_out/kl/policy_reference_se": 0.25}
+        metrics |= {"held_out/samples/length": 9.0}
+        yield EvalEvent(self.step, metrics)
+        yield SampleEvent(self.step, self.sample(self.prompts))
+
+    def sample(self, prompts: list[str], sampling: Any = None) -> tuple[Sample, ...]:
+        if "unanswerable" in prompts:
+            raise WorkbenchError("prompt 0 is unanswerable")
+        return tuple(Sample(p, f"{p}: old words", f"{p}: new words", 0) for p in prompts)
+
+    def branch(self, name: str) -> FakeRun:
+        other = FakeRun(self.config, self.total)
+        other.name, other.step, other.settings = name, self.step, dict(self.settings)
+        other.events = list(self.events)
+        return other
+
+    def frame(self) -> pd.DataFrame:
+        rows = [
+            (self.name, event.step, name, value)
+            for event in self.events
+            if isinstance(event, StepEvent | EvalEvent)
+            for name, value in event.metrics.items()
+        ]
+        return pd.DataFrame(rows, columns=["run", "step", "metric", "value"])
+
+
+@pytest.fixture
+def fake_run() -> type[FakeRun]:
+    """The class, to make runs of."""
+    return FakeRun
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_left() -> Iterator[None]:
+    """Every test ends with the threads that it started."""
+    yield
+    Worker.close_newest()
+    for thread in threading.enumerate():
+        if thread.name == Worker.THREAD:
+            thread.join(10)
+            assert not thread.is_alive()

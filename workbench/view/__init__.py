@@ -1,0 +1,6 @@
+"""Widgets and figures: the only place that imports ipywidgets, matplotlib and IPython."""
+
+from workbench.view.compare import show, side_by_side
+from workbench.view.dashboard import dashboard
+
+__all__ = ["dashboard", "show", "side_by_side"]

@@ -1,0 +1,113 @@
+"""Small pieces of HTML: text, status, errors. Pure functions; whatever comes in is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import traceback
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from workbench.data.pairs import SetAside
+from workbench.errors import WorkbenchError
+from workbench.view.lane import Lane
+
+MOST_ROWS = 200  # of those set aside that are listed
+
+
+def escape(text: str) -> str:
+    """Text as HTML that shows just this text; line breaks stay.
+
+    >>> escape("<b> & \\n")
+    '&lt;b&gt; &amp; <br>'
+    """
+    sendable = text.encode("utf-8", "replace").decode()  # half a surrogate pair can't be sent
+    return html.escape(sendable).replace("\n", "<br>")
+
+
+def status(lane: Lane) -> str:
+    """Where a run stands, for people and, in `data-` attributes, for programs."""
+    loss = lane.metrics.get("loss")
+    facts = {
+        "state": lane.state,
+        "step": lane.step,
+        "beta": f"{lane.settings['beta']:g}",
+        "loss": "" if loss is None else f"{loss:.4f}",
+        "loss-name": lane.settings["loss"],
+        "run": lane.name,
+    }
+    data = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in facts.items())
+    bar = f'<progress value="{lane.step}" max="{lane.total}"></progress>'
+    return f'<div class="wb-status" {data}>{bar}<span>{escape(describe(lane))}</span></div>'
+
+
+def describe(lane: Lane) -> str:
+    """Where a run stands, in one line of text."""
+    parts = [lane.state, f"step {lane.step} of {lane.total}", _settings(lane)]
+    if "loss" in lane.metrics:
+        parts.append(f"loss {lane.metrics['loss']:.3f}")
+        parts.append(f"{lane.metrics['pairs_per_second']:.3g} pairs/s")
+    if not lane.ended and lane.seconds_left is not None:
+        minutes, seconds = divmod(round(lane.seconds_left), 60)
+        parts.append(f"{minutes}:{seconds:02d} left")
+    return " · ".join([lane.name, *parts])
+
+
+def _settings(lane: Lane) -> str:
+    """Settings of the last step, and those that come into force with the next."""
+    written = []
+    for name, label in (("loss", "{}"), ("beta", "beta {:.3g}"), ("lr", "lr {:.2g}")):
+        text = label.format(lane.settings[name])
+        if name in lane.wanted:
+            text += f" → {lane.wanted[name]:.3g}" if name != "loss" else f" → {lane.wanted[name]}"
+        written.append(text)
+    return " · ".join(written)
+
+
+def waiting(state: str, text: str, share: float = 0.0) -> str:
+    """The status while there is no run yet."""
+    bar = f'<progress value="{share:.3f}"></progress>'
+    return f'<div class="wb-status" data-state="{state}">{bar}<span>{escape(text)}</span></div>'
+
+
+def error_card(error: BaseException) -> str:
+    """What went wrong: one line, and for a mistake of the program where it happened."""
+    if isinstance(error, WorkbenchError):
+        return f'<div class="wb-error" role="alert">{escape(str(error))}</div>'
+    line = f"{type(error).__name__}: {error}"
+    trace = escape("".join(traceback.format_exception(error)))
+    return (
+        f'<div class="wb-error" role="alert">{escape(line)}'
+        f"<details><summary>Traceback</summary><pre>{trace}</pre></details></div>"
+    )
+
+
+def facts(lane: Lane) -> str:
+    """What does not change during a run: the reference, and the rows that were set aside."""
+    run = lane.run
+    line = f"reference <code title={run.reference_hash!r}>{escape(run.reference_hash[:12])}</code>"
+    return f'<div class="wb-facts">{line}{set_aside(run.set_aside)}</div>'
+
+
+def set_aside(rows: Sequence[SetAside]) -> str:
+    """The rows that can't be trained on, folded."""
+    if not rows:
+        return ""
+    listed = "".join(
+        f"<li>row {row.row}: <bdi>{escape(row.reason)}</bdi></li>" for row in rows[:MOST_ROWS]
+    )
+    more = f"<li>and {len(rows) - MOST_ROWS} more</li>" if len(rows) > MOST_ROWS else ""
+    word = "row" if len(rows) == 1 else "rows"
+    return (
+        f"<details><summary>{len(rows)} {word} set aside</summary><ul>{listed}{more}</ul></details>"
+    )
+
+
+def picture(figure: Figure) -> str:
+    """A figure as an <img> that needs no file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", facecolor="white")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img alt="figure" src="data:image/png;base64,{data}">'

@@ -1,0 +1,59 @@
+"""Fields of a configuration as widgets: what metadata says of a field decides how it is set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import ipywidgets as widgets
+
+LOG_STEP = 0.05  # of the exponent: 20 key presses for a factor of ten
+
+
+def control(config: Any, name: str, description: str | None = None) -> widgets.DOMWidget:
+    """The widget for one field of a dataclass, showing the value that `config` has.
+
+    The field's metadata may hold `help`, `low` and `high` (inclusive), `log` and `choices`; a value
+    beyond the range widens it, for a value that was given is never changed. A field that is None
+    must be filled in first.
+    """
+    field = next(part for part in fields(config) if part.name == name)
+    facts, value = field.metadata, getattr(config, name)
+    about = {"description": description or name, "tooltip": facts.get("help", "")}
+    low, high = facts.get("low"), facts.get("high")
+    if facts.get("choices"):
+        widget = widgets.Dropdown(options=list(facts["choices"]), value=value, **about)
+    elif isinstance(value, bool):
+        widget = widgets.Checkbox(value=value, indent=False, **about)
+    elif low is None or high is None:
+        widget = widgets.Text(value=str(value), **about)
+    elif facts.get("log"):
+        widget = _log_slider(value, low, high, about)
+    elif isinstance(value, int):
+        widget = widgets.BoundedIntText(
+            value=value, min=min(low, value), max=max(high, value), **about
+        )
+    else:
+        widget = widgets.FloatSlider(
+            value=value, min=min(low, value), max=max(high, value), step=(high - low) / 100, **about
+        )
+    return widget.add_class(f"wb-{name.replace('_', '-')}")
+
+
+def _log_slider(
+    value: float, low: float, high: float, about: dict[str, str]
+) -> widgets.FloatLogSlider:
+    exponent = math.log10(value)
+    below = math.floor((exponent - math.log10(min(low, value))) / LOG_STEP + 1e-9)
+    return widgets.FloatLogSlider(
+        value=value,
+        # The browser moves in steps from `min`, so they must hit the value. Rounding must not push
+        # it beyond the ends, or it would be changed.
+        min=exponent - below * LOG_STEP - 1e-9,
+        max=math.log10(max(high, value)) + 1e-9,
+        step=LOG_STEP,
+        readout_format=".3g",
+        continuous_update=True,  # the browser sends the newest value once the last one has arrived
+        **about,
+    )

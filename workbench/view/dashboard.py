@@ -1,0 +1,205 @@
+"""The dashboard: controls, live curves, policy beside reference.
+
+Callbacks only put commands into the worker's queue; they may come on any thread. What a person
+sets is read, never written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import ipywidgets as widgets
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from workbench.errors import WorkbenchError
+from workbench.train.base import Progress
+from workbench.train.config import TrainConfig
+from workbench.train.run import Run
+from workbench.view import cards
+from workbench.view.inputs import Inputs
+from workbench.view.lane import Lane
+from workbench.view.screen import LiveScreen, Outputs
+from workbench.view.still import StillDashboard
+from workbench.view.worker import Worker
+
+MakeRun = Callable[[TrainConfig, Progress], Run]
+Follower = Callable[[Run], str | Figure]
+
+
+def dashboard(
+    config: TrainConfig | None = None,
+    live: bool = True,
+    prompt: str | None = None,
+    make_run: MakeRun = Run.create,
+) -> Dashboard | StillDashboard:
+    """Train under your eyes: an object that shows itself as the last line of a cell.
+
+    Args:
+        config: what to train; the controls start at its values.
+        live: False trains to the end within the cell and shows the outcome without widgets, for
+            notebooks that run on their own. Google Colab, which shows nothing that a thread
+            draws, always gets this form.
+        prompt: answered by policy and reference, beside each other.
+        make_run: makes the run from config and progress, when Start is pressed.
+    """
+    Worker.close_newest()
+    config = config or TrainConfig()
+    if not live or "google.colab" in sys.modules:
+        return StillDashboard(partial(make_run, config), prompt)
+    return Dashboard(config, prompt, make_run)
+
+
+class Dashboard:
+    """The live form; `dashboard` makes it.
+
+    Attributes:
+        worker: drives the runs of the last Start; None before the first.
+        box: all of it, as a widget.
+    """
+
+    def __init__(self, config: TrainConfig, prompt: str | None, make_run: MakeRun) -> None:
+        self.worker: Worker | None = None
+        self._config, self._make_run = config, make_run
+        self._inputs, self._outputs = Inputs(config.resolved(), prompt), Outputs()
+        self._followers: list[tuple[Follower, widgets.HTML]] = []
+        self._starts = 0
+        self._held: set[str] = set()  # runs that were asked to pause
+        self.box = self._inputs.arrange(self._outputs)
+        self._connect()
+        self._offer_actions()
+
+    @property
+    def runs(self) -> list[Run]:
+        """The run and its branches, in the order in which they were made."""
+        return [lane.run for lane in self.worker.lanes.values()] if self.worker else []
+
+    @property
+    def run(self) -> Run | None:
+        """The run of the last Start; None until it is loaded."""
+        return next(iter(self.runs), None)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until every run has ended; whether they have. Raises what ended one of them."""
+        return self.worker is not None and self.worker.join(timeout)
+
+    def when_done(self, function: Follower) -> widgets.HTML:
+        """A place for what `function` makes of the run, HTML or a figure, once it has ended.
+
+        It is renewed whenever a later run ends.
+        """
+        place = widgets.HTML("<i>Fills itself in when the run ends.</i>").add_class("wb-done")
+        self._followers.append((function, place))
+        if self.worker is not None:
+            self.worker.call(lambda: self._fill(function, place))
+        return place
+
+    def _ipython_display_(self) -> None:
+        still = "<p>A live dashboard: run this cell to train here.</p>"  # where widgets don't show
+        display({**self.box._repr_mimebundle_(), "text/html": still}, raw=True)
+
+    # -- from the person to the worker ----------------------------------------------------------
+
+    def _connect(self) -> None:
+        inputs = self._inputs
+        actions = (self._start, self._pause, self._step, self._branch, self._stop, self._sample)
+        for button, action in zip(inputs.buttons.values(), actions, strict=True):
+            button.on_click(partial(self._act, action))
+        for name in ("beta", "lr", "loss"):
+            getattr(inputs, name).observe(partial(self._set, name), "value")
+        inputs.runs.observe(lambda change: self._offer_actions(), "value")
+
+    def _act(self, action: Callable[[], None], button: widgets.Button) -> None:
+        """Do what a button stands for; what can't be done is said on the dashboard."""
+        try:
+            action()
+        except WorkbenchError as error:
+            self._outputs.problem.value = cards.error_card(error)
+        self._offer_actions()
+
+    def _set(self, name: str, change: dict[str, float | str]) -> None:
+        if self.worker is not None:
+            self.worker.set(self._inputs.target, **{name: change["new"]})
+
+    def _start(self) -> None:
+        self._prepare().start()
+
+    def _prepare(self) -> Worker:
+        """A worker for a new run from the reference, not yet started."""
+        config = replace(self._config, **self._inputs.settings)
+        self._starts += 1
+        if config.out is not None and self._starts > 1:
+            config = replace(config, out=f"{config.out}-{self._starts}")
+        self._held.clear()
+        self._inputs.offer_runs([])
+        screen = LiveScreen(self._outputs, self._on_branch, self._on_end)
+        self.worker = Worker(partial(self._make_run, config), screen)
+        return self.worker
+
+    def _held_worker(self) -> Worker:
+        """The worker; where there is none, a new one that holds before the first step."""
+        if self.worker is not None and not self.worker.closed:
+            return self.worker
+        worker = self._prepare()
+        worker.pause()
+        self._held |= self._inputs.targets
+        worker.start()
+        return worker
+
+    def _pause(self) -> None:
+        worker, targets = self._held_worker(), self._inputs.targets
+        if targets <= self._held:
+            self._held -= targets
+            worker.resume(self._inputs.target)
+        else:
+            self._held |= targets
+            worker.pause(self._inputs.target)
+
+    def _step(self) -> None:
+        if self.worker is not None and self.worker.over:
+            self.worker.close()
+        self._held_worker().step(self._inputs.target)
+        self._held |= self._inputs.targets
+
+    def _branch(self) -> None:
+        self._held_worker().branch(self._inputs.target or "run")
+
+    def _stop(self) -> None:
+        self._held_worker().stop(self._inputs.target)
+
+    def _sample(self) -> None:
+        prompt = self._inputs.prompt.value
+        asked = [prompt] if prompt.strip() else []
+        self._held_worker().sample(asked, self._inputs.sampling, self._inputs.target)
+
+    # -- from the worker, on its thread ---------------------------------------------------------
+
+    def _on_branch(self, lane: Lane) -> None:
+        assert self.worker is not None
+        if lane.paused:
+            self._held.add(lane.name)
+        _, *branches = self.worker.lanes
+        self._inputs.offer_runs(branches)
+
+    def _on_end(self, worker: Worker) -> None:
+        if worker is self.worker:
+            self._inputs.offer_actions(busy=False, held=False)
+            for function, place in self._followers:
+                self._fill(function, place)
+
+    def _fill(self, function: Follower, place: widgets.HTML) -> None:
+        if not (self.run and self.run.finished):
+            return
+        try:
+            made = function(self.run)
+            place.value = made if isinstance(made, str) else cards.picture(made)
+        except Exception as error:
+            place.value = cards.error_card(error)
+            raise
+
+    def _offer_actions(self) -> None:
+        busy = self.worker is not None and not self.worker.over
+        self._inputs.offer_actions(busy, busy and self._inputs.targets <= self._held)

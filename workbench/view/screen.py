@@ -1,0 +1,164 @@
+"""Where a live run is shown: output widgets, written by the worker's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import ipywidgets as widgets
+
+from workbench.train.events import Event, Sample, SampleEvent
+from workbench.view import cards, compare
+from workbench.view.lane import Lane
+from workbench.view.live_figure import LiveFigure, Pace
+from workbench.view.worker import Worker
+
+FRAMES, FRAME_SHARE = 5, 0.04  # pictures a second, and their share of all time, at most
+STATUSES, STATUS_SHARE = 10, 0.01
+
+Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # of each run: at which step, and which
+
+
+def _html(name: str, value: str = "") -> widgets.HTML:
+    return widgets.HTML(value).add_class(name)
+
+
+@dataclass
+class Outputs:
+    """The widgets that show and are never set by a person."""
+
+    status: widgets.HTML = field(
+        default_factory=lambda: _html("wb-statuses", cards.waiting("idle", "press Start to train"))
+    )
+    picture: widgets.Image = field(
+        default_factory=lambda: widgets.Image(value=LiveFigure().png()).add_class("wb-picture")
+    )
+    facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
+    problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
+    answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", compare.panes({})))
+    samples: widgets.HTML = field(default_factory=lambda: _html("wb-samples"))
+
+
+class LiveScreen:
+    """What one worker shows in `outputs`.
+
+    `on_branch` is called when a branch was made, `on_end` when every run has ended.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        on_branch: Callable[[Lane], None],
+        on_end: Callable[[Worker], None],
+    ) -> None:
+        self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
+        self._figure: LiveFigure | None = None
+        self._drawing, self._telling = Pace(FRAMES, FRAME_SHARE), Pace(STATUSES, STATUS_SHARE)
+        self._stale = False  # the picture lags behind the events
+        self._error: BaseException | None = None
+        self._shown: Answers = {}
+        self._asked: Answers = {}
+
+    def loading(self, text: str, share: float) -> None:
+        """Show what is being done before the first step."""
+        now = time.perf_counter()
+        if self._telling.due(now):
+            self._out.status.value = cards.waiting("loading", f"loading · {text}", share)
+            self._telling.drew(now, time.perf_counter())
+
+    def opened(self, lane: Lane, parent: Lane | None) -> None:
+        """Make room for a run: a new figure, or dashed lines for a branch."""
+        if parent is not None and self._figure is not None:
+            self._figure.history.fork(parent.name, lane.name)
+            self._stale = True
+            return self._on_branch(lane)
+        self._figure = LiveFigure()
+        self._figure.history.total = lane.total
+        self._figure.png()  # ticks and titles take longest: draw them before the training starts
+        self._out.facts.value = cards.facts(lane)
+        for cleared in (self._out.problem, self._out.samples):
+            cleared.value = ""
+        self._out.answer.value = compare.panes({})
+
+    def event(self, lane: Lane, event: Event) -> None:
+        """Take in what a run said."""
+        assert self._figure is not None
+        self._figure.add(lane.name, event)
+        self._stale = True
+        if isinstance(event, SampleEvent):
+            self._show_samples(lane, event.samples)
+
+    def sampled(self, lane: Lane, samples: tuple[Sample, ...], own: bool) -> None:
+        """Show the answer to the person's own prompt beside the reference, others in the table."""
+        self._out.problem.value = ""
+        if not own:
+            return self._show_samples(lane, samples)
+        self._asked = _comparable(self._asked, lane, samples)
+        newest = {name: texts[0] for name, texts in _by_title(self._asked).items()}
+        self._out.answer.value = compare.panes(newest)
+
+    def refused(self, error: Exception) -> None:
+        """Show why a command was not carried out."""
+        self._out.problem.value = cards.error_card(error)
+
+    def refresh(self, worker: Worker) -> None:
+        """Tell and draw, each in its own pace."""
+        if self._telling.due(time.perf_counter()):
+            self._tell(worker)
+        if self._stale and self._drawing.due(time.perf_counter()):
+            self._draw()
+
+    def settle(self, worker: Worker) -> None:
+        """Show the very last state."""
+        self._tell(worker)
+        if self._stale:
+            self._draw()
+
+    def ended(self, worker: Worker) -> None:
+        """Show how it ended."""
+        self._tell(worker)
+        self._draw(final=True)
+        self._on_end(worker)
+
+    def _tell(self, worker: Worker) -> None:
+        begin = time.perf_counter()
+        if worker.lanes:
+            self._out.status.value = "".join(map(cards.status, worker.lanes.values()))
+        else:
+            state = "failed" if worker.error else "stopped"
+            self._out.status.value = cards.waiting(state, f"{state} before the first step")
+        if worker.error is not self._error:
+            self._error = worker.error
+            self._out.problem.value = cards.error_card(worker.error) if worker.error else ""
+        self._telling.drew(begin, time.perf_counter())
+
+    def _draw(self, final: bool = False) -> None:
+        if self._figure is None:
+            return
+        begin = time.perf_counter()
+        self._out.picture.value = self._figure.png(final)
+        self._stale = False
+        self._drawing.drew(begin, time.perf_counter())
+
+    def _show_samples(self, lane: Lane, samples: tuple[Sample, ...]) -> None:
+        self._shown = _comparable(self._shown, lane, samples)
+        self._out.samples.value = compare.side_by_side(_by_title(self._shown))
+
+
+def _by_title(kept: Answers) -> dict[str, tuple[Sample, ...]]:
+    return {
+        f"{name if len(kept) > 1 else 'policy'} · step {step}": texts
+        for name, (step, texts) in kept.items()
+    }
+
+
+def _comparable(kept: Answers, lane: Lane, samples: tuple[Sample, ...]) -> Answers:
+    """The samples of all runs that answered just these prompts with just this seed."""
+    questions = [(sample.prompt, sample.reference) for sample in samples]
+    alike = {
+        name: (step, texts)
+        for name, (step, texts) in kept.items()
+        if [(text.prompt, text.reference) for text in texts] == questions
+    }
+    return alike | {lane.name: (lane.step, samples)}

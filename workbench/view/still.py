@@ -1,0 +1,118 @@
+"""The synchronous twin of the dashboard: trains within the cell, leaves pictures and tables.
+
+For notebooks that run without a person, and for places that show nothing a thread draws. What it
+leaves behind needs neither widgets nor style sheets, so a saved notebook reads well anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from IPython import get_ipython
+from IPython.display import HTML, DisplayHandle, Image, display
+from matplotlib.figure import Figure
+
+from workbench.train.base import Progress
+from workbench.train.events import Event, Sample, SampleEvent
+from workbench.train.run import Run
+from workbench.view import cards
+from workbench.view.compare import side_by_side
+from workbench.view.lane import Lane
+from workbench.view.live_figure import LiveFigure, Pace
+from workbench.view.worker import Worker
+
+
+class StillScreen:
+    """Keeps what there is to show; meanwhile tells how far the run is, in one line."""
+
+    def __init__(self) -> None:
+        self.png = b""
+        self.shown: tuple[Sample, ...] = ()
+        self._figure = LiveFigure()
+        self._telling = Pace(rate=2, share=0.01)
+        self._line: DisplayHandle | None = None
+
+    def loading(self, text: str, share: float) -> None:
+        """Say what is being done before the first step."""
+        self._tell(f"loading · {text} · {share:.0%}")
+
+    def opened(self, lane: Lane, parent: Lane | None) -> None:
+        """Nothing to do: there are no branches here."""
+
+    def event(self, lane: Lane, event: Event) -> None:
+        """Remember what the run said."""
+        self._figure.add(lane.name, event)
+        if isinstance(event, SampleEvent):
+            self.shown = event.samples
+
+    def sampled(self, lane: Lane, samples: tuple[Sample, ...], own: bool) -> None:
+        """Nothing to do: nobody asks while it runs."""
+
+    def refused(self, error: Exception) -> None:
+        """There is nobody to try again."""
+        raise error
+
+    def refresh(self, worker: Worker) -> None:
+        """Say how far the run is."""
+        for lane in worker.lanes.values():
+            self._tell(cards.describe(lane))
+
+    def settle(self, worker: Worker) -> None:
+        """Nothing to do: the cell is not finished before the end."""
+
+    def ended(self, worker: Worker) -> None:
+        """Draw the one picture."""
+        self.png = self._figure.png(final=True)
+        for lane in worker.lanes.values():
+            self._tell(cards.describe(lane), last=True)
+
+    def _tell(self, text: str, last: bool = False) -> None:
+        now = time.perf_counter()
+        if get_ipython() is None or not (last or self._telling.due(now)):
+            return
+        line = HTML(f"<p>{cards.escape(text)}</p>")
+        if self._line is None:
+            self._line = display(line, display_id=True)
+        else:
+            self._line.update(line)
+        self._telling.drew(now, time.perf_counter())
+
+
+class StillDashboard:
+    """The outcome of a run that has ended; made by `dashboard(..., live=False)`."""
+
+    def __init__(self, make_run: Callable[[Progress], Run], prompt: str | None) -> None:
+        self._screen = StillScreen()
+        self.worker = Worker(make_run, self._screen)
+        try:
+            self.worker.run_here()
+        except BaseException:
+            if self.runs:  # how far it came tells what went wrong
+                display(Image(self._screen.png))
+            raise
+        self._answered = self.run.sample([prompt]) if prompt else ()
+
+    @property
+    def runs(self) -> list[Run]:
+        """The one run, in a list."""
+        return [lane.run for lane in self.worker.lanes.values()]
+
+    @property
+    def run(self) -> Run:
+        """The run, at its end."""
+        return self.runs[0]
+
+    def join(self, timeout: float | None = None) -> bool:
+        """True: the run has ended."""
+        return self.worker.join(timeout)
+
+    def when_done(self, function: Callable[[Run], str | Figure]) -> HTML:
+        """What `function` makes of the run, HTML or a figure, to show as a cell's last line."""
+        made = function(self.run)
+        return HTML(made if isinstance(made, str) else cards.picture(made))
+
+    def _ipython_display_(self) -> None:
+        display(Image(self._screen.png))
+        display(HTML(side_by_side((*self._answered, *self._screen.shown))))
+        display(HTML(cards.facts(*self.worker.lanes.values())))
