@@ -64,7 +64,9 @@ def _words(table: Mapping[str, float], *valences: float) -> tuple[str, ...]:
     return tuple(word for word, valence in table.items() if valence in valences)
 
 
-def _mood_rules(mood: str, other: str, mild: float, strong: float) -> dict[str, tuple[str, ...]]:
+def _mood_rules(
+    mood: str, mild: float, strong: float, turn: str, other: str
+) -> dict[str, tuple[str, ...]]:
     """The same sentences for a good and for a bad mood, so that rewards are balanced.
 
     "and" joins two words of one mood, "but" two of different moods.
@@ -83,7 +85,7 @@ def _mood_rules(mood: str, other: str, mild: float, strong: float) -> dict[str, 
             f"{{a_little}} {{{mood}_mild}}",
             f"{{a_lot}} {{{mood}_strong}}",
             f"{{{mood}_mild}} and {{{mood}_strong}}",
-            f"{{{mood}_mild}} but {{{other}_mild}}",
+            f"{{{mood}_mild}} {turn} {{{other}_mild}}",
         ),
         f"{mood}_verdict": (
             f"it was {{{mood}_one}} {{topic}}",
@@ -121,8 +123,8 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "verdict": ("overall , {good_verdict} .", "overall , {bad_verdict} ."),
     "a_little": ("quite", "rather", "really"),
     "a_lot": ("truly", "simply", "absolutely"),
-    **_mood_rules("good", "bad", 0.5, 1.0),
-    **_mood_rules("bad", "good", -0.5, -1.0),
+    **_mood_rules("good", 0.5, 1.0, turn="yet", other="bad"),
+    **_mood_rules("bad", -0.5, -1.0, turn="but", other="good"),
 }
 MOODS = (0.05, 0.5, 0.95)  # the share of good clauses in a bad, a mixed and a good review
 SLOT = re.compile(r"\{(\w+)\}")
