@@ -98,6 +98,20 @@ def test_accuracy_has_its_interval(axes: Axes) -> None:
     np.testing.assert_array_equal(bars, [[4, 0.5], [4, 0.7], [4, math.nan]])
 
 
+def test_accuracy_of_nothing_but_ties_is_left_out(axes: Axes) -> None:
+    name = "rewards/accuracies"
+    shares = {name: 0.0, f"{name}_low": 0.0, f"{name}_high": 0.04, "rewards/ties": 1.0}
+    history = evaluated(**shares)
+    later = {f"held_out/{key}": value for key, value in shares.items()}
+    history.add(
+        "run", EvalEvent(8, later | {f"held_out/{name}": 0.5, "held_out/rewards/ties": 0.5})
+    )
+    plots.accuracy(history, axes)
+    points = lines(axes)[f"run held_out/{name}"].get_xydata()
+    np.testing.assert_array_equal(points, [[4, math.nan], [8, 0.5]])
+    assert lines(axes)["run bars"].get_xdata().tolist() == [8, 8, 8]
+
+
 def test_kl_has_its_standard_error(axes: Axes) -> None:
     name = "kl/policy_reference"
     plots.kl(evaluated(**{name: 2.0, f"{name}_se": 0.5}), axes)

@@ -94,7 +94,7 @@ class Dashboard:
         place = widgets.HTML("<i>Fills itself in when the run ends.</i>").add_class("wb-done")
         self._followers.append((function, place))
         if self.worker is not None:
-            self.worker.call(lambda: self._fill(function, place))
+            self.worker.call(partial(self._fill, function, place))
         return place
 
     def _ipython_display_(self) -> None:
@@ -185,20 +185,24 @@ class Dashboard:
         self._inputs.offer_runs(branches)
 
     def _on_end(self, worker: Worker) -> None:
-        if worker is self.worker:
-            self._inputs.offer_actions(busy=False, held=False)
-            for function, place in self._followers:
-                self._fill(function, place)
-
-    def _fill(self, function: Follower, place: widgets.HTML) -> None:
-        if not (self.run and self.run.finished):
+        if worker is not self.worker:
             return
+        self._inputs.offer_actions(busy=False, held=False)
+        errors = [self._fill(function, place) for function, place in self._followers]
+        for error in filter(None, errors):
+            raise error
+
+    def _fill(self, function: Follower, place: widgets.HTML) -> Exception | None:
+        """Let `function` fill its place; what it raised, if it did."""
+        if not (self.run and self.run.finished):
+            return None
         try:
             made = function(self.run)
             place.value = made if isinstance(made, str) else cards.picture(made)
         except Exception as error:
             place.value = cards.error_card(error)
-            raise
+            return error
+        return None
 
     def _offer_actions(self) -> None:
         busy = self.worker is not None and not self.worker.over

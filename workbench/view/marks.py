@@ -52,12 +52,17 @@ def draw_training(history: History, axes: Axes, metric: str, colour: str) -> Non
     draw_held_out(history, axes, HELD_OUT + metric, colour)
 
 
-def draw_held_out(history: History, axes: Axes, metric: str, colour: str) -> None:
-    """The points of every run that has this metric."""
+def draw_held_out(
+    history: History, axes: Axes, metric: str, colour: str, unless: str | None = None
+) -> None:
+    """The points of every run that has this metric, but for those where `unless` is 1."""
     for place, (run, curves) in enumerate(history.runs.items()):
         if metric in curves:
+            steps, values = curves[metric].points()
+            if unless in curves:
+                values = np.where(curves[unless].points()[1] == 1, np.nan, values)
             look = {"color": colour, "linewidth": 1.4, "zorder": 3, **look_of(place, colour)}
-            move_line(axes, f"{run} {metric}", *curves[metric].points(), **look)
+            move_line(axes, f"{run} {metric}", steps, values, **look)
 
 
 def draw_bars(axes: Axes, run: str, steps: Values, low: Values, high: Values) -> None:

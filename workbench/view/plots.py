@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -109,14 +110,19 @@ def log_ratios(history: History, axes: Axes) -> None:
 
 @panel("Held-out accuracy, 95% interval", "share of pairs", limits=(0.0, 1.0))
 def accuracy(history: History, axes: Axes) -> None:
-    """Share of held-out pairs whose margin is positive; the dotted line is chance."""
+    """Share of held-out pairs whose margin is positive; the dotted line is chance.
+
+    Where all margins are 0, as before the first step, there is no accuracy to show.
+    """
     marks.draw_guide(axes, 0.5)
-    name = HELD_OUT + "rewards/accuracies"
+    name, ties = f"{HELD_OUT}rewards/accuracies", f"{HELD_OUT}rewards/ties"
     for run, curves in history.runs.items():
         if f"{name}_low" in curves:
             steps, low = curves[f"{name}_low"].points()
-            marks.draw_bars(axes, run, steps, low, curves[f"{name}_high"].points()[1])
-    marks.draw_held_out(history, axes, name, BLUE)
+            tied = curves[ties].points()[1] == 1 if ties in curves else np.zeros_like(low, bool)
+            high = curves[f"{name}_high"].points()[1]
+            marks.draw_bars(axes, run, steps[~tied], low[~tied], high[~tied])
+    marks.draw_held_out(history, axes, name, BLUE, unless=ties)
 
 
 @panel("KL(policy ‖ reference) ± s.e.", "nats a completion")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import ipywidgets as widgets
 
-from workbench.train.events import Event, Sample, SampleEvent
+from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
 from workbench.view import cards, compare
 from workbench.view.lane import Lane
 from workbench.view.live_figure import LiveFigure, Pace
@@ -86,6 +86,8 @@ class LiveScreen:
         assert self._figure is not None
         self._figure.add(lane.name, event)
         self._stale = True
+        if isinstance(event, EvalEvent) and event.step == 0:
+            self._draw()  # nothing is trained yet that this could slow down
         if isinstance(event, SampleEvent):
             self._show_samples(lane, event.samples)
 
@@ -106,8 +108,10 @@ class LiveScreen:
         """Tell and draw, each in its own pace."""
         if self._telling.due(time.perf_counter()):
             self._tell(worker)
-        if self._stale and self._drawing.due(time.perf_counter()):
+        begin = time.perf_counter()
+        if self._stale and self._drawing.due(begin):
             self._draw()
+            self._drawing.drew(begin, time.perf_counter())
 
     def settle(self, worker: Worker) -> None:
         """Show the very last state."""
@@ -134,12 +138,9 @@ class LiveScreen:
         self._telling.drew(begin, time.perf_counter())
 
     def _draw(self, final: bool = False) -> None:
-        if self._figure is None:
-            return
-        begin = time.perf_counter()
-        self._out.picture.value = self._figure.png(final)
-        self._stale = False
-        self._drawing.drew(begin, time.perf_counter())
+        if self._figure is not None:
+            self._out.picture.value = self._figure.png(final)
+            self._stale = False
 
     def _show_samples(self, lane: Lane, samples: tuple[Sample, ...]) -> None:
         self._shown = _comparable(self._shown, lane, samples)

@@ -70,7 +70,7 @@ class Worker:
         self.lanes: dict[str, Lane] = {}
         self.error: BaseException | None = None
         self._make_run, self._screen = make_run, screen
-        self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._names = (f"branch {number}" for number in itertools.count(1))
         self._over, self._unwanted, self._closed = (threading.Event() for _ in range(3))
         self._thread: threading.Thread | None = None
@@ -116,7 +116,7 @@ class Worker:
 
     # -- commands -----------------------------------------------------------------------------
 
-    def call(self, function: Callable[[], None]) -> None:
+    def call(self, function: Callable[[], object]) -> None:
         """Have `function` called on the worker's thread, between two steps."""
         self._commands.put(function)
 
@@ -239,7 +239,7 @@ class Worker:
                 self._screen.settle(self)
             self._obey(self._commands.get())
 
-    def _obey(self, command: Callable[[], None]) -> None:
+    def _obey(self, command: Callable[[], object]) -> None:
         try:
             command()
         except Exception as error:  # a bad prompt must not cost a run

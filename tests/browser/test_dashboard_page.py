@@ -1,0 +1,140 @@
+"""The dashboard in a real JupyterLab, driven by a real browser, from Start to a killed kernel."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from board import NOTEBOOK, PATIENCE, Board  # isort: skip - beside this file, see conftest
+from jupyter_page import KERNEL, browser_page, jupyter_lab, open_notebook, run_all, write_notebook
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "&amp; &lt;b&gt;",
+    "<|endoftext|>",
+    "</script>",
+    "\u202eto the left\u202c",
+    "zero\u200bwidth",
+)
+
+
+@pytest.fixture
+def board(chromium: str, tmp_path: Path) -> Iterator[Board]:
+    """A dashboard on a page of its own; what the page complains of is noted in `errors`."""
+    write_notebook(tmp_path / "live.ipynb", NOTEBOOK)
+    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
+        board = Board(page)
+        open_notebook(page, address, "live.ipynb")
+        run_all(page)
+        expect(board.root).to_be_visible(timeout=PATIENCE)
+        yield board
+
+
+def test_person_trains_looks_and_asks(
+    board: Board, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.press("Start")
+    board.passes(0)
+    moves_beta_while_it_learns(board)
+    sees_the_picture_change(board)
+    pauses_and_steps(board)
+    branches(board)
+    asks(board)
+    stops(board)
+    assert board.errors == []
+    heard = [at for at, _ in json.loads((tmp_path / "heard.json").read_text())]
+    with capsys.disabled():  # said, not judged
+        print(f"\nfrom key press to training thread: {median(board.delays(heard)):.0f} ms")
+    outlives_the_kernel(board)
+
+
+def moves_beta_while_it_learns(board: Board) -> None:
+    board.shows(state="running", beta="0.1")
+    for _ in range(3):
+        before = board.read("beta")
+        shown = float(board.move_beta())
+        board.shows(beta=re.compile(rf"^(?!{re.escape(before)}$)"))  # a step was taken with it
+        assert float(board.read("beta")) == pytest.approx(shown, rel=0.01)
+        assert shown == pytest.approx(float(before) * 10**0.05, rel=0.01)
+    board.shows(state="running")
+
+
+def sees_the_picture_change(board: Board) -> None:
+    assert board.picture_bytes()[0] > 1000
+    board.changes_its_picture()
+    board.changes_its_picture()
+    board.shows(state="running")
+
+
+def pauses_and_steps(board: Board) -> None:
+    board.press("Pause")
+    board.shows(state="paused")
+    held = int(board.read("step"))
+    board.page.wait_for_timeout(400)  # many steps of this run
+    assert int(board.read("step")) == held
+    board.press("Step")
+    board.shows(state="paused", step=held + 1)
+    board.page.wait_for_timeout(200)
+    assert int(board.read("step")) == held + 1
+
+
+def branches(board: Board) -> None:
+    board.press("Branch")
+    step, beta = board.read("step"), board.read("beta")
+    board.shows("branch 1", state="paused", step=step, beta=beta)
+    board.move_beta()
+    board.press("Resume")
+    board.shows("branch 1", state="running", beta=re.compile(rf"^(?!{re.escape(beta)}$)"))
+    board.passes(int(step) + 5, "branch 1")
+    board.shows(state="paused", step=step, beta=beta)  # the menu has chosen the branch alone
+    board.changes_its_picture()
+    board.root.locator(".wb-runs select").select_option("all")
+    board.press("Pause")
+    board.press("Resume")
+    board.passes(int(step))
+
+
+def asks(board: Board) -> None:
+    panes = board.root.locator(".wb-pane p")
+    board.root.locator(".wb-runs select").select_option("run")
+    board.prompt.fill("what did you think of the hotel?")
+    board.press("Generate")
+    expect(panes).to_have_count(2)
+    expect(panes.first).not_to_be_empty(timeout=PATIENCE)
+    expect(panes.last).not_to_be_empty()
+    hostile = " ".join(HOSTILE)
+    board.prompt.fill(hostile)
+    board.press("Generate")
+    expect(panes.first).to_have_text(f"{hostile} old", timeout=PATIENCE)
+    expect(panes.last).to_have_text(f"{hostile} new")
+    expect(panes.first.locator("del")).to_have_text("old")
+    expect(panes.last.locator("ins")).to_have_text("new")
+    assert board.root.locator("script, .wb-answer img").count() == 0
+
+
+def stops(board: Board) -> None:
+    board.root.locator(".wb-runs select").select_option("all")
+    board.press("Stop")
+    board.shows(state="stopped")
+    board.shows("branch 1", state="stopped")
+    board.press("Generate")  # a run that has ended still answers
+    expect(board.root.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+
+
+def outlives_the_kernel(board: Board) -> None:
+    size, picture = board.picture_bytes()
+    code = "import os; os._exit(1)"
+    board.page.evaluate(f"{KERNEL}.requestExecute({{code: {code!r}}}) && null")
+    board.page.wait_for_function(f"{KERNEL}.status !== 'idle'", timeout=PATIENCE)
+    board.page.wait_for_timeout(500)
+    assert board.picture_bytes() == (size, picture)
+    assert board.read("state") == "stopped"
