@@ -103,6 +103,16 @@ def test_repeated_prompts_get_different_texts(policy) -> None:
     assert twice[0] == generate(policy, [PROMPTS[0]], config, (), 0)[0]
 
 
+def test_every_row_has_noise_of_its_own() -> None:
+    prompts = [[1], [2], [1], [1, 2]]
+    draws = {
+        torch.rand(1, generator=generator).item()
+        for seed in (0, 1)
+        for generator in row_generators(prompts, seed, torch.device("cpu"))
+    }
+    assert len(draws) == 8
+
+
 def test_the_global_random_state_and_the_mode_stay_as_they_were(policy) -> None:
     policy.train()
     before = torch.get_rng_state()
@@ -114,15 +124,34 @@ def test_the_global_random_state_and_the_mode_stay_as_they_were(policy) -> None:
 
 
 def test_columns_can_meet_autograd(policy) -> None:
-    tokens = torch.stack(list(stream(policy, PROMPTS, CONFIGS[1], (), 0)), dim=1)
-    policy(tokens).sum().backward()
+    column = next(stream(policy, PROMPTS, CONFIGS[1], (), 0))
+    policy(column[:, None]).sum().backward()
     policy.zero_grad()
+
+
+def test_padding_sees_itself_and_no_text_sees_padding(policy, monkeypatch) -> None:
+    """A position that sees nothing gives NaN in some implementations of attention."""
+    masks = []
+    plain = policy.hidden
+
+    def hidden(tokens: Tensor, positions: Tensor, mask: Tensor, cache: object) -> Tensor:
+        masks.append(mask)
+        return plain(tokens, positions, mask, cache)
+
+    monkeypatch.setattr(policy, "hidden", hidden)
+    list(stream(policy, [[1, 2, 3], [4]], SamplingConfig(max_new_tokens=2), (), 0))
+    first, second = masks
+    assert first[0].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert first[1].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]  # two places of padding
+    assert second.tolist() == [[[1, 1, 1, 1]], [[0, 0, 1, 1]]]
 
 
 def test_a_row_ends_where_the_length_of_the_model_does(policy) -> None:
     config = SamplingConfig(max_new_tokens=12)
     prompts = [[1] * 35, [2, 3]]  # 40 positions in all: 5 are left for the first
     assert [len(row) for row in generate(policy, prompts, config, (), 0)] == [5, 12]
+    columns = torch.stack(list(stream(policy, prompts, config, (), pad_id=22)))
+    assert columns[5:, 0].tolist() == [22] * 7
     with pytest.raises(WorkbenchError, match="prompt 1 has 40 tokens; accepted: 1 to 39"):
         generate(policy, [[1], [1] * 40], config, (), 0)
 
@@ -211,11 +240,11 @@ def test_filters_worked_by_hand() -> None:
 
 
 def test_draws_follow_the_filtered_distribution() -> None:
-    """Among 0.5, 0.3, 0.2 at temperature 0.5 the weights are 25 : 9 : 4; top-k 2 leaves 25 : 9."""
-    logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(4000, 3)
-    config = SamplingConfig(temperature=0.5, top_k=2)
-    generators = row_generators([[1]] * 4000, 0, torch.device("cpu"))
-    counts = choose(logits, config, generators).bincount(minlength=3)
-    expected = torch.tensor([25 / 34, 9 / 34, 0.0])
-    # four standard errors of a share of 4000 draws: 4 * sqrt(25 * 9) / 34 / sqrt(4000) = 0.028
-    assert torch.allclose(counts / 4000, expected, atol=0.028)
+    """At temperature 0.5 the weights 5 : 3 : 2 : 1 become 25 : 9 : 4 : 1; top-k 3 leaves three."""
+    logits = torch.tensor([5.0, 3.0, 2.0, 1.0]).log().expand(8000, 4)
+    config = SamplingConfig(temperature=0.5, top_k=3)
+    generators = row_generators([[1]] * 8000, 0, torch.device("cpu"))
+    counts = choose(logits, config, generators).bincount(minlength=4)
+    expected = torch.tensor([25 / 38, 9 / 38, 4 / 38, 0.0])
+    # four standard errors of a share of 8000 draws, at most 4 * sqrt(25 * 13) / 38 / sqrt(8000)
+    assert torch.allclose(counts / 8000, expected, atol=0.0212)

@@ -15,7 +15,7 @@ from workbench.data.cache import cache_folder
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models import smollm2
-from workbench.models.load import load_model
+from workbench.models.load import load_model, save_model
 from workbench.models.sampling import SamplingConfig, generate
 from workbench.models.smollm2 import FOLDER, MEMBER, convert, fetch_smollm2
 
@@ -94,6 +94,9 @@ def test_converted_weights_give_what_transformers_reads_from_gguf(tiny_gguf, tmp
     tokens = torch.randint(0, 43, (3, 20), generator=torch.Generator().manual_seed(0))
     expected = theirs.policy.head(theirs.policy.hidden(tokens))
     torch.testing.assert_close(ours.policy(tokens), expected, atol=1e-4, rtol=1e-5)
+    save_model(theirs, tmp_path / "saved")
+    again = load_model(str(tmp_path / "saved")).policy
+    torch.testing.assert_close(again(tokens), expected, atol=1e-4, rtol=1e-5)
     assert ours.tokenizer.encode("abc") == theirs.tokenizer.encode("abc")
     assert ours.tokenizer.render_prompt("ab") == theirs.tokenizer.render_prompt("ab") == [
         1, ours.tokenizer.backend.token_to_id("ab"), 2, 1,

@@ -101,6 +101,12 @@ class HubPolicy(nn.Module):
                 logits = change(logits, value)
         return logits
 
+    def forward(
+        self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Logits (row, pos, vocab) of `tokens` (row, pos)."""
+        return self.head(self.hidden(tokens, positions, mask))
+
     def new_cache(self, rows: int, max_length: int) -> Any:
         """An empty cache, which grows as needed; None where the model has another kind."""
         if "past_key_values" not in self._accepted:
@@ -176,7 +182,9 @@ def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
     if report["missing_keys"]:
         first = min(report["missing_keys"])
         raise WorkbenchError(f"{folder} has no weights for {first}; its config.json asks for them")
-    model.hf_quantizer = None  # GGUF's, which would refuse to save what is float32 by now
+    if gguf:  # by now all is float32: nothing may say otherwise when it is saved
+        model.hf_quantizer = None
+        del model.config.quantization_config
     return HubPolicy(model)
 
 

@@ -123,7 +123,7 @@ def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor
             for key in file.keys():  # noqa: SIM118 - not a mapping
                 name = key.removeprefix("model.")
                 if name in shapes:
-                    # A copy: the file stays mapped otherwise, and training would write into it.
+                    # A copy: otherwise the weights follow when the file is written anew.
                     weights[name] = file.get_tensor(key).to(torch.float32, copy=True)
                 elif name != "lm_head.weight" and not name.endswith("rotary_emb.inv_freq"):
                     raise WorkbenchError(f"{path} holds {key}, for which Llama has no place")

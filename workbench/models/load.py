@@ -113,6 +113,6 @@ def model_hash(policy: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(policy.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        flat = tensor.detach().cpu().contiguous().flatten()
+        flat = tensor.detach().cpu().flatten()
         digest.update(flat.view(torch.uint8).numpy())
     return digest.hexdigest()

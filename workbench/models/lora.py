@@ -51,8 +51,6 @@ def add_lora(
             peft.inject_adapter_in_model(config, inner)
         except ValueError as error:
             raise WorkbenchError(f"targets={targets} is not accepted: {error}") from error
-    for name, parameter in policy.named_parameters():
-        parameter.requires_grad_("lora_" in name)
 
 
 def has_lora(policy: nn.Module) -> bool:
