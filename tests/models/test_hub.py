@@ -51,6 +51,16 @@ def test_both_layouts_give_the_same_log_probabilities(policy) -> None:
     torch.testing.assert_close(shared, stacked, atol=1e-4, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_masks_hold_in_mixed_precision(policy) -> None:
+    exact = completion_logps(policy, collate(PAIRS, 0, "stacked"))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = completion_logps(policy, collate(PAIRS, 0, "shared_prefix"))
+    # bfloat16 has 8 bits: a few per cent of sums that lie apart by far more
+    torch.testing.assert_close(rounded, exact, atol=0.5, rtol=0.05)
+    assert exact.std() > 2
+
+
 def hub_greedy(policy: HubPolicy, prompt: list[int], count: int, **options: object) -> list[int]:
     tokens = torch.tensor([prompt])
     found = policy.model.generate(

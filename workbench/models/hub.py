@@ -61,6 +61,7 @@ class HubPolicy(nn.Module):
         self.settings = model.config.get_text_config()
         self.max_length = _max_length(self.settings)
         self._accepted = set(inspect.signature(self._body().forward).parameters)
+        self._boolean = model.config._attn_implementation == "sdpa"  # eager code adds its mask
         self.supports_branches = True
         with torch.no_grad():
             self._check_head()
@@ -83,15 +84,18 @@ class HubPolicy(nn.Module):
         if cache is not None:
             options["past_key_values"] = cache
         if mask is not None and self.supports_branches:
-            # Added to the scores; every way to compute attention takes it, a boolean one not.
-            scores = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
-            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-            options["attention_mask"] = rearrange(scores, "row query key -> row 1 query key")
+            mask = rearrange(mask, "row query key -> row 1 query key")
+            options["attention_mask"] = mask if self._boolean else self._scores(mask)
         elif mask is not None:
             options["attention_mask"] = mask[:, -1].long()  # (row, key), as the last query sees it
         if positions is not None and "position_ids" in self._accepted:
             options["position_ids"] = positions
         return self._body()(input_ids=tokens, **options).last_hidden_state
+
+    def _scores(self, mask: Tensor) -> Tensor:
+        """What is added to the scores: nothing, or the lowest number."""
+        scores = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
+        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., dim)."""

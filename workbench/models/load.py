@@ -50,8 +50,8 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
     """The model called `name`, in float32 and ready for training.
 
     Args:
-        name: "smollm2" (fetched on first use), a folder in the Hugging Face layout, a GGUF file, or
-            the id of a model on the Hugging Face hub.
+        name: "smollm2" (fetched on first use), a folder in the Hugging Face layout, a GGUF file
+            (with the tokenizer that `transformers` makes of it), or an id of the Hugging Face hub.
         progress: told what is happening and the share done, 0 to 1.
 
     Raises:
@@ -63,7 +63,7 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
     elif path.is_dir():
         folder = path
     elif path.is_file() and path.suffix == ".gguf":
-        return _foreign(name, path.parent, path.name)
+        return _foreign(name, progress, path.parent, path.name)
     elif HUB_ID.fullmatch(name):
         folder = _hub_folder(name, progress)
     else:
@@ -72,7 +72,7 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
         raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
     config = decoder_config(read_json(folder / "config.json"))
     if config is None:
-        return _foreign(name, folder)
+        return _foreign(name, progress, folder)
     policy = read_decoder(folder, config, progress)
     return Model(name, policy, load_tokenizer(folder), config.max_length)
 
@@ -84,7 +84,9 @@ def _hub_folder(name: str, progress: Progress | None) -> Path:
         raise WorkbenchError(f"no folder {name!r}, and {error}; {ACCEPTED}") from error
 
 
-def _foreign(name: str, folder: Path, gguf: str | None = None) -> Model:
+def _foreign(name: str, progress: Progress | None, folder: Path, gguf: str | None = None) -> Model:
+    if progress:
+        progress(f"loading {name}", 0.0)
     policy = load_hub(folder, gguf)
     return Model(name, policy, load_tokenizer(folder, gguf), policy.max_length)
 
