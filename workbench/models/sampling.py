@@ -210,12 +210,13 @@ def stream(
     left = torch.tensor(room, device=device)
     ended = torch.zeros_like(left, dtype=torch.bool)
     for step in range(1, max(room) + 1):
-        # Not around the loop: the mode would stay on in the caller between two steps.
-        with torch.inference_mode():
+        # Not around the loop: the mode would stay on in the caller between two steps. And not
+        # inference mode, in which autocast would round all weights anew at every step.
+        with torch.no_grad():
             column = choose(rows.logits(), config, generators).masked_fill(ended, pad_id)
             ended = ended | torch.isin(column, stops) | (left == step)
             rows.append(column)
-        yield column.clone()
+        yield column
         if ended.all():
             return
 
