@@ -55,7 +55,8 @@ def write_gguf(path: Path) -> None:
     writer.add_chat_template(TEMPLATE)
 
     def add(name: str, *shape: int, kind: str = "Q4_1") -> None:
-        values = generator.normal(size=shape).astype(np.float32)
+        # As wide as trained weights are: wider ones would blow rounding up from layer to layer.
+        values = 0.3 * generator.normal(size=shape).astype(np.float32)
         quantised = gguf.GGMLQuantizationType[kind]
         data = values if kind == "F32" else gguf.quantize(values, quantised)
         writer.add_tensor(f"{name}.weight", data, raw_dtype=quantised)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from workbench.core.kernels import attend, rms_norm
 from workbench.errors import WorkbenchError
 
 
@@ -98,7 +99,7 @@ def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tens
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (first half, second half) of (row, head, pos, dim) by its angle."""
     first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
 class RMSNorm(nn.Module):
@@ -110,9 +111,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+        return rms_norm(x, self.weight, self.eps)
 
 
 class Attention(nn.Module):
@@ -137,25 +136,18 @@ class Attention(nn.Module):
         cache: KVCache | None,
         layer: int,
     ) -> Tensor:
-        split = "row pos (head dim) -> row head pos dim"
-        queries = rotate(rearrange(self.q_proj(x), split, dim=self.head_dim), cos, sin)
-        keys = rotate(rearrange(self.k_proj(x), split, dim=self.head_dim), cos, sin)
-        values = rearrange(self.v_proj(x), split, dim=self.head_dim)
+        queries, keys, values = (
+            rearrange(project(x), "row pos (head dim) -> row head pos dim", dim=self.head_dim)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        cos, sin = cos.to(queries.dtype), sin.to(queries.dtype)
+        queries, keys = rotate(queries, cos, sin), rotate(keys, cos, sin)
         if cache is not None:
             keys, values = cache.update(layer, keys, values)
-        single = x.shape[1] == 1
-        if single:  # the heads of a group become queries of one head: nothing is copied
-            fold = "row (head group) 1 dim -> row head group dim"
-            queries = rearrange(queries, fold, group=self.groups)
-        elif self.groups > 1:
-            spread = "row head pos dim -> row (head group) pos dim"
-            keys = repeat(keys, spread, group=self.groups)
-            values = repeat(values, spread, group=self.groups)
-        mixed = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, is_causal=mask is None and not single
-        )
-        join = "row head group dim -> row 1 (head group dim)" if single else None
-        return self.o_proj(rearrange(mixed, join or "row head pos dim -> row pos (head dim)"))
+        if x.shape[1] == 1 and mask is None:  # one new token sees all that the cache holds
+            mask = torch.ones(1, 1, 1, keys.shape[2], dtype=torch.bool, device=x.device)
+        mixed = attend(queries, keys, values, mask)
+        return self.o_proj(rearrange(mixed, "row head pos dim -> row pos (head dim)"))
 
 
 class FeedForward(nn.Module):
@@ -247,7 +239,7 @@ class Transformer(nn.Module):
             mask = rearrange(mask, "row query key -> row 1 query key")
         elif start and tokens.shape[1] > 1:
             mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
-            mask = mask.tril(start).bool()
+            mask = mask.tril(start).bool()[None, None]
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
         x = self.embed_tokens(tokens)
         for number, block in enumerate(self.layers):

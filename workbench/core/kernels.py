@@ -1,0 +1,96 @@
+"""The two inner operations of the decoder in the form that runs fastest, equal to their definition.
+
+On a processor, PyTorch's fused attention is made for long rows: at the length of a preference pair
+the products written out take a fifth of its time in bf16. And a normalisation made of single
+operations keeps four copies of its input for the backward pass, where one is enough.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor
+
+SHORT = 160  # keys up to which the written-out products are faster on a processor
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax attention with grouped queries (Vaswani et al. 2017, eq. 1; Ainslie et al. 2023).
+
+    Args:
+        queries: (row, head, query, dim); keys, values: (row, kv_head, key, dim), where consecutive
+            heads share a kv_head.
+        mask: (row, 1, query, key) True where a query may look; None means causal, with as many
+            queries as keys.
+
+    Returns:
+        (row, head, query, dim).
+    """
+    if queries.device.type == "cpu" and keys.shape[2] <= SHORT:
+        return _written_out(queries, keys, values, mask)
+    group = queries.shape[1] // keys.shape[1]
+    if group > 1:
+        spread = "row head key dim -> row (head group) key dim"
+        keys, values = (repeat(part, spread, group=group) for part in (keys, values))
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=mask, is_causal=mask is None
+    )
+
+
+def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    count, heads = queries.shape[2], keys.shape[1]
+    if mask is None:
+        mask = torch.ones(count, count, dtype=torch.bool, device=queries.device).tril()
+        mask = mask[None, None]
+    # The heads of a group become queries of one head, so keys and values are never copied.
+    fold = "row (head group) query dim -> row head (group query) dim"
+    folded = rearrange(queries * queries.shape[-1] ** -0.5, fold, head=heads)
+    scores = folded @ keys.transpose(-1, -2)
+    scores = rearrange(
+        scores, "row head (group query) key -> row head group query key", query=count
+    )
+    scores = scores.masked_fill(~mask[:, :, None], -torch.inf)
+    weights = _softmax(scores)
+    mixed = rearrange(weights, "row head group query key -> row head (group query) key") @ values
+    return rearrange(mixed, "row head (group query) dim -> row (head group) query dim", query=count)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    half = scores.dtype in (torch.bfloat16, torch.float16)
+    return scores.softmax(-1, dtype=torch.float32 if half else scores.dtype).to(scores.dtype)
+
+
+class _RMSNorm(torch.autograd.Function):
+    """x * weight / rms(x); keeps x and one number a position."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        scale = wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return (wide * scale).mul_(weight).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale = ctx.saved_tensors
+        gradient = gradients[0].to(scale.dtype)
+        normed = x * scale
+        for_weight = (gradient * normed).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        gradient = gradient * weight
+        along = (gradient * normed).mean(-1, keepdim=True)
+        for_x = gradient.sub_(normed.mul_(along)).mul_(scale).to(x.dtype)
+        return for_x, for_weight, None, None
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """`x * weight / sqrt(mean(x^2) + eps)` over the last axis (Zhang & Sennrich 2019, eq. 4).
+
+    Computed in float32 at least. Under autocast the result has autocast's type, because the linear
+    layers that read it would each cast it to that.
+    """
+    kind = x.device.type
+    cast = torch.is_autocast_enabled(kind)
+    return _RMSNorm.apply(x, weight, eps, torch.get_autocast_dtype(kind) if cast else x.dtype)
