@@ -94,10 +94,11 @@ def test_converted_weights_give_what_transformers_reads_from_gguf(tiny_gguf, tmp
     assert ours.max_length == theirs.max_length == 64
     tokens = torch.randint(0, 43, (3, 20), generator=torch.Generator().manual_seed(0))
     expected = theirs.policy.head(theirs.policy.hidden(tokens))
-    torch.testing.assert_close(ours.policy(tokens), expected, atol=1e-4, rtol=1e-5)
+    assert expected.std() > 0.2
+    torch.testing.assert_close(ours.policy(tokens), expected, atol=1e-5, rtol=1e-4)
     save_model(theirs, tmp_path / "saved")
     again = load_model(str(tmp_path / "saved")).policy
-    torch.testing.assert_close(again(tokens), expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(again(tokens), expected, atol=1e-5, rtol=1e-4)
     assert ours.tokenizer.encode("abc") == theirs.tokenizer.encode("abc")
     assert ours.tokenizer.render_prompt("ab") == theirs.tokenizer.render_prompt("ab") == [
         1, ours.tokenizer.backend.token_to_id("ab"), 2, 1,
