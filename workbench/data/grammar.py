@@ -69,7 +69,8 @@ def _mood_rules(
 ) -> dict[str, tuple[str, ...]]:
     """The same sentences for a good and for a bad mood, so that rewards are balanced.
 
-    "and" joins two words of one mood, "but" two of different moods.
+    "and" joins two words of one mood, "yet" turns from good to bad, "but" from bad to good: what
+    may follow depends on the last two words alone, which a small model learns within its seconds.
     """
     adjectives = _words(ADJECTIVES, mild, strong)
     return {
