@@ -241,7 +241,10 @@ class Transformer(nn.Module):
             mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
             mask = mask.tril(start).bool()[None, None]
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
-        x = self.embed_tokens(tokens)
+        # A tied head's gradient is as large as the table; the few rows read here are added to it
+        # instead of making another one that is nearly all zeros.
+        few_rows = self.config.tie_embeddings and tokens.device.type == "cpu"
+        x = F.embedding(tokens, self.embed_tokens.weight, sparse=few_rows)
         for number, block in enumerate(self.layers):
             x = block(x, cos, sin, mask, cache, number)
         if cache is not None:
