@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from typing import Any
 
@@ -91,16 +90,21 @@ class Board:
     def shows(self, run: str = "run", **facts: Any) -> None:
         """Wait until the status of a run says this."""
         for name, value in facts.items():
-            wanted = value if isinstance(value, re.Pattern) else str(value)
-            expect(self.status(run)).to_have_attribute(f"data-{name}", wanted, timeout=PATIENCE)
+            status = self.status(run)
+            expect(status).to_have_attribute(f"data-{name}", str(value), timeout=PATIENCE)
 
-    def passes(self, step: int, run: str = "run") -> None:
+    def shows_another(self, name: str, before: str, run: str = "run") -> None:
+        """Wait until the status of a run no longer says this."""
+        status = self.status(run)
+        expect(status).not_to_have_attribute(f"data-{name}", before, timeout=PATIENCE)
+
+    def passes(self, step: int, run: str = "run", patience: int = PATIENCE) -> None:
         """Wait until a run has gone beyond this step."""
         self.page.wait_for_function(
             "([run, step]) => +document.querySelector(`.wb-status[data-run='${run}']`)"
             "?.dataset.step > step",
             arg=[run, step],
-            timeout=PATIENCE,
+            timeout=patience,
         )
 
     def move_beta(self) -> str:
