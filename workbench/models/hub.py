@@ -25,8 +25,6 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.extras import optional
 from workbench.models.llama import weight_files
-from workbench.models.lora import adapters_off as adapters_off
-from workbench.models.lora import add_lora as add_lora
 
 TOLERANCE = 1e-3  # of logits, relative to the largest; a wrong head or mask is off by far more
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
 
 from workbench.core.batch import Pair
-from workbench.core.transformer import Policy
 from workbench.data.pairs import SetAside, TextPair, encode_pairs, read_pairs
 from workbench.data.split import split_by_group
 from workbench.data.worlds import Reviews
-from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.models.sampling import SamplingConfig, generate
 from workbench.train.config import TrainConfig
@@ -52,8 +50,13 @@ def load_data(config: TrainConfig, model: Model, device: str, precision: str) ->
     scores, set_aside = None, []
     if config.data == "reviews":
         world = Reviews(config.world)
-        writer = answers(model, config, device, precision)
-        texts = world.preferences(writer if config.pairs_from == "reference" else None)
+
+        def write(prompts: list[str], seed: int) -> list[str]:
+            sampling = SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=seed)
+            asked = [TextPair(prompt, "", "") for prompt in prompts]
+            return write_answers(model, asked, sampling, device, precision)
+
+        texts = world.preferences(write if config.pairs_from == "reference" else None)
         scores = review_scores(world)
     else:
         file = read_pairs(config.data)
@@ -74,27 +77,16 @@ def load_data(config: TrainConfig, model: Model, device: str, precision: str) ->
     )
 
 
-def answers(
-    model: Model, config: TrainConfig, device: str, precision: str
-) -> Callable[[list[str], int], list[str]]:
-    """A writer of completions: the model itself at temperature 1."""
-    sampling = SamplingConfig(max_new_tokens=config.max_new_tokens or 40)
-
-    def write(prompts: list[str], seed: int) -> list[str]:
-        if not isinstance(model.policy, Policy):
-            raise WorkbenchError(f"model {model.name!r} can't be sampled")
-        ids = [model.tokenizer.render_prompt(prompt) for prompt in prompts]
-        with autocast(device, precision):
-            drawn = generate(
-                model.policy,
-                ids,
-                replace(sampling, seed=seed),
-                model.tokenizer.stop_ids,
-                model.tokenizer.pad_id,
-            )
-        return [model.tokenizer.decode(one) for one in drawn]
-
-    return write
+def write_answers(
+    model: Model, prompts: Sequence[TextPair], sampling: SamplingConfig, device: str, precision: str
+) -> list[str]:
+    """The model's own completions of `prompts`."""
+    ids = [model.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
+    with autocast(device, precision):
+        drawn = generate(
+            model.policy, ids, sampling, model.tokenizer.stop_ids, model.tokenizer.pad_id
+        )
+    return [model.tokenizer.decode(one) for one in drawn]
 
 
 def review_scores(world: Reviews) -> TextScores:

@@ -2,6 +2,7 @@
 
     RUN/config.toml                      every setting, filled in
     RUN/events.jsonl                     one event a line
+    RUN/set_aside.jsonl                  rows that can't be used, with the reason
     RUN/checkpoints/step-000120/         policy.safetensors, optimizer.safetensors, state.json
     RUN/summary.json                     written when the run ends
 
@@ -23,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.data.cache import atomic_folder, atomic_write
+from workbench.data.pairs import SetAside
 from workbench.data.worlds import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.train.config import TrainConfig
@@ -90,6 +92,11 @@ class Record:
     def config(self) -> TrainConfig:
         """The run's settings."""
         return config_from_toml(self.folder / "config.toml")
+
+    def list_set_aside(self, rows: Iterable[SetAside]) -> None:
+        """Write set_aside.jsonl: the rows of the data that can't be used, with the reason."""
+        lines = [json.dumps({"row": one.row, "reason": one.reason}) + "\n" for one in rows]
+        write_text(self.folder / "set_aside.jsonl", "".join(lines))
 
     def append(self, event: Event) -> None:
         """Add one line to the events."""

@@ -21,14 +21,14 @@ from workbench.data.cache import cache_folder
 from workbench.data.pairs import SetAside, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.hub import adapters_off, add_lora
 from workbench.models.load import Model, load_model, model_hash
+from workbench.models.lora import adapters_off, add_lora
 from workbench.models.sampling import SamplingConfig
 from workbench.train.base import Progress, tiny_base
 from workbench.train.batches import ShuffledBatches, in_order, pair_batches
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
-from workbench.train.dataset import RunData, load_data
+from workbench.train.dataset import RunData, load_data, write_answers
 from workbench.train.evaluate import Evaluator
 from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, Sample, StepEvent
 from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
@@ -99,6 +99,7 @@ class Run:
         run = cls._prepare(config, progress or (lambda text, share: None), base)
         if run.config.out is not None:
             run.record = Record.create(Path(run.config.out), run.config)
+            run.record.list_set_aside(run.set_aside)
         return run
 
     @classmethod
@@ -337,6 +338,15 @@ def open_model(config: TrainConfig, progress: Progress | None = None) -> Model:
     if config.model == "tiny":
         return tiny_base(config.world, progress=progress)
     return load_model(config.model, progress)
+
+
+def answer(name: str, prompts: list[TextPair], sampling: SamplingConfig) -> list[str]:
+    """A model's own answers, without any run: "tiny", "smollm2", a folder or an id."""
+    config = TrainConfig(model=name).resolved()
+    model = open_model(config)
+    device = pick_device(config.device)
+    precision = pick_precision(config.precision, device, model.policy)
+    return write_answers(model, prompts, sampling, device, precision)
 
 
 def load_policy(folder: Path | str, progress: Progress | None = None) -> Run:
