@@ -34,7 +34,7 @@ def board(chromium: str, tmp_path: Path) -> Iterator[Board]:
         board = Board(page)
         open_notebook(page, address, "live.ipynb")
         run_all(page)
-        expect(board.root).to_be_visible(timeout=PATIENCE)
+        expect(board.root).to_be_visible(timeout=3 * PATIENCE)  # imports come first
         yield board
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -180,6 +181,33 @@ def test_failed_loading_is_a_card_too() -> None:
         board.board.join(PATIENCE)
     assert "nowhere" in board.out.problem.value
     assert 'data-state="failed"' in board.out.status.value
+
+
+def test_stop_while_loading_gives_it_up(fake_run: Any) -> None:
+    reached = threading.Event()
+
+    def make(config: TrainConfig, progress: Any) -> Any:
+        reached.set()
+        while True:
+            progress("pretraining", 0.5)
+
+    board = Board(make)
+    board.press("Start")
+    assert reached.wait(PATIENCE)
+    board.shows("loading · pretraining")
+    board.press("Stop")
+    assert board.board.join(PATIENCE)
+    assert "stopped before the first step" in board.out.status.value
+    board.until(lambda: board.enabled() == {"Start", "Step", "Generate"})
+
+
+def test_branch_before_the_first_step(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), prompt="hello")
+    board.press("Generate")  # loads, and holds before anything was evaluated
+    board.shows('data-state="paused" data-step="0"')
+    board.press("Branch")
+    board.shows('data-run="branch 1"')
+    assert board.out.problem.value == ""
 
 
 def test_new_dashboard_stops_the_old_one(board: Board, fake_run: Any) -> None:

@@ -79,9 +79,9 @@ class History:
 
     def fork(self, parent: str, branch: str) -> None:
         """Let the curves of `branch` set out from where those of `parent` stand now."""
-        self.runs[branch] = {metric: Curve() for metric in self.runs[parent]}
-        for metric, curve in self.runs[parent].items():
-            self.runs[branch][metric].add(*curve.last)
+        curves = self.runs.setdefault(branch, {})
+        for metric, curve in self.runs.get(parent, {}).items():
+            curves.setdefault(metric, Curve()).add(*curve.last)
 
     @classmethod
     def of(cls, data: History | pd.DataFrame) -> History:

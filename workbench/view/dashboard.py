@@ -7,6 +7,7 @@ sets is read, never written.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -66,7 +67,7 @@ class Dashboard:
         self._config, self._make_run = config, make_run
         self._inputs, self._outputs = Inputs(config.resolved(), prompt), Outputs()
         self._followers: list[tuple[Follower, widgets.HTML]] = []
-        self._starts = 0
+        self._starts, self._offering = 0, threading.Lock()
         self._held: set[str] = set()  # runs that were asked to pause
         self.box = self._inputs.arrange(self._outputs)
         self._connect()
@@ -75,7 +76,7 @@ class Dashboard:
     @property
     def runs(self) -> list[Run]:
         """The run and its branches, in the order in which they were made."""
-        return [lane.run for lane in self.worker.lanes.values()] if self.worker else []
+        return [lane.run for lane in list(self.worker.lanes.values())] if self.worker else []
 
     @property
     def run(self) -> Run | None:
@@ -93,8 +94,9 @@ class Dashboard:
         """
         place = widgets.HTML("<i>Fills itself in when the run ends.</i>").add_class("wb-done")
         self._followers.append((function, place))
+        fill = partial(self._fill, function, place)
         if self.worker is not None:
-            self.worker.call(partial(self._fill, function, place))
+            fill() if self.worker.closed else self.worker.call(fill)
         return place
 
     def _ipython_display_(self) -> None:
@@ -178,7 +180,8 @@ class Dashboard:
     # -- from the worker, on its thread ---------------------------------------------------------
 
     def _on_branch(self, lane: Lane) -> None:
-        assert self.worker is not None
+        if self.worker is None or lane.name not in self.worker.lanes:
+            return  # it belongs to a run that is being replaced
         if lane.paused:
             self._held.add(lane.name)
         _, *branches = self.worker.lanes
@@ -187,7 +190,7 @@ class Dashboard:
     def _on_end(self, worker: Worker) -> None:
         if worker is not self.worker:
             return
-        self._inputs.offer_actions(busy=False, held=False)
+        self._offer_actions()
         errors = [self._fill(function, place) for function, place in self._followers]
         for error in filter(None, errors):
             raise error
@@ -205,5 +208,6 @@ class Dashboard:
         return None
 
     def _offer_actions(self) -> None:
-        busy = self.worker is not None and not self.worker.over
-        self._inputs.offer_actions(busy, busy and self._inputs.targets <= self._held)
+        with self._offering:  # or what was true a moment ago might be written last
+            busy = self.worker is not None and not self.worker.over
+            self._inputs.offer_actions(busy, busy and self._inputs.targets <= self._held)

@@ -65,7 +65,8 @@ class Inputs:
     @property
     def target(self) -> str | None:
         """The run that the controls act on; None for all there are."""
-        return None if self.runs.value == ALL else self.runs.value
+        chosen = self.runs.value
+        return None if chosen == ALL or len(self.runs.options) == 1 else chosen
 
     @property
     def targets(self) -> set[str]:

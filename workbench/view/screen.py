@@ -55,6 +55,7 @@ class LiveScreen:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
         self._figure: LiveFigure | None = None
         self._drawing, self._telling = Pace(FRAMES, FRAME_SHARE), Pace(STATUSES, STATUS_SHARE)
+        self._doing = ""
         self._stale = False  # the picture lags behind the events
         self._error: BaseException | None = None
         self._shown: Answers = {}
@@ -63,7 +64,8 @@ class LiveScreen:
     def loading(self, text: str, share: float) -> None:
         """Show what is being done before the first step."""
         now = time.perf_counter()
-        if self._telling.due(now):
+        if text != self._doing or self._telling.due(now):
+            self._doing = text
             self._out.status.value = cards.waiting("loading", f"loading · {text}", share)
             self._telling.drew(now, time.perf_counter())
 

@@ -32,10 +32,12 @@ class StillScreen:
         self._figure = LiveFigure()
         self._telling = Pace(rate=2, share=0.01)
         self._line: DisplayHandle | None = None
+        self._doing = ""
 
     def loading(self, text: str, share: float) -> None:
         """Say what is being done before the first step."""
-        self._tell(f"loading · {text} · {share:.0%}")
+        self._tell(f"loading · {text} · {share:.0%}", at_once=text != self._doing)
+        self._doing = text
 
     def opened(self, lane: Lane, parent: Lane | None) -> None:
         """Nothing to do: there are no branches here."""
@@ -65,11 +67,11 @@ class StillScreen:
         """Draw the one picture."""
         self.png = self._figure.png(final=True)
         for lane in worker.lanes.values():
-            self._tell(cards.describe(lane), last=True)
+            self._tell(cards.describe(lane), at_once=True)
 
-    def _tell(self, text: str, last: bool = False) -> None:
+    def _tell(self, text: str, at_once: bool = False) -> None:
         now = time.perf_counter()
-        if get_ipython() is None or not (last or self._telling.due(now)):
+        if get_ipython() is None or not (at_once or self._telling.due(now)):
             return
         line = HTML(f"<p>{cards.escape(text)}</p>")
         if self._line is None:

@@ -39,7 +39,8 @@ STYLE = """<style>
 .wb-status progress::-moz-progress-bar { background: var(--wb-accent); }
 .wb-status span { overflow: hidden; text-overflow: ellipsis; }
 .wb-dashboard .wb-picture {
-  width: 100%; max-width: 1000px; height: auto; margin: 0; aspect-ratio: 1000 / 520; border-radius: 4px;
+  width: 100%; max-width: 1000px; height: auto; aspect-ratio: 1000 / 520;
+  margin: 0; border-radius: 4px;
 }
 .wb-dashboard h3 { font-size: 14px; font-weight: 600; margin: 6px 0 0; }
 .wb-ask .wb-prompt { flex: 1 1 380px; height: 56px; }

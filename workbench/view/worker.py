@@ -72,7 +72,8 @@ class Worker:
         self._make_run, self._screen = make_run, screen
         self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._names = (f"branch {number}" for number in itertools.count(1))
-        self._over, self._unwanted, self._closed = (threading.Event() for _ in range(3))
+        self._over, self._shown = threading.Event(), threading.Event()
+        self._unwanted, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     # -- life ---------------------------------------------------------------------------------
@@ -93,10 +94,10 @@ class Worker:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until every run has ended; whether they have. Raises `error` if there is one."""
-        over = self._over.wait(timeout)
-        if over and self.error is not None:
+        shown = self._shown.wait(timeout)
+        if shown and self.error is not None:
             raise self.error
-        return over
+        return shown
 
     @property
     def over(self) -> bool:
@@ -151,7 +152,10 @@ class Worker:
     def sample(
         self, prompts: list[str], sampling: SamplingConfig | None = None, name: str | None = None
     ) -> None:
-        """Have policy and reference answer; also while paused, and after the end."""
+        """Have policy and reference answer; also while paused, and after the end.
+
+        Without prompts, those of the run itself are answered.
+        """
 
         def answer(lane: Lane) -> None:
             asked = prompts or lane.run.prompts
@@ -199,17 +203,24 @@ class Worker:
         except _Abandoned:
             pass
         except BaseException as error:  # an interrupted cell too: the twin raises it again
-            self.error = self.error or error
+            self._fail(error)
         finally:
             self._finish()
 
+    def _fail(self, error: BaseException) -> None:
+        """Something other than a run failed: that ends all of them."""
+        self.error = self.error or error
+        for lane in self.lanes.values():
+            lane.ended = lane.ended or "failed"
+
     def _finish(self) -> None:
+        self._over.set()
         try:
             self._screen.ended(self)
         except Exception as error:
-            self.error = self.error or error
+            self._fail(error)
         finally:
-            self._over.set()
+            self._shown.set()
 
     def _progress(self, text: str, share: float) -> None:
         if self._unwanted.is_set():
