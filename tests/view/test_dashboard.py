@@ -297,3 +297,28 @@ def test_colab_gets_the_twin(fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "google.colab", sys)
     board = dashboard(make_run=lambda config, progress: fake_run(config))
     assert isinstance(board, StillDashboard)
+
+
+def test_twin_tells_how_far_it_is_in_one_line_that_changes(
+    fake_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Handle:
+        def update(self, line: Any) -> None:
+            said.append(line.data)
+
+    def show(line: Any, display_id: bool) -> Handle:
+        assert said == []
+        said.append(line.data)
+        return Handle()
+
+    def make(config: TrainConfig, progress: Any) -> Any:
+        progress("loading the <model>", 0.5)
+        return fake_run(config)
+
+    monkeypatch.setattr("workbench.view.still.get_ipython", lambda: "a notebook")
+    monkeypatch.setattr("workbench.view.still.display", show)
+    dashboard(live=False, make_run=make)
+    assert said[0] == "<p>loading · loading the &lt;model&gt; · 50%</p>"
+    assert said[-1].startswith("<p>run · finished · step 6 of 6")
