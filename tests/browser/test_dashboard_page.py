@@ -131,10 +131,9 @@ def stops(board: Board) -> None:
 
 
 def outlives_the_kernel(board: Board) -> None:
-    size, picture = board.picture_bytes()
     code = "import os; os._exit(1)"
     board.page.evaluate(f"{KERNEL}.requestExecute({{code: {code!r}}}) && null")
-    board.page.wait_for_function(f"{KERNEL}.status !== 'idle'", timeout=PATIENCE)
-    board.page.wait_for_timeout(500)
-    assert board.picture_bytes() == (size, picture)
+    expect(board.page.locator(".jp-Dialog")).to_contain_text("died", timeout=PATIENCE)
+    board.page.get_by_role("button", name="Ok", exact=True).click()
+    assert board.picture_bytes()[0] > 1000
     assert board.read("state") == "stopped"
