@@ -14,8 +14,7 @@ from workbench.errors import WorkbenchError
 
 PRECISIONS = ("auto", "float32", "bf16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-# Below this size casting costs more than the faster products gain.
-SMALLEST_FOR_BF16 = 20_000_000
+LARGE = 20_000_000  # parameters from which bf16 and several threads pay
 
 
 def pick_device(device: str) -> str:
@@ -50,8 +49,24 @@ def pick_precision(precision: str, device: str, policy: nn.Module) -> str:
     if precision != "auto":
         return precision
     size = sum(parameter.numel() for parameter in policy.parameters())
-    pays = size >= SMALLEST_FOR_BF16 and bf16_gain(device) > 4 / 3
+    pays = size >= LARGE and bf16_gain(device) > 4 / 3
     return "bf16" if pays else "float32"
+
+
+@cache
+def _all_threads() -> int:
+    return torch.get_num_threads()
+
+
+def set_threads(policy: nn.Module) -> None:
+    """One processor thread for small models, all for large ones.
+
+    Threads that share products this small wait for each other longer than they compute, and the
+    other cores are wanted by the page that shows the run.
+    """
+    size = sum(parameter.numel() for parameter in policy.parameters())
+    every = _all_threads()
+    torch.set_num_threads(1 if size < LARGE else every)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:

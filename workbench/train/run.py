@@ -33,7 +33,12 @@ from workbench.train.evaluate import Evaluator
 from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, Sample, StepEvent
 from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
 from workbench.train.objectives import Settings, preference
-from workbench.train.precision import peak_memory_bytes, pick_device, pick_precision
+from workbench.train.precision import (
+    peak_memory_bytes,
+    pick_device,
+    pick_precision,
+    set_threads,
+)
 from workbench.train.record import Record, trainable_state
 from workbench.train.reference import (
     CachedReference,
@@ -142,6 +147,7 @@ class Run:
         layout = config.layout or ("shared_prefix" if can_share else "stacked")
         config = replace(config, device=device, precision=precision, layout=layout)
         model.policy.to(device)
+        set_threads(model.policy)
         progress("reading the pairs", 0.0)
         data = load_data(config, model, device, precision)
         reference_hash = model_hash(model.policy)
