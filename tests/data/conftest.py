@@ -1,10 +1,14 @@
-"""A small byte-level BPE tokenizer of the kind that real models bring."""
+"""A small byte-level BPE tokenizer of the kind real models bring; tests without a stopwatch."""
 
 import pytest
 import tokenizers
+from hypothesis import settings
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from workbench.data.tokenizer import Tokenizer
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TEXTS = [
     "the robot stops and the robot waits",

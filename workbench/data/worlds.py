@@ -40,7 +40,7 @@ class ReviewsConfig:
     """The knobs of the reviews world. A value outside its range raises WorkbenchError."""
 
     topics: int = _knob(12, 2, len(grammar.TOPICS), "how many topics the reviews are about")
-    pairs: int = _knob(1024, 1, 100_000, "how many preference pairs are labelled")
+    pairs: int = _knob(2048, 1, 100_000, "how many preference pairs are labelled")
     label_noise: float = _knob(0.0, 0.0, 0.5, "probability that a label is flipped")
     label_scale: float = _knob(
         4.0,

@@ -20,7 +20,7 @@ from workbench.train.precision import DEVICES, PRECISIONS
 # What a field left open becomes: for the embedded decoder, for real models, for their adapters.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "tiny": {
-        "lr": 5e-4, "epochs": 6, "batch_size": 64, "warmup": 5, "held_out": 128, "samples": 64,
+        "lr": 5e-4, "epochs": 3, "batch_size": 64, "warmup": 5, "held_out": 128, "samples": 64,
         "eval_every": 16, "max_length": 64, "max_new_tokens": 40, "pairs_from": "reference",
     },
     "real": {
