@@ -22,10 +22,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "tiny": {
         "lr": 5e-4, "epochs": 3, "batch_size": 64, "warmup": 5, "held_out": 128, "samples": 64,
         "eval_every": 16, "max_length": 64, "max_new_tokens": 40, "pairs_from": "reference",
+        "shown_temperature": 1.0,
     },
     "real": {
         "lr": 5e-6, "epochs": 1, "batch_size": 8, "warmup": 5, "held_out": 60, "samples": 8,
         "eval_every": 10, "max_length": 512, "max_new_tokens": 40, "pairs_from": "grammar",
+        "shown_temperature": 0.7,
     },
     "lora": {"lr": 2e-4},
 }  # fmt: skip
@@ -84,6 +86,13 @@ class TrainConfig:
     )
     max_new_tokens: int | None = setting(
         None, f"longest answer sampled, tokens; {_by_model('max_new_tokens')}", 1, 4096
+    )
+    shown_temperature: float | None = setting(
+        None,
+        "temperature of the texts shown, while numbers are taken at 1; "
+        + _by_model("shown_temperature"),
+        0.0,
+        5.0,
     )
     max_length: int | None = setting(
         None, f"longest prompt with completion, tokens; {_by_model('max_length')}", 2, 131_072

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.core.batch import PreferenceBatch, collate_sequences
 from workbench.core.logps import completion_logps
@@ -23,6 +23,7 @@ from workbench.train.reference import LiveReference, Reference
 
 PREFIX = "held_out/"
 SHOWN = 4  # samples in an event; the numbers are over all of them
+REMEMBERED = 16  # sets of the reference's answers that are kept
 # (prompt, completion) -> named scores of a sampled text; a world knows its true reward.
 TextScores = Callable[[str, str], dict[str, float]]
 
@@ -40,7 +41,8 @@ class Evaluator:
     device: str
     precision: str
     scores: TextScores | None = None
-    _answers: dict[tuple[tuple[str, ...], SamplingConfig], list[list[int]]] = field(
+    shown_temperature: float = 1.0
+    _answers: dict[tuple[tuple[tuple[int, ...], ...], SamplingConfig], list[list[int]]] = field(
         default_factory=dict
     )
 
@@ -59,25 +61,33 @@ class Evaluator:
         return [EvalEvent(step, named), *events]
 
     @torch.no_grad()
-    def score_pairs(self, policy: nn.Module, settings: Settings) -> dict[str, float]:
-        """Means of the pair metrics over the held-out pairs, with the accuracy's 95% interval."""
+    def pair_values(self, policy: nn.Module, settings: Settings) -> dict[str, Tensor]:
+        """Every pair metric of every held-out pair, (pair,) each, in the order of the data."""
         if self.held_out is None:
             return {}
-        values: list[dict[str, torch.Tensor]] = []
+        parts: list[dict[str, Tensor]] = []
+        order: list[Tensor] = []
         loss = LOSSES[settings.loss]
         for batch in self.held_out.batches:
             here = batch.to(self.device)
             assert isinstance(here, PreferenceBatch)
+            assert here.index is not None
             with autocast(self.device, self.precision):
                 sums = completion_logps(policy, here)  # type: ignore[arg-type]
-            reference = self.scored_reference.logps(here)
-            logps = PairLogps.from_sequences(here, sums, reference)
+            logps = PairLogps.from_sequences(here, sums, self.scored_reference.logps(here))
             losses = loss(logps, **loss.pick(asdict(settings)))
-            values.append(pair_metrics(logps, settings.beta, losses))
-        merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
-        metrics = mean_metrics(merged)
-        share, count = metrics["rewards/accuracies"], len(merged["loss"])
-        low, high = wilson_interval(share, count)
+            parts.append(pair_metrics(logps, settings.beta, losses))
+            order.append(here.index)
+        places = torch.cat(order).argsort()
+        return {name: torch.cat([part[name] for part in parts])[places] for name in parts[0]}
+
+    def score_pairs(self, policy: nn.Module, settings: Settings) -> dict[str, float]:
+        """Means of the pair metrics over the held-out pairs, with the accuracy's 95% interval."""
+        values = self.pair_values(policy, settings)
+        if not values:
+            return {}
+        metrics = mean_metrics(values)
+        low, high = wilson_interval(metrics["rewards/accuracies"], len(values["loss"]))
         return metrics | {"rewards/accuracies_low": low, "rewards/accuracies_high": high}
 
     def sample(
@@ -86,13 +96,24 @@ class Evaluator:
         """Reference and policy on the same prompts with the same seed."""
         rendered = self._render(prompts)
         decode = self.tokenizer.decode
-        with self.reference.active():
-            reference = self._generate(self.reference.model, rendered, sampling)
+        reference = self._reference_answers(rendered, sampling)
         ours = self._generate(policy, rendered, sampling)
         return tuple(
             Sample(pair.prompt, decode(left), decode(right), sampling.seed)
             for pair, left, right in zip(prompts, reference, ours, strict=True)
         )
+
+    def _reference_answers(
+        self, prompts: list[list[int]], sampling: SamplingConfig
+    ) -> list[list[int]]:
+        """The reference never changes, so what it answered to the shown prompts is remembered."""
+        key = (tuple(map(tuple, prompts)), sampling)
+        if key not in self._answers:
+            if len(self._answers) >= REMEMBERED:
+                self._answers.pop(next(iter(self._answers)))
+            with self.reference.active():
+                self._answers[key] = self._generate(self.reference.model, prompts, sampling)
+        return self._answers[key]
 
     def _render(self, prompts: Sequence[TextPair]) -> list[list[int]]:
         return [self.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
@@ -105,14 +126,9 @@ class Evaluator:
             return generate(model, prompts, sampling, stop, self.tokenizer.pad_id)
 
     def _score_samples(self, policy: nn.Module) -> tuple[dict[str, float], tuple[Sample, ...]]:
-        """Answers to the fixed prompts at temperature 1, their lengths, scores and the KL."""
-        sampling = replace(self.sampling, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
+        """Answers to the fixed prompts at temperature 1: their lengths, scores and the KL."""
         rendered = self._render(self.prompts)
-        key = (tuple(pair.prompt for pair in self.prompts), sampling)
-        if key not in self._answers:  # the reference never changes: ask it once
-            with self.reference.active():
-                self._answers[key] = self._generate(self.reference.model, rendered, sampling)
-        answers = self._generate(policy, rendered, sampling)
+        answers = self._generate(policy, rendered, self.sampling)
         texts = [self.tokenizer.decode(ids) for ids in answers]
         metrics = {"samples/length": sum(map(len, answers)) / len(answers)}
         metrics |= self._kl(policy, rendered, answers)
@@ -120,12 +136,8 @@ class Evaluator:
             scored = [self.scores(p.prompt, t) for p, t in zip(self.prompts, texts, strict=True)]
             for name in scored[0]:
                 metrics[f"samples/{name}"] = sum(s[name] for s in scored) / len(scored)
-        shown = zip(self.prompts[:SHOWN], self._answers[key], texts, strict=False)
-        samples = tuple(
-            Sample(pair.prompt, self.tokenizer.decode(ids), text, sampling.seed)
-            for pair, ids, text in shown
-        )
-        return metrics, samples
+        shown = replace(self.sampling, temperature=self.shown_temperature)
+        return metrics, self.sample(policy, self.prompts[:SHOWN], shown)
 
     def _kl(
         self, policy: nn.Module, prompts: list[list[int]], answers: list[list[int]]

@@ -174,6 +174,7 @@ class Run:
             device,
             precision,
             data.scores,
+            1.0 if config.shown_temperature is None else config.shown_temperature,
         )
         batches = pair_batches(data.train, pad_id, size, config.accumulate, layout, config.seed)
         reference = reference_for(data.train)
@@ -258,6 +259,33 @@ class Run:
         event = self._evaluator(self.policy, self.step, self.settings)[0]
         assert isinstance(event, EvalEvent)
         return event.metrics
+
+    def held_out_frame(self) -> pd.DataFrame:
+        """One row a held-out pair: prompt, chosen, rejected and the pair metrics."""
+        texts = pd.DataFrame(
+            [(t.prompt, t.chosen, t.rejected) for t in self.data.held_out_texts],
+            columns=["prompt", "chosen", "rejected"],
+        )
+        values = self._evaluator.pair_values(self.policy, self.settings)
+        return texts.assign(**{name: value.float().cpu().numpy() for name, value in values.items()})
+
+    def samples_frame(
+        self, count: int = 256, sampling: SamplingConfig | None = None
+    ) -> pd.DataFrame:
+        """One row a text: who wrote it, prompt, text, words, and the scores of a known world.
+
+        Reference and policy answer the same `count` prompts with the same seed.
+        """
+        asked = [pair.prompt for pair in self.data.prompts(count)]
+        rows = []
+        for sample in self.sample(asked, sampling):
+            for who, text in (("reference", sample.reference), ("policy", sample.policy)):
+                known = self.data.scores(sample.prompt, text) if self.data.scores else {}
+                rows.append(
+                    {"who": who, "prompt": sample.prompt, "text": text, "words": len(text.split())}
+                    | known
+                )
+        return pd.DataFrame(rows)
 
     # -- going on -----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from workbench.view.lane import Lane
 from workbench.view.live_figure import LiveFigure, Pace
 from workbench.view.worker import Worker
 
-FRAMES, FRAME_SHARE = 5, 0.04  # pictures a second, and their share of all time, at most
+FRAMES, FRAME_SHARE = 5, 0.03  # pictures a second, and their share of all time, at most
 STATUSES, STATUS_SHARE = 10, 0.01
 
 Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # of each run: at which step, and which

@@ -6,7 +6,6 @@ STYLE = """<style>
   --wb-quiet: var(--jp-ui-font-color2, #666);
   --wb-line: var(--jp-border-color2, #d0d0d0);
   --wb-ground: var(--jp-layout-color1, #fff);
-  --wb-inset: var(--jp-layout-color2, #f5f5f5);
   --wb-accent: #0072B2;
   box-sizing: border-box; width: 100%; max-width: 1034px; padding: 14px 16px 16px; gap: 10px;
   color: var(--wb-text); background: var(--wb-ground);
@@ -51,7 +50,7 @@ STYLE = """<style>
 .wb-panes { display: flex; gap: 12px; }
 .wb-pane {
   flex: 1 1 0; min-width: 0; height: 108px; overflow: auto; padding: 8px 12px;
-  background: var(--wb-inset); border-radius: 6px;
+  border: 1px solid var(--wb-line); border-radius: 6px;
 }
 .wb-pane h4 { font-size: 12px; font-weight: 600; color: var(--wb-quiet); margin: 0 0 2px; }
 .wb-pane p { margin: 0; overflow-wrap: anywhere; }
@@ -60,6 +59,7 @@ STYLE = """<style>
 .wb-dashboard th, .wb-dashboard td { border-bottom: 1px solid var(--wb-line); background: none; }
 .wb-dashboard th { font-weight: 600; color: var(--wb-quiet); }
 .wb-dashboard ins, .wb-dashboard del { color: inherit; border-radius: 2px; }
+.wb-problem:not(:has(.wb-error)) { display: none; }
 .wb-error {
   border-left: 4px solid #D55E00; background: rgba(213, 94, 0, 0.12); padding: 8px 12px;
   border-radius: 4px; overflow-wrap: anywhere;
