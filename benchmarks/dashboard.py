@@ -63,17 +63,19 @@ def drawing() -> None:
     screen = LiveScreen(Outputs(), lambda lane: None, lambda worker: None)
     screen.opened(lane, None)
     frames = time_frames()
-    order, ratios = random.Random(0), []
+    order, ratios, shares = random.Random(0), [], []
     for number in range(ROUNDS + 1):
         segments = [True, False]
         order.shuffle(segments)
-        speed = {shown: segment(lane, screen if shown else None, worker) for shown in segments}
+        found = {shown: segment(lane, screen if shown else None, worker) for shown in segments}
         if number:  # the first one warms up
-            ratios.append(speed[True] / speed[False])
+            ratios.append(found[True][0] / found[False][0])
+            shares.append(found[True][1])
     drawn = [seconds * 1000 for seconds in frames]
     print(f"training speed with drawing / without: {median(ratios):.3f}", end=" ")
     low, _, high = quantiles(ratios, n=4)
     print(f"(median of {ROUNDS} pairs of {SECONDS} s; half of them in {low:.3f} to {high:.3f})")
+    print(f"share of the time spent in the screen: {mean(shares):.3f}")
     print(f"frames: {len(drawn)}, {mean(drawn):.1f} ms on average, median {median(drawn):.1f} ms")
 
 
@@ -91,17 +93,19 @@ def time_frames() -> list[float]:
     return frames
 
 
-def segment(lane: Lane, screen: LiveScreen | None, worker: SimpleNamespace) -> float:
-    """Steps a second over some seconds of training."""
-    begin, steps = time.perf_counter(), 0
+def segment(lane: Lane, screen: LiveScreen | None, worker: SimpleNamespace) -> tuple[float, float]:
+    """Steps a second over some seconds of training, and the share of the time that showing took."""
+    begin, steps, showing = time.perf_counter(), 0, 0.0
     while (now := time.perf_counter()) - begin < SECONDS:
         event = next(lane.run)
         lane.take_in(event)
         steps += isinstance(event, StepEvent)
+        shown = time.perf_counter()
         if screen is not None:
             screen.event(lane, event)
             screen.refresh(worker)  # type: ignore[arg-type]
-    return steps / (now - begin)
+        showing += time.perf_counter() - shown
+    return steps / (now - begin), showing / (now - begin)
 
 
 def slider() -> None:
