@@ -7,7 +7,7 @@ usage: python run.py [command] [arguments]
   test     check style, layers and types, then run the tests; arguments go to pytest,
            --full adds the tests that take minutes
   bench    run the benchmarks
-  train, sample, evaluate, preflight, sweep, compare, export
+  train, sample, evaluate
            the same as python -m workbench ...; add --help to see what each takes
 
 Every command sets the workbench up first where that is still to be done.
@@ -33,7 +33,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "workbench-stamp"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
-FORWARDED = ("train", "sample", "evaluate", "preflight", "sweep", "compare", "export")
+FORWARDED = ("train", "sample", "evaluate")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],
     "ruff format --check": ["-m", "ruff", "format", "--check"],
@@ -168,6 +168,8 @@ def main(arguments: list[str]) -> int:
     if command not in ("lab", "setup", "test", "bench", *FORWARDED):
         print(f"Unknown command: {command}\n\n{__doc__}", file=sys.stderr)
         return 2
+    # Threads that sleep while they wait: spinning ones slow training tenfold beside other programs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     set_up()
     if command == "setup":
         return 0
