@@ -6,8 +6,7 @@ that `DEFAULTS` holds for the model; a value that a person gave is never overrid
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from workbench.core.batch import LAYOUTS
@@ -121,7 +120,7 @@ class TrainConfig:
         for part in fields(self):
             value = getattr(self, part.name)
             if value is not None and part.name != "world":
-                _check(part.name, value, part.metadata)
+                _check(part, value)
         for name in ("beta", "loss", "label_smoothing"):
             check_setting(name, getattr(self, name))
 
@@ -134,14 +133,25 @@ class TrainConfig:
         return replace(self, **open_fields)
 
 
-def _check(name: str, value: Any, facts: Any) -> None:
+def _check(part: Field[Any], value: Any) -> None:
+    name, facts, kind = part.name, part.metadata, str(part.type).split(" ")[0]
     if facts["choices"] and value not in facts["choices"]:
         accepted = ", ".join(facts["choices"])
         raise WorkbenchError(f"{name}={value!r} is unknown; accepted: {accepted}")
+    if kind == "str" and not (isinstance(value, str) and value and _is_writable(value)):
+        raise WorkbenchError(f"{name}={value!r} is not accepted: a text of Unicode characters")
+    if kind == "bool" and not isinstance(value, bool):
+        raise WorkbenchError(f"{name}={value!r} is not accepted: True or False")
     if facts["low"] is None or name == "beta":  # beta may lie beyond its slider
         return
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (numeric and math.isfinite(value) and facts["low"] <= value <= facts["high"]):
+    numeric = isinstance(value, int if kind == "int" else int | float)
+    if isinstance(value, bool) or not (numeric and facts["low"] <= value <= facts["high"]):
+        number = "a whole number from " if kind == "int" else ""
         raise WorkbenchError(
-            f"{name}={value!r} is not accepted: {facts['low']:g} to {facts['high']:g}"
+            f"{name}={value!r} is not accepted: {number}{facts['low']:g} to {facts['high']:g}"
         )
+
+
+def _is_writable(text: str) -> bool:
+    """Half a Unicode character can't be written into the run's config, nor NUL into a path."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -19,11 +19,11 @@ def check_setting(name: str, value: float | str) -> None:
         WorkbenchError: naming the setting, the bad value and what is accepted.
     """
     if name == "loss":
-        if value not in LOSSES:
+        if not isinstance(value, str) or value not in LOSSES:
             raise WorkbenchError(f"loss={value!r} is unknown; accepted: {', '.join(LOSSES)}")
     elif name == "lr":
-        numeric = isinstance(value, int | float) and math.isfinite(value)
-        if not (numeric and value > 0):  # type: ignore[operator]
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (numeric and math.isfinite(value) and value > 0):  # type: ignore[operator,arg-type]
             raise WorkbenchError(f"lr={value!r} is not accepted: a finite number above 0 is needed")
     elif name in ("beta", "label_smoothing"):
         check_parameter(name, value)
