@@ -114,10 +114,14 @@ def fit(
     control = control or Control()
     objective = objective or preference(LiveReference(freeze(policy, precision), device, precision))
     state = state or TrainState.start(policy, config)
+    if not len(source):
+        raise WorkbenchError("batches is empty; at least one is needed")
     total = total_steps(source, config)
     while state.step < total and not control.stopping:
-        for name, value in control.take().items():
+        changes = control.take()
+        for name, value in changes.items():  # all before the first word of it: a branch has all
             setattr(state.settings, name, value)
+        for name, value in changes.items():
             yield ChangeEvent(state.step, name, value)
         begin = time.perf_counter()
         share = min(1.0, (state.step + 1) / max(1, config.warmup or 0))
@@ -153,13 +157,16 @@ def _step(
         with precision:
             losses, metrics = objective(policy, part, state.settings)  # type: ignore[arg-type]
         if not torch.isfinite(losses).all():
-            raise NonFiniteLossError(_not_finite("loss", state.step, part, losses))
+            raise NonFiniteLossError(
+                _not_finite("loss", state.step, _places(part, ~torch.isfinite(losses)))
+            )
         (losses.sum() / count).backward()
         values.append(metrics)
     trainable = [p for group in state.optimizer.param_groups for p in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trainable, config.max_grad_norm)
     if not torch.isfinite(norm):
-        raise NonFiniteLossError(_not_finite("gradient", state.step, parts[0], losses))
+        places = [place for part in parts for place in _places(part)]
+        raise NonFiniteLossError(_not_finite("gradient", state.step, places))
     state.optimizer.step()
     merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
     return {**mean_metrics(merged), "grad_norm": float(norm), "count": count}
@@ -169,12 +176,14 @@ def _items(batch: SequenceBatch) -> int:
     return getattr(batch, "pairs", batch.sequences)
 
 
-def _not_finite(what: str, step: int, batch: SequenceBatch, losses: Tensor) -> str:
+def _places(batch: SequenceBatch, bad: Tensor | None = None) -> list[int]:
+    """Where the items of a batch stand in their data set: all, or those that are `bad`."""
     index = getattr(batch, "index", None)
-    bad = ~torch.isfinite(losses)
-    if not bad.any():
-        bad = ~bad
-    places = (index if index is not None else torch.arange(len(losses)))[bad].tolist()
+    places = torch.arange(_items(batch)) if index is None else index.cpu()
+    return (places if bad is None else places[bad.cpu()]).tolist()
+
+
+def _not_finite(what: str, step: int, places: list[int]) -> str:
     return (
         f"{what} is not finite at step {step + 1}, in the batch with training pairs {places}; "
         "the weights are those of the step before (try a smaller lr or beta)"
