@@ -61,8 +61,7 @@ def load_data(config: TrainConfig, model: Model, device: str, precision: str) ->
     else:
         file = read_pairs(config.data)
         texts, set_aside = file.pairs, file.set_aside
-    length = min(config.max_length or model.max_length, model.max_length)
-    encoded = encode_pairs(texts, model.tokenizer, length)
+    encoded = encode_pairs(texts, model.tokenizer, config.max_length or model.max_length)
     train, held_out = split_by_group(
         encoded.texts, lambda text: text.group or text.prompt, config.held_out or 0, config.seed
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -36,6 +37,7 @@ class Evaluator:
     scored_reference: Reference
     reference: LiveReference
     tokenizer: Tokenizer
+    max_length: int
     prompts: Sequence[TextPair]
     sampling: SamplingConfig
     device: str
@@ -143,13 +145,16 @@ class Evaluator:
         self, policy: nn.Module, prompts: list[list[int]], answers: list[list[int]]
     ) -> dict[str, float]:
         # A text that reached its end was drawn with its end token, so that one counts as well.
-        longest = self.sampling.max_new_tokens
-        ended = [ids if len(ids) >= longest else [*ids, self.tokenizer.eos_id] for ids in answers]
-        sequences = list(zip(prompts, ended, strict=True))
+        longest, end = self.sampling.max_new_tokens, [self.tokenizer.eos_id]
+        sequences = [
+            (prompt, ids if len(ids) >= min(longest, self.max_length - len(prompt)) else ids + end)
+            for prompt, ids in zip(prompts, answers, strict=True)
+        ]
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
         with autocast(self.device, self.precision):
             ours = completion_logps(policy, batch)  # type: ignore[arg-type]
             with self.reference.active():
                 theirs = completion_logps(self.reference.model, batch)  # type: ignore[arg-type]
         mean, error = sampled_kl(ours, theirs)
-        return {"kl/policy_reference": mean, "kl/policy_reference_se": error}
+        found = {"kl/policy_reference": mean}
+        return found if math.isnan(error) else found | {"kl/policy_reference_se": error}

@@ -15,6 +15,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def config_from_toml(path: Path) -> TrainConfig:
         return TrainConfig(**values, world=world)
     except FileNotFoundError:
         raise WorkbenchError(f"{path} is not there; {path.parent} holds no run") from None
-    except (tomllib.TOMLDecodeError, TypeError, WorkbenchError) as error:
+    except (ValueError, TypeError, WorkbenchError) as error:
         raise WorkbenchError(f"{path} is not a run's config: {error}") from error
 
 
@@ -108,29 +109,36 @@ class Record:
                 f"events.jsonl in {self.folder} can't be written: {error.strerror}"
             ) from error
 
-    def events(self, until: int | None = None) -> list[Event]:
-        """Events up to and with step `until`; a last line cut short by a kill is left out."""
+    def events(self) -> list[Event]:
+        """All events; a last line cut short by a kill is left out."""
         path = self.folder / "events.jsonl"
         if not path.exists():
             return []
         found = []
         for line in path.read_text(encoding="utf-8").split("\n"):
-            try:
-                event = event_from_dict(json.loads(line))
-            except (ValueError, KeyError, TypeError):
-                continue
-            if until is None or event.step <= until:
-                found.append(event)
+            with suppress(ValueError, KeyError, TypeError):
+                found.append(event_from_dict(json.loads(line)))
         return found
 
-    def rewrite(self, events: Iterable[Event]) -> None:
-        """Put `events` in the place of those written so far."""
+    def reopen(self, events: Iterable[Event]) -> None:
+        """Put `events` in the place of those written so far; the run has not ended any more."""
+        (self.folder / "summary.json").unlink(missing_ok=True)
+        for half in (self.folder / "checkpoints").glob(".step-*.tmp"):  # of a killed process
+            shutil.rmtree(half, ignore_errors=True)
         lines = [json.dumps(event_to_dict(event), ensure_ascii=False) + "\n" for event in events]
         write_text(self.folder / "events.jsonl", "".join(lines))
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        return sorted((self.folder / "checkpoints").glob("step-*"))
+        found = (self.folder / "checkpoints").glob("step-*")
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+    def numbers(self) -> dict[str, Any] | None:
+        """What the newest checkpoint holds besides tensors, None without one."""
+        checkpoints = self.checkpoints()
+        if not checkpoints:
+            return None
+        return json.loads((checkpoints[-1] / "state.json").read_text(encoding="utf-8"))
 
     def save_checkpoint(
         self,
@@ -138,7 +146,10 @@ class Record:
         optimizer: torch.optim.Optimizer | None,
         numbers: dict[str, Any],
     ) -> Path:
-        """Write a checkpoint in one step, then drop the older optimiser states."""
+        """Write a checkpoint in one step, then drop the older optimiser states.
+
+        One of this step that is there already is kept: the run would only write the same again.
+        """
         path = self.folder / "checkpoints" / f"step-{numbers['step']:06d}"
 
         def write(part: Path) -> None:
@@ -147,28 +158,23 @@ class Record:
                 save_file(_flatten(optimizer), part / "optimizer.safetensors")
             (part / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
 
-        if path.exists():
-            shutil.rmtree(path)
-        atomic_folder(path, write)
+        if not path.exists():
+            atomic_folder(path, write)
         for older in self.checkpoints()[:-1]:
             (older / "optimizer.safetensors").unlink(missing_ok=True)
         return path
 
     def load_checkpoint(
         self, policy: nn.Module, optimizer: torch.optim.Optimizer | None = None
-    ) -> dict[str, Any] | None:
-        """Fill policy and optimiser from the newest checkpoint; its numbers, None without one."""
-        checkpoints = self.checkpoints()
-        if not checkpoints:
-            return None
-        newest = checkpoints[-1]
+    ) -> None:
+        """Fill policy and optimiser from the newest checkpoint; there must be one."""
+        newest = self.checkpoints()[-1]
         load_trainable_state(policy, load_file(newest / "policy.safetensors"))
         if optimizer is not None:
             moments = newest / "optimizer.safetensors"
             if not moments.exists():
-                raise WorkbenchError(f"{newest} has no optimizer.safetensors: the run has finished")
+                raise WorkbenchError(f"{moments} is missing; the run can't go on without it")
             _unflatten(optimizer, load_file(moments))
-        return json.loads((newest / "state.json").read_text(encoding="utf-8"))
 
     def summarise(self, summary: dict[str, Any]) -> None:
         """Write summary.json."""

@@ -7,6 +7,7 @@ line in a `for` loop, a dashboard from its thread, a notebook cell by hand.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -58,6 +59,7 @@ class Run:
         model, policy, tokenizer: what is trained.
         data: pairs, held-out pairs and the rows set aside.
         reference_hash: sha256 of the frozen reference's weights.
+        data_hash: sha256 of the token pairs, training and held-out.
         control: live changes, from any thread.
         events: all that was said so far.
     """
@@ -76,6 +78,7 @@ class Run:
         self.config, self.model, self.data = config, model, data
         self.policy: nn.Module = model.policy
         self.reference_hash = reference_hash
+        self.data_hash = cache_key("", [*data.train, *data.held_out])
         self.control = Control()
         self.events: list[Event] = []
         self.record: Record | None = None
@@ -101,6 +104,8 @@ class Run:
         Raises:
             WorkbenchError: for anything that a person can mend; no run folder is left behind then.
         """
+        if config.out is not None:
+            Record.refuse_existing(Path(config.out))
         run = cls._prepare(config, progress or (lambda text, share: None), base)
         if run.config.out is not None:
             run.record = Record.create(Path(run.config.out), run.config)
@@ -109,34 +114,50 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path | str, progress: Progress | None = None) -> Run:
-        """Go on from the newest checkpoint of a run that was interrupted."""
+        """Go on from the newest checkpoint of a run that was interrupted or stopped.
+
+        What was said after that checkpoint is taken back: it comes again.
+
+        Raises:
+            WorkbenchError: no run there, it has finished, or its model or pairs are not what they
+                were.
+        """
         record = Record(Path(folder))
-        config = record.config()
-        summary = record.summary()
-        if summary and summary["reason"] == "finished":
+        config = replace(record.config(), out=str(folder))
+        if (record.summary() or {}).get("reason") == "finished":
             raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
         run = cls._prepare(config, progress or (lambda text, share: None), None)
         run.record = record
-        numbers = record.load_checkpoint(run.policy, run._state.optimizer)
-        if numbers:
-            if numbers["reference_hash"] != run.reference_hash:
-                raise WorkbenchError(
-                    f"the reference of {folder} was {numbers['reference_hash'][:12]}, but "
-                    f"{config.model} is now {run.reference_hash[:12]}; the run can't go on"
-                )
+        if numbers := record.numbers():
+            run._refuse_other(numbers, "reference_hash", "data_hash")
+            unfinished = numbers["step"] < run.total
+            record.load_checkpoint(run.policy, run._state.optimizer if unfinished else None)
             for name in ("step", "seconds", "pairs"):
                 setattr(run._state, name, numbers[name])
             run._state.settings = Settings(**numbers["settings"])
-            run.events = record.events(until=numbers["step"])
-        record.rewrite(run.events)
+            kept = CheckpointEvent(numbers["step"], record.checkpoints()[-1].name)
+            run.events = [*record.events()[: numbers["events"]], kept]
+        record.reopen(run.events)
         return run
+
+    def _refuse_other(self, numbers: dict[str, Any], *names: str) -> None:
+        """Raise where a checkpoint was made with another model or other pairs."""
+        for name in names:
+            if numbers[name] != (now := getattr(self, name)):
+                what = f"model {self.config.model}" if name == "reference_hash" else "pairs"
+                raise WorkbenchError(
+                    f"the {what} of this run had {name} {numbers[name][:12]}, it is now "
+                    f"{now[:12]}; give back what the run was made with"
+                )
 
     @classmethod
     def _prepare(cls, config: TrainConfig, progress: Progress, base: Model | None) -> Run:
-        config = config.resolved()
-        if config.out is not None:
-            Record.refuse_existing(Path(config.out))
+        asked, config = config.max_length or 0, config.resolved()
         model = base or open_model(config, progress)
+        if asked > model.max_length:
+            raise WorkbenchError(
+                f"max_length={asked} is not accepted: {model.name} takes up to {model.max_length}"
+            )
         device = pick_device(config.device)
         precision = pick_precision(config.precision, device, model.policy)
         can_share = getattr(model.policy, "supports_branches", True)
@@ -145,7 +166,10 @@ class Run:
                 f"layout='shared_prefix' does not work with {model.name}; accepted: stacked"
             )
         layout = config.layout or ("shared_prefix" if can_share else "stacked")
-        config = replace(config, device=device, precision=precision, layout=layout)
+        length = min(config.max_length or model.max_length, model.max_length)
+        config = replace(
+            config, device=device, precision=precision, layout=layout, max_length=length
+        )
         model.policy.to(device)
         set_threads(model.policy)
         progress("reading the pairs", 0.0)
@@ -159,7 +183,8 @@ class Run:
         def reference_for(pairs: list[Pair]) -> CachedReference | LiveReference:
             if config.reference == "live" or not pairs:
                 return live
-            key = cache_key(reference_hash, pairs, precision, layout, device)
+            # The batch size counts: the last digits of a sum depend on the shape of its batch.
+            key = cache_key(reference_hash, pairs, precision, layout, device, str(size))
             path = None if config.model == "tiny" else cache_folder() / "reference" / key
             ordered = in_order(pairs, pad_id, size, layout)
             return cache_reference(live, ordered, len(pairs), path, device, progress)
@@ -169,6 +194,7 @@ class Run:
             reference_for(data.held_out),
             live,
             model.tokenizer,
+            model.max_length,
             data.prompts(config.samples or 0),
             SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=config.seed),
             device,
@@ -183,7 +209,8 @@ class Run:
     def branch(self, name: str) -> Run:
         """A copy of weights, optimiser and settings as they are now; both can go on, apart.
 
-        A recorded run's branch is recorded beside it, in a folder of its own.
+        A recorded run's branch is recorded beside it, in a folder of its own that begins with a
+        checkpoint, so that the branch can be resumed from its first step on.
         """
         other = copy.copy(self)
         other.name = name
@@ -192,11 +219,13 @@ class Run:
         other._state = self._state.fork(other.policy, self.config)
         other.control, other.events, other._generator = Control(), list(self.events), None
         if self.record is not None:
-            folder = self.record.folder
-            beside = folder.with_name(f"{folder.name}-{name.replace(' ', '-')}")
+            folder, suffix = self.record.folder, re.sub(r"[^\w.-]", "-", name)
+            beside = folder.with_name(f"{folder.name}-{suffix}")
             other.config = replace(self.config, out=str(beside))
             other.record = Record.create(beside, other.config)
-            other.record.rewrite(other.events)
+            other.record.list_set_aside(self.set_aside)
+            other.events.append(other._checkpoint(keep_optimizer=True))
+            other.record.reopen(other.events)
         return other
 
     # -- looking at it ------------------------------------------------------------------------
@@ -336,7 +365,8 @@ class Run:
             yield from self._evaluator(self.policy, self.step, self.settings)
         self.finished = True
         if self.record:
-            yield self._checkpoint(keep_optimizer=reason == "stopped")
+            if self.step not in [e.step for e in self.events if isinstance(e, CheckpointEvent)]:
+                yield self._checkpoint(keep_optimizer=reason == "stopped")
             self.record.summarise(self.summary(reason))
         yield EndEvent(self.step, reason)
 
@@ -346,7 +376,12 @@ class Run:
         path = self.record.save_checkpoint(
             trainable_state(self.policy),
             state.optimizer if keep_optimizer else None,
-            {**state.numbers(), "reference_hash": self.reference_hash},
+            {
+                **state.numbers(),
+                "events": len(self.events),
+                "reference_hash": self.reference_hash,
+                "data_hash": self.data_hash,
+            },
         )
         return CheckpointEvent(self.step, path.name)
 
@@ -387,8 +422,11 @@ def load_policy(folder: Path | str, progress: Progress | None = None) -> Run:
     """A recorded run with the weights of its newest checkpoint, to sample and evaluate."""
     record = Record(Path(folder))
     run = Run._prepare(replace(record.config(), out=None), progress or (lambda t, s: None), None)
-    if record.load_checkpoint(run.policy) is None:
+    numbers = record.numbers()
+    if numbers is None:
         raise WorkbenchError(f"{folder} has no checkpoint yet")
+    run._refuse_other(numbers, "reference_hash")
+    record.load_checkpoint(run.policy)
     run.events = record.events()
     return run
 
