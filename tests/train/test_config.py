@@ -1,0 +1,164 @@
+"""Settings: each range is kept, what a person gave stays, and a config reads back as written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from workbench.data.worlds import ReviewsConfig
+from workbench.errors import WorkbenchError
+from workbench.train.config import DEFAULTS, TrainConfig
+from workbench.train.record import config_from_toml, config_to_toml
+
+RANGED = [part for part in fields(TrainConfig) if part.metadata.get("low") is not None]
+BOUNDED = [part for part in RANGED if part.name != "beta"]
+WHOLE = [part for part in RANGED if str(part.type).startswith("int")]
+CHOSEN = [part for part in fields(TrainConfig) if part.metadata.get("choices")]
+TEXTS = [part for part in fields(TrainConfig) if str(part.type).startswith("str")]
+
+
+def refused(name: str, value: Any) -> str:
+    with pytest.raises(WorkbenchError) as caught:
+        TrainConfig(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name}={value!r} is ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("part", BOUNDED, ids=lambda part: part.name)
+def test_each_range_ends_where_it_says(part: Any) -> None:
+    low, high = part.metadata["low"], part.metadata["high"]
+    for value in (low, high):
+        assert getattr(TrainConfig(**{part.name: value}), part.name) == value
+    small = 1 if part in WHOLE else abs(low) * 1e-3 or 1e-9
+    for value in (low - small, high + 1, math.nan, math.inf, -math.inf, True, "much", [1]):
+        message = refused(part.name, value)
+        assert f"{low:g} to {high:g}" in message
+
+
+@pytest.mark.parametrize("part", WHOLE, ids=lambda part: part.name)
+def test_counts_are_whole(part: Any) -> None:
+    value = float(part.metadata["low"]) + 0.5
+    assert "whole number" in refused(part.name, value)
+
+
+@pytest.mark.parametrize("part", CHOSEN, ids=lambda part: part.name)
+def test_each_choice_is_one_of_those_listed(part: Any) -> None:
+    for choice in part.metadata["choices"]:
+        assert getattr(TrainConfig(**{part.name: choice}), part.name) == choice
+    message = refused(part.name, "nonsense")
+    assert all(choice in message for choice in part.metadata["choices"])
+
+
+@pytest.mark.parametrize("part", TEXTS, ids=lambda part: part.name)
+def test_texts_are_texts(part: Any) -> None:
+    refused(part.name, 3)
+
+
+@pytest.mark.parametrize("value", ["", "half \ud83d", "a\0b", Path("folder")])
+def test_a_path_is_one_that_can_be_written_down(value: Any) -> None:
+    refused("out", value)
+
+
+def test_a_switch_is_on_or_off() -> None:
+    refused("normalize", 1)
+
+
+@pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, "0.1", True])
+def test_beta_is_a_finite_number_above_0(value: Any) -> None:
+    refused("beta", value)
+
+
+@pytest.mark.parametrize("value", [1e-9, 25, 1e6])
+def test_beta_may_lie_beyond_its_slider(value: float) -> None:
+    assert TrainConfig(beta=value).beta == value
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [({}, "tiny"), ({"model": "smollm2"}, "real"), ({"model": "smollm2", "lora": 8}, "lora")],
+)
+def test_open_fields_take_the_values_of_the_model(settings: dict[str, Any], kind: str) -> None:
+    config = TrainConfig(**settings).resolved()
+    table = DEFAULTS["real"] | DEFAULTS["lora"] if kind == "lora" else DEFAULTS[kind]
+    assert {name: getattr(config, name) for name in table} == table
+    # The record knows by itself how the layout is chosen, and `out` may stay open.
+    still_open = {part.name for part in fields(config) if getattr(config, part.name) is None}
+    assert still_open == {"layout", "out"}
+    assert config.resolved() == config
+
+
+@pytest.mark.parametrize("model", ["tiny", "smollm2"])
+@pytest.mark.parametrize("name", DEFAULTS["tiny"])
+def test_a_value_that_was_given_stays(model: str, name: str) -> None:
+    given_value = "grammar" if name == "pairs_from" else 0.01 if name == "lr" else 3
+    before = TrainConfig(model=model, **{name: given_value})
+    resolved = before.resolved()
+    assert getattr(resolved, name) == given_value
+    changed = {part.name for part in fields(before)} - {
+        part.name
+        for part in fields(before)
+        if getattr(before, part.name) == getattr(resolved, part.name)
+    }
+    assert changed == set(DEFAULTS["tiny"]) - {name}
+
+
+printable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(printable, printable, st.floats(1e-7, 0.1), st.floats(1e-12, 1e12), st.booleans())
+@example(
+    'a "b" \\ \'c\' \\u0041 """ # = [x]', "\x7f\x1f\t\r\n\x85\u2028\u202e\U0001f916", 1e-7, 1, True
+)
+def test_a_config_reads_back_as_written(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: str,
+    out: str,
+    lr: float,
+    beta: float,
+    normalize: bool,
+) -> None:
+    world = ReviewsConfig(label_noise=0.25, pairs=7)
+    config = TrainConfig(
+        data=data, out=out, lr=lr, beta=beta, normalize=normalize, world=world, model=out
+    )
+    path = tmp_path_factory.getbasetemp() / "config.toml"
+    path.write_bytes(config_to_toml(config).encode())
+    assert config_from_toml(path) == config
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("beta = \nlr = 1", "line 1"),
+        ("betta = 0.1", "betta"),
+        ("beta = -1", "beta=-1"),
+        ("[world]\ntopics = 0", "topics is 0"),
+    ],
+)
+def test_a_config_that_is_none_is_named(tmp_path: Path, content: str, part: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(WorkbenchError) as caught:
+        config_from_toml(path)
+    assert str(path) in str(caught.value)
+    assert part in str(caught.value)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="holds no run"):
+        config_from_toml(tmp_path / "config.toml")
+
+
+def test_a_config_cannot_be_changed_in_place() -> None:
+    config = TrainConfig()
+    with pytest.raises(AttributeError):
+        config.beta = 1.0  # type: ignore[misc]
+    assert replace(config, beta=1.0).beta == 1.0
