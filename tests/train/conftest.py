@@ -50,6 +50,12 @@ def model_folder(trained: Model, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
+def small() -> dict[str, Any]:
+    """Settings of a run that takes 10 steps."""
+    return dict(SMALL)
+
+
+@pytest.fixture
 def make_run(trained: Model) -> Callable[..., Run]:
     """Makes a run of a copy of the base, with the given settings changed."""
 

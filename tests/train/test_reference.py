@@ -1,0 +1,181 @@
+"""The reference: asked live, cached, or by switching adapters off, it says the same."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from workbench.core.batch import Pair, collate
+from workbench.core.logps import completion_logps
+from workbench.data.cache import cache_folder
+from workbench.data.pairs import encode_pairs
+from workbench.data.worlds import Reviews, ReviewsConfig
+from workbench.models.load import Model
+from workbench.models.lora import adapters_off, add_lora
+from workbench.train.batches import in_order, pair_batches
+from workbench.train.config import TrainConfig
+from workbench.train.events import StepEvent
+from workbench.train.precision import autocast
+from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
+from workbench.train.run import Run
+
+
+@pytest.fixture(scope="session")
+def pairs() -> list[Pair]:
+    world = Reviews(ReviewsConfig(pairs=21, topics=3))
+    return encode_pairs(world.preferences(), world.tokenizer, 64).pairs
+
+
+def nudge(policy: torch.nn.Module) -> None:
+    """Change every weight that is trained."""
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            if weight.requires_grad:
+                weight += 0.1 * torch.randn(weight.shape, generator=generator)
+
+
+@pytest.mark.parametrize("layout", ["stacked", "shared_prefix"])
+def test_cached_live_and_adapters_off_agree_on_every_pair(
+    base: Model, pairs: list[Pair], layout: str
+) -> None:
+    pytest.importorskip("peft")
+    frozen = LiveReference(freeze(base.policy, "float32"))
+    fixed = in_order(pairs, 0, 4, layout)
+    cached = cache_reference(frozen, fixed, len(pairs))
+    adapted = copy.deepcopy(base.policy)
+    add_lora(adapted, 4)
+    nudge(adapted)
+    off = LiveReference(adapted, off=lambda: adapters_off(adapted))
+    batches = pair_batches(pairs, 0, 6, layout=layout, seed=2)
+    seen = []
+    for step in range(len(batches)):
+        (batch,) = batches.at(step)
+        expected = completion_logps(base.policy, batch).detach()  # type: ignore[arg-type]
+        assert torch.equal(frozen.logps(batch), expected)
+        assert torch.allclose(cached.logps(batch), expected, rtol=0, atol=1e-5)
+        assert torch.allclose(off.logps(batch), expected, rtol=0, atol=1e-5)
+        assert not torch.allclose(completion_logps(adapted, batch), expected, atol=1e-2)
+        seen += batch.index.tolist()
+    assert sorted(seen) == list(range(len(pairs)))
+    assert cached.values.shape == (len(pairs), 2)
+    assert not cached.values.requires_grad
+
+
+def test_the_frozen_copy_does_not_follow_the_policy(base: Model, pairs: list[Pair]) -> None:
+    batch = collate(pairs[:4], 0)
+    reference = LiveReference(freeze(base.policy, "float32"))
+    before = reference.logps(batch)
+    nudge(base.policy)
+    assert torch.equal(reference.logps(batch), before)
+    assert not reference.logps(batch).requires_grad
+
+
+def test_a_reference_kept_in_bf16_says_just_what_autocast_says(
+    base: Model, pairs: list[Pair]
+) -> None:
+    frozen = freeze(base.policy, "bf16")
+    kept = {str(weight.dtype) for weight in frozen.parameters()}
+    assert kept == {"torch.bfloat16", "torch.float32"}
+    assert {weight.dtype for weight in base.policy.parameters()} == {torch.float32}
+    for start in range(0, len(pairs), 5):
+        batch = collate(pairs[start : start + 5], 0, "shared_prefix")
+        with torch.no_grad(), autocast("cpu", "bf16"):
+            original = completion_logps(base.policy, batch)  # type: ignore[arg-type]
+        found = LiveReference(frozen, precision="bf16").logps(batch)
+        assert torch.equal(found, original)
+        assert found.dtype == torch.float32
+        exact = completion_logps(base.policy, batch).detach()  # type: ignore[arg-type]
+        assert not torch.equal(found, exact), "otherwise nothing was rounded"
+
+
+def test_the_key_knows_all_that_the_values_depend_on(pairs: list[Pair]) -> None:
+    one, two, *rest = pairs
+    conditions = ("float32", "stacked", "cpu", "8")
+    keys = [
+        cache_key("weights", pairs, *conditions),
+        cache_key("others", pairs, *conditions),
+        cache_key("weights", pairs[:-1], *conditions),
+        cache_key("weights", [two, one, *rest], *conditions),
+        cache_key("weights", [Pair(one.prompt, one.rejected, one.chosen), two, *rest], *conditions),
+        cache_key("weights", pairs, "bf16", "stacked", "cpu", "8"),
+        cache_key("weights", pairs, "float32", "shared_prefix", "cpu", "8"),
+        cache_key("weights", pairs, "float32", "stacked", "cpu", "4"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert cache_key("weights", list(pairs), *conditions) == keys[0]
+
+
+class Counting(LiveReference):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def logps(self, batch: Any) -> torch.Tensor:
+        self.asked += 1
+        return super().logps(batch)
+
+
+def test_values_are_read_back_where_they_are_kept(
+    base: Model, pairs: list[Pair], tmp_path: Path
+) -> None:
+    path = tmp_path / "made" / "values"
+    fixed = in_order(pairs, 0, 4, "stacked")
+    reference = Counting(freeze(base.policy, "float32"))
+    told: list[tuple[str, float]] = []
+    first = cache_reference(reference, fixed, len(pairs), path, progress=lambda *p: told.append(p))
+    assert reference.asked == len(fixed) == 6  # 21 pairs by 4
+    assert [share for _, share in told] == pytest.approx([i / 6 for i in range(6)])
+    again = cache_reference(reference, fixed, len(pairs), path)
+    assert reference.asked == 6
+    assert torch.equal(first.values, again.values)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def stored() -> set[Path]:
+    return set((cache_folder() / "reference").glob("*"))
+
+
+def losses(run: Run) -> list[float]:
+    return [event.metrics["loss"] for event in run if isinstance(event, StepEvent)]
+
+
+def test_a_run_reuses_what_fits_and_nothing_else(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    config = TrainConfig(**{**small, "model": str(model_folder)})
+    fresh = losses(Run.create(config))
+    assert len(stored()) == 2, "training pairs and held-out pairs"
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveReference, "logps", lambda *_: pytest.fail("asked again"))
+        assert losses(Run.create(config)) == fresh
+    for changed in (
+        {"precision": "bf16"},
+        {"layout": "stacked"},
+        {"batch_size": 4},
+        {"world": replace(config.world, world_seed=1)},
+    ):
+        before = stored()
+        Run.create(replace(config, **changed))  # type: ignore[arg-type]
+        assert len(stored() - before) == 2, changed
+
+
+def test_other_weights_get_values_of_their_own(
+    base: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    config = TrainConfig(**{**small, "model": "mine"})
+    Run.create(config, base=copy.deepcopy(base))
+    before = stored()
+    nudge(base.policy)
+    Run.create(config, base=base)
+    assert len(stored()) == 2 * len(before) == 4
+    values = [load_file(path)["logps"] for path in stored()]
+    assert not any(a is not b and a.equal(b) for a in values for b in values)
