@@ -64,13 +64,16 @@ def test_the_new_content_stays_invisible_until_it_is_complete(tmp_path: Path) ->
     path = tmp_path / "file.txt"
     path.write_text("old")
 
+    written: list[int] = []
+
     def write(part: Path) -> None:
         part.write_text("new")
-        assert part.parent == path.parent, "a rename is one step only within a folder"
+        written.append(part.stat().st_ino)
         assert path.read_text() == "old"
 
     atomic_write(path, write)
     assert path.read_text() == "new"
+    assert path.stat().st_ino == written[0], "the file itself took the name, not a copy of it"
 
 
 @pytest.mark.parametrize("error", FULL_DISK, ids=["python", "rust"])

@@ -28,6 +28,9 @@ LLAMA = """{{- bos_token }}
 {% if pad_token is defined %}
   {{ messages | tojson }}
 {% endif %}
+  {% if messages %}
+indented
+  {% endif %}
 {% set found = namespace(count=0) %}
 {% for message in messages %}{% set found.count = found.count + 1 %}{% endfor %}{{ found.count }}
 """

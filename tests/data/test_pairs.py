@@ -263,6 +263,10 @@ def test_rows_that_tokens_cannot_hold_are_set_aside(byte_tokenizer: Tokenizer) -
     short = replace(PAIR, row=3)
     encoded = encode_pairs([long, same_start, short], byte_tokenizer, prompt + 2)
     length = len(byte_tokenizer.render_prompt(long.prompt))
+    full = encode_pairs([long, short], byte_tokenizer, length)
+    assert full.set_aside == [
+        (1, f"the prompt has {length} tokens, no room for a completion in {length}")
+    ]
     assert encoded.set_aside == [
         (1, f"the prompt has {length} tokens, no room for a completion in {prompt + 2}"),
         (2, "chosen and rejected have the same tokens after truncation to 2"),
