@@ -25,10 +25,6 @@ def fail_after_writing(error: BaseException) -> Callable[[Path], None]:
     return write
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
 def test_the_environment_names_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "a" / "b"))
     assert cache_folder() == tmp_path / "a" / "b"
@@ -55,7 +51,7 @@ def test_a_cache_below_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_write_replaces_the_old_content_and_makes_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     for content in (b"first", b"second"):
-        atomic_write(path, partial(write_bytes, content=content))
+        atomic_write(path, partial(Path.write_bytes, data=content))
         assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
 

@@ -29,7 +29,7 @@ def cache_folder() -> Path:
     return folder
 
 
-def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in the place of `path`.
 
     The folder is made where it is missing. When anything fails, the temporary file is removed and
@@ -45,7 +45,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def atomic_folder(path: Path, write: Callable[[Path], None]) -> None:
+def atomic_folder(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary folder beside `path`, then give it that name in one step.
 
     `path` must not exist yet. Errors are those of `atomic_write`; nothing half-written stays.

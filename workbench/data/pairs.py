@@ -106,7 +106,7 @@ def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
         row |= {"system": pair.system} if pair.system is not None else {}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     content = "".join(lines).encode()
-    atomic_write(Path(path), lambda temporary: _write_bytes(temporary, content))
+    atomic_write(Path(path), lambda part: part.write_bytes(content))
 
 
 def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: int) -> EncodedPairs:
@@ -196,7 +196,3 @@ def _encode_pair(text: TextPair, tokenizer: Tokenizer, max_length: int) -> tuple
         cut = f" after truncation to {room}" if is_truncated else ""
         raise UnusableError(f"chosen and rejected have the same tokens{cut}")
     return Pair(tuple(prompt), tuple(chosen[:room]), tuple(rejected[:room])), is_truncated
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

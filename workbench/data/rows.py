@@ -29,12 +29,12 @@ def read_rows(path: Path) -> list[Any]:
 
 
 def _read_text(path: Path) -> str:
+    if path.is_dir():
+        raise WorkbenchError(f"{path} is a folder: name a JSON or JSONL file in it")
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise WorkbenchError(f"no file {path}: give a JSON or JSONL file") from None
-    except IsADirectoryError:
-        raise WorkbenchError(f"{path} is a folder: name a JSON or JSONL file in it") from None
     except OSError as error:
         raise WorkbenchError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

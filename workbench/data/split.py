@@ -23,6 +23,9 @@ def split_by_group(
     below. Where even the smallest group is larger than `held_out`, that group is held out, so that
     0 < `held_out` always holds something out. The groups are chosen at random by `seed` alone.
 
+    >>> split_by_group(["a", "b", "b", "c", "c"], str, held_out=3, seed=0)
+    ([1, 2], [0, 3, 4])
+
     Raises WorkbenchError when `held_out` is below 0 or would leave nothing to train on.
     """
     if not 0 <= held_out < max(len(items), 1):

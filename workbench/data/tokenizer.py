@@ -8,7 +8,7 @@ first of a completion never merge into one token: every completion token is scor
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,12 @@ class Tokenizer:
 
         Texts are split at blanks and around punctuation; decoding joins words by blanks, with none
         before a punctuation mark.
+
+        >>> tokenizer = Tokenizer.from_words(["the", "plot", "was", "good", "."])
+        >>> tokenizer.completion("the plot was odd.")
+        [3, 4, 5, 2, 7, 1]
+        >>> tokenizer.decode([3, 4, 5, 2, 7, 1])
+        'the plot was <unk>.'
         """
         entries = dict.fromkeys([PAD, EOS, UNKNOWN, *words])
         vocabulary = {word: index for index, word in enumerate(entries)}
@@ -211,12 +217,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    atomic_write(path, partial(_write_text, text=text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    data = (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+    atomic_write(path, lambda part: part.write_bytes(data))
 
 
 def _content(token: str | Mapping[str, Any]) -> str:

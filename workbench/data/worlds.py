@@ -68,6 +68,12 @@ class Reviews:
 
     `prompts` are all prompts of the chosen topics, `tokenizer` knows every word of every topic.
     Nothing here is random but for the seeds that are given.
+
+    >>> world = Reviews()
+    >>> world.reward("the plot was good. i hated the music.")
+    -0.25
+    >>> world.is_grammatical("how was the film?", "the plot was good. i hated the breakfast.")
+    False
     """
 
     max_reward = 1.0
