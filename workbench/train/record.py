@@ -34,7 +34,7 @@ from workbench.train.events import Event, event_from_dict, event_to_dict
 
 def write_text(path: Path, text: str) -> None:
     """Write a small UTF-8 file in one step."""
-    atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))  # type: ignore[arg-type]
+    atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def config_to_toml(config: TrainConfig) -> str:

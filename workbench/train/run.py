@@ -265,6 +265,14 @@ class Run:
         """A few prompts to try, held-out ones where there are any."""
         return list(dict.fromkeys(pair.prompt for pair in self.data.prompts(8)))
 
+    @property
+    def shown_sampling(self) -> SamplingConfig:
+        """How the texts that are shown are drawn."""
+        config = self.config.resolved()
+        return SamplingConfig(
+            temperature=config.shown_temperature or 0.0, max_new_tokens=config.max_new_tokens or 40
+        )
+
     def frame(self) -> pd.DataFrame:
         """Tidy: one row a number, with columns run, step, metric, value."""
         rows = [
@@ -280,8 +288,7 @@ class Run:
     ) -> tuple[Sample, ...]:
         """Reference and policy on `prompts` with the same seed."""
         pairs = [TextPair(prompt, "", "") for prompt in prompts]
-        sampling = sampling or SamplingConfig(max_new_tokens=self.config.max_new_tokens or 40)
-        return self._evaluator.sample(self.policy, pairs, sampling)
+        return self._evaluator.sample(self.policy, pairs, sampling or self.shown_sampling)
 
     def evaluate(self) -> dict[str, float]:
         """The held-out metrics of the policy as it is now, keys with `held_out/` in front."""
@@ -307,7 +314,8 @@ class Run:
         """
         asked = [pair.prompt for pair in self.data.prompts(count)]
         rows = []
-        for sample in self.sample(asked, sampling):
+        at_one = replace(self.shown_sampling, temperature=1.0)
+        for sample in self.sample(asked, sampling or at_one):
             for who, text in (("reference", sample.reference), ("policy", sample.policy)):
                 known = self.data.scores(sample.prompt, text) if self.data.scores else {}
                 rows.append(

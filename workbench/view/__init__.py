@@ -2,5 +2,6 @@
 
 from workbench.view.compare import show, side_by_side
 from workbench.view.dashboard import dashboard
+from workbench.view.told import Told
 
-__all__ = ["dashboard", "show", "side_by_side"]
+__all__ = ["Told", "dashboard", "show", "side_by_side"]

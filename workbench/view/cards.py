@@ -107,7 +107,12 @@ def set_aside(rows: Sequence[SetAside]) -> str:
 
 def picture(figure: Figure) -> str:
     """A figure as an <img> that needs no file."""
+    data = base64.b64encode(png(figure)).decode()
+    return f'<img alt="figure" src="data:image/png;base64,{data}">'
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG on an opaque background."""
     file = io.BytesIO()
     figure.savefig(file, format="png", facecolor="white")
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="figure" src="data:image/png;base64,{data}">'
+    return file.getvalue()

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 
-from IPython.display import HTML, display
+from IPython.display import HTML, Image, display
+from matplotlib.figure import Figure
 
 from workbench.train.events import Sample
-from workbench.view.cards import escape
+from workbench.view.cards import escape, png
 
 # Text keeps its own colour, so that it reads on light and dark ground.
 MARKS = {
@@ -77,9 +78,9 @@ def panes(answers: Mapping[str, Sample]) -> str:
     return f'<div class="wb-panes">{filled}</div>'
 
 
-def show(html: str) -> None:
-    """Show HTML below the cell."""
-    display(HTML(html))
+def show(what: str | Figure) -> None:
+    """Show HTML or a figure below the cell."""
+    display(HTML(what) if isinstance(what, str) else Image(png(what)))
 
 
 def _answers(sample: Sample, others: Sequence[Sample] = ()) -> list[str]:

@@ -44,7 +44,9 @@ class Inputs:
         hint = "Type a prompt here. Left empty, held-out prompts are answered."
         self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
         self.prompt.add_class("wb-prompt")
-        self.temperature = control(SamplingConfig(), "temperature")
+        warmth = config.shown_temperature
+        shown = SamplingConfig(temperature=1.0 if warmth is None else warmth)
+        self.temperature = control(shown, "temperature")
         self.seed = control(SamplingConfig(), "seed")
         self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
 

@@ -109,10 +109,11 @@ class StillDashboard:
         """True: the run has ended."""
         return self.worker.join(timeout)
 
-    def when_done(self, function: Callable[[Run], str | Figure]) -> HTML:
+    def when_done(self, function: Callable[[Run], str | Figure]) -> HTML | Image:
         """What `function` makes of the run, HTML or a figure, to show as a cell's last line."""
         made = function(self.run)
-        return HTML(made if isinstance(made, str) else cards.picture(made))
+        # A code host shows a picture of its own kind, but not one within HTML.
+        return HTML(made) if isinstance(made, str) else Image(cards.png(made))
 
     def _ipython_display_(self) -> None:
         display(Image(self._screen.png))
