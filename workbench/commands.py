@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from workbench.data.pairs import SetAside, TextPair
+from workbench.errors import WorkbenchError
 from workbench.models.sampling import SamplingConfig
 from workbench.train.config import TrainConfig, setting
 from workbench.train.evaluate import PREFIX
@@ -127,11 +128,12 @@ def train(command: Train) -> None:
         def tell(text: str, share: float) -> None:
             bar.update(task, description=text, completed=share, total=1)
 
+        settings = {f.name: getattr(command, f.name) for f in fields(TrainConfig)}
+        config = TrainConfig(**settings)
         if command.resume is not None:
+            _refuse_settings(config)
             run = Run.resume(command.resume, tell)
         else:
-            settings = {f.name: getattr(command, f.name) for f in fields(TrainConfig)}
-            config = TrainConfig(**settings)
             folder = config.out or str(_fresh_folder(config))
             run = Run.create(replace(config, out=folder), tell)
         _list_set_aside(bar.console, run.set_aside)
@@ -140,6 +142,27 @@ def train(command: Train) -> None:
                 _show(bar, task, event)
     assert run.record is not None
     _table(run.record.summary() or {}, str(run.folder))
+
+
+def _refuse_settings(config: TrainConfig) -> None:
+    """A run goes on with its own settings; none that is given may be lost in silence."""
+    asked, default = (dict(_values(one)) for one in (config, TrainConfig()))
+    for name, value in asked.items():
+        if value != default[name]:
+            flag = name.replace("_", "-")
+            raise WorkbenchError(
+                f"--{flag} can't go with --resume: the run goes on with its own settings"
+            )
+
+
+def _values(config: Any) -> Iterator[tuple[str, Any]]:
+    """Names and values, those of nested dataclasses in their place."""
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if is_dataclass(value):
+            yield from _values(value)
+        else:
+            yield part.name, value
 
 
 def _fresh_folder(config: TrainConfig) -> Path:

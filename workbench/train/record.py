@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,19 @@ from workbench.train.events import Event, event_from_dict, event_to_dict
 
 def write_text(path: Path, text: str) -> None:
     """Write a small UTF-8 file in one step."""
-    atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
+    with _naming(path):
+        atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Tell in one line what can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkbenchError(
+            f"{path.name} in {path.parent} can't be written: {error.strerror}"
+        ) from error
 
 
 def config_to_toml(config: TrainConfig) -> str:
@@ -101,13 +113,9 @@ class Record:
 
     def append(self, event: Event) -> None:
         """Add one line to the events."""
-        try:
-            with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise WorkbenchError(
-                f"events.jsonl in {self.folder} can't be written: {error.strerror}"
-            ) from error
+        path = self.folder / "events.jsonl"
+        with _naming(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
 
     def events(self) -> list[Event]:
         """All events; a last line cut short by a kill is left out."""
@@ -159,7 +167,8 @@ class Record:
             (part / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
 
         if not path.exists():
-            atomic_folder(path, write)
+            with _naming(path):
+                atomic_folder(path, write)
         for older in self.checkpoints()[:-1]:
             (older / "optimizer.safetensors").unlink(missing_ok=True)
         return path
