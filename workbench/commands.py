@@ -38,11 +38,12 @@ class Train(TrainConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleCommand(SamplingConfig):
+class SampleCommand:
     """Answer prompts with a run's policy beside its reference, or with a model."""
 
     source: str = setting("", "folder of a run, or a model: tiny, smollm2, a folder, an id")
     prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
+    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
     json: bool = setting(False, "print JSON")
 
 
@@ -240,16 +241,15 @@ def _table(values: dict[str, Any], title: str) -> None:
 
 def sample(command: SampleCommand) -> None:
     """Print answers: reference and policy of a run, or a model's own."""
-    sampling = SamplingConfig(**{f.name: getattr(command, f.name) for f in fields(SamplingConfig)})
     if (Path(command.source) / "config.toml").exists():
         run = load_policy(command.source)
-        samples = run.sample(list(command.prompt or run.prompts[:4]), sampling)
+        samples = run.sample(list(command.prompt or run.prompts[:4]), command.sampling)
         found = [
             {"prompt": s.prompt, "reference": s.reference, "policy": s.policy} for s in samples
         ]
     else:
         pairs = [TextPair(prompt, "", "") for prompt in command.prompt or ("Who are you?",)]
-        answers = answer(command.source, pairs, sampling)
+        answers = answer(command.source, pairs, command.sampling)
         found = [{"prompt": p.prompt, "model": t} for p, t in zip(pairs, answers, strict=True)]
     if command.json:
         console.print_json(json.dumps(found))
