@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return commands.run(sys.argv[1:] if arguments is None else list(arguments))
     except WorkbenchError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        line = " ".join(f"error: {error}".splitlines())  # a file's name may hold a line break
+        Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
