@@ -254,7 +254,9 @@ def test_other_pairs_are_refused(make_recorded: MakeRun, to_step: ToStep, tmp_pa
 def test_a_run_may_be_moved(whole: Path, make_recorded: MakeRun, to_step: ToStep) -> None:
     folder = killed(make_recorded, to_step, 7)
     moved = folder.rename(folder.with_name("moved"))
-    list(Run.resume(moved))
+    run = Run.resume(moved)
+    assert run.config.out == str(moved)
+    list(run)
     assert_same(moved, whole)
     assert not folder.exists()
 

@@ -18,6 +18,7 @@ from workbench.core.batch import SequenceBatch, collate_sequences
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.worlds import Reviews, ReviewsConfig
+from workbench.errors import WorkbenchError
 from workbench.models.load import Model, load_model, save_model
 from workbench.train.batches import ShuffledBatches
 from workbench.train.config import TrainConfig
@@ -113,8 +114,12 @@ def tiny_base(
     for event in pretrain(model, reviews, base):
         if progress and isinstance(event, StepEvent):
             progress("pretraining the tiny base model", event.step / event.total)
-    if not folder.exists():
+    try:
         atomic_folder(folder, lambda part: save_model(model, part))
+    except OSError as error:
+        if not folder.exists():  # else another process was first, with the same weights
+            where = f"the tiny base model can't be kept in {folder.parent}"
+            raise WorkbenchError(f"{where}: {error.strerror}") from error
     return model
 
 
