@@ -92,6 +92,17 @@ def test_it_is_evaluated_first_last_and_as_often_as_asked(
     assert [event.step for event in run if isinstance(event, EvalEvent)] == steps
 
 
+def test_a_run_stopped_where_it_was_just_evaluated_is_not_evaluated_again(
+    make_run: MakeRun, to_step: ToStep
+) -> None:
+    run = make_run()
+    to_step(run, 4)
+    run.control.stop()
+    list(run)
+    assert [e.step for e in run.events if isinstance(e, EvalEvent)] == [0, 4]
+    assert run.events[-1] == EndEvent(4, "stopped")
+
+
 def test_a_checkpoint_comes_each_epoch_where_nothing_is_asked(make_recorded: MakeRun) -> None:
     said = list(make_recorded())
     assert [e.step for e in said if isinstance(e, CheckpointEvent)] == [5, 10]
