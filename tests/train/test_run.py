@@ -294,6 +294,8 @@ def test_a_folder_that_holds_a_run_is_refused(make_recorded: MakeRun) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
     with pytest.raises(WorkbenchError, match="already holds a run"):
         make_recorded("run")
+    with pytest.raises(WorkbenchError, match="already holds a run"):
+        make_recorded("run", model="not even looked for")
     assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
 
 
