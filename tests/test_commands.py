@@ -113,7 +113,7 @@ def test_every_flag_reaches_the_run(here: Path) -> None:
         loss="cdpo", label_smoothing=0.2, lr=0.002, accumulate=2, max_grad_norm=0.5,
         weight_decay=0.1, eval_every=3, layout="stacked", reference="live", precision="bf16",
         seed=7, max_length=48, batch_size=8, held_out=10, samples=2, max_new_tokens=6, max_steps=4,
-        pairs_from="grammar", out="run", device="cpu",
+        pairs_from="grammar", out="run", device="cpu", max_tokens=0,
         world=ReviewsConfig(pairs=40, topics=4, label_noise=0.1),
     ).resolved()  # fmt: skip
     assert found == expected

@@ -24,7 +24,8 @@ from workbench.models.sampling import SamplingConfig
 from workbench.train.config import TrainConfig, setting
 from workbench.train.evaluate import PREFIX
 from workbench.train.events import EvalEvent, Event, StepEvent
-from workbench.train.run import Run, answer, load_policy
+from workbench.train.prepare import answer
+from workbench.train.run import Run, load_policy
 
 LISTED = 10  # rows set aside that are shown; the run's folder has all of them
 console = Console()

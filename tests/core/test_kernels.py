@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workbench.core import kernels
-from workbench.core.kernels import attend, rms_norm
+from workbench.core.kernels import attend, rms_norm, swiglu
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -59,3 +59,9 @@ def test_under_autocast_the_norm_rounds_once():
         value = rms_norm(x, weight, 1e-5)
     assert value.dtype == torch.bfloat16
     assert torch.equal(value, rms_norm(x, weight, 1e-5).bfloat16())
+
+
+def test_swiglu_equals_its_definition():
+    gate, up = draw(3, 5).requires_grad_(), draw(3, 5, seed=1).requires_grad_()
+    torch.testing.assert_close(swiglu(gate, up), gate * gate.sigmoid() * up)
+    assert torch.autograd.gradcheck(swiglu, (gate, up))

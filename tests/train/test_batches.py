@@ -120,3 +120,14 @@ def test_the_global_random_state_stays() -> None:
     before = torch.get_rng_state()
     shuffled([1, 2, 3], 2, 1, 0).at(5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_pass_that_would_be_too_long_is_split_without_changing_the_step():
+    # Five pairs of 8 tokens: at most 20 tokens a pass is two pairs, so 2 + 2 + 1.
+    pairs = [Pair((1, 2), (3, 4, i), (5, 6, 7)) for i in range(5)]
+    whole, split = (pair_batches(pairs, 0, 5, max_tokens=tokens) for tokens in (0, 20))
+    assert [batch.pairs for batch in whole.at(0)] == [5]
+    assert [batch.pairs for batch in split.at(0)] == [2, 2, 1]
+    order = [place for batch in split.at(0) for place in batch.index.tolist()]
+    assert order == whole.at(0)[0].index.tolist()
+    assert [batch.pairs for batch in pair_batches(pairs, 0, 5, max_tokens=3).at(0)] == [1] * 5

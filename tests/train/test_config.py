@@ -89,9 +89,9 @@ def test_open_fields_take_the_values_of_the_model(settings: dict[str, Any], kind
     config = TrainConfig(**settings).resolved()
     table = DEFAULTS["real"] | DEFAULTS["lora"] if kind == "lora" else DEFAULTS[kind]
     assert {name: getattr(config, name) for name in table} == table
-    # The record knows by itself how the layout is chosen, and `out` may stay open.
+    # Layout and largest pass are chosen with model and device in hand; `out` may stay open.
     still_open = {part.name for part in fields(config) if getattr(config, part.name) is None}
-    assert still_open == {"layout", "out"}
+    assert still_open == {"layout", "out", "max_tokens"}
     assert config.resolved() == config
 
 

@@ -14,7 +14,7 @@ from workbench.core.transformer import Policy
 from workbench.errors import WorkbenchError
 
 REDUCTIONS = ("sum", "mean")
-HEAD_CHUNK = 512  # scored positions that meet the vocabulary at once
+HEAD_CHUNK = 128  # scored positions that meet the vocabulary at once
 
 
 def next_token(outputs: Tensor, *aligned: Tensor) -> tuple[Tensor, ...]:

@@ -34,6 +34,8 @@ class ShuffledBatches(Generic[T]):
         build: items and their places -> batch.
         batch_size, accumulate: items a micro-batch, micro-batches a step. The last step of an
             epoch may be smaller; nothing is left out.
+        max_tokens: a micro-batch that would be larger when padded is split, which changes memory
+            but not the gradient; 0: never.
     """
 
     items: Sequence[T]
@@ -42,6 +44,7 @@ class ShuffledBatches(Generic[T]):
     batch_size: int
     accumulate: int = 1
     seed: int = 0
+    max_tokens: int = 0
     _epoch: Callable[[int], list[list[int]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +64,19 @@ class ShuffledBatches(Generic[T]):
         epoch, place = divmod(step, len(self))
         order = self._epoch(epoch)
         chosen = order[place * self.accumulate : (place + 1) * self.accumulate]
-        return [self.build([self.items[i] for i in places], places) for places in chosen]
+        return [
+            self.build([self.items[i] for i in places], places)
+            for whole in chosen
+            for places in self._split(whole)
+        ]
+
+    def _split(self, places: list[int]) -> list[list[int]]:
+        """In parts of even size, none larger than `max_tokens` unless it is a single item."""
+        widest = max(self.size(self.items[place]) for place in places)
+        fitting = max(1, self.max_tokens // widest) if self.max_tokens else len(places)
+        count = -(-len(places) // fitting)
+        even = -(-len(places) // count)
+        return [places[i : i + even] for i in range(0, len(places), even)]
 
     def _arrange(self, epoch: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -82,6 +97,7 @@ def pair_batches(
     accumulate: int = 1,
     layout: str = "shared_prefix",
     seed: int = 0,
+    max_tokens: int = 0,
 ) -> ShuffledBatches[Pair]:
     """Preference pairs, batched for `fit`."""
 
@@ -91,7 +107,7 @@ def pair_batches(
     def size(pair: Pair) -> int:
         return len(pair.prompt) + len(pair.chosen) + len(pair.rejected)
 
-    return ShuffledBatches(pairs, size, build, batch_size, accumulate, seed)
+    return ShuffledBatches(pairs, size, build, batch_size, accumulate, seed, max_tokens)
 
 
 @dataclass(frozen=True)

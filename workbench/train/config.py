@@ -30,6 +30,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "lora": {"lr": 2e-4},
 }  # fmt: skip
+# Padded tokens in one forward pass, where that is left open.
+MAX_TOKENS = {"cpu": 512, "mps": 4096, "cuda": 16_384}
 
 
 def setting(
@@ -72,6 +74,13 @@ class TrainConfig:
         None, f"pairs a forward pass; {_by_model('batch_size')}", 1, 4096
     )
     accumulate: int = setting(1, "forward passes an optimiser step", 1, 1024)
+    max_tokens: int | None = setting(
+        None,
+        "longer forward passes are split, for memory, 0: never; left open: "
+        + ", ".join(f"{value} ({device})" for device, value in MAX_TOKENS.items()),
+        0,
+        10**7,
+    )
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 1e-6, 1e6, log=True)
     weight_decay: float = setting(0.0, "decoupled weight decay of AdamW", 0.0, 1.0)
     held_out: int | None = setting(

@@ -19,7 +19,7 @@ from workbench.models.sampling import SamplingConfig, generate
 from workbench.train.batches import FixedBatches
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.objectives import Settings
-from workbench.train.precision import autocast
+from workbench.train.precision import autocast, return_free_memory
 from workbench.train.reference import LiveReference, Reference
 
 PREFIX = "held_out/"
@@ -53,12 +53,14 @@ class Evaluator:
         self, policy: nn.Module, step: int, settings: Settings
     ) -> list[EvalEvent | SampleEvent]:
         """Evaluate `policy` as it is now."""
+        return_free_memory()
         metrics = self.score_pairs(policy, settings)
         events: list[EvalEvent | SampleEvent] = []
         if self.prompts:
             found, samples = self._score_samples(policy)
             metrics |= found
             events.append(SampleEvent(step, samples))
+        return_free_memory()
         named = {PREFIX + name: value for name, value in metrics.items()}
         return [EvalEvent(step, named), *events]
 

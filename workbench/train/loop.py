@@ -152,7 +152,6 @@ def _step(
     """One optimiser step over its micro-batches; the loss is the mean over all their items."""
     values: list[dict[str, Tensor]] = []
     count = sum(_items(part) for part in parts)
-    state.optimizer.zero_grad(set_to_none=True)
     for part in parts:
         with precision:
             losses, metrics = objective(policy, part, state.settings)  # type: ignore[arg-type]
@@ -168,6 +167,7 @@ def _step(
         places = [place for part in parts for place in _places(part)]
         raise NonFiniteLossError(_not_finite("gradient", state.step, places))
     state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)  # now, so that an evaluation has the memory
     merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
     return {**mean_metrics(merged), "grad_norm": float(norm), "count": count}
 

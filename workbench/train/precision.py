@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 
 import torch
@@ -14,6 +15,7 @@ from workbench.errors import WorkbenchError
 
 PRECISIONS = ("auto", "float32", "bf16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+M_MMAP_THRESHOLD = -3  # from glibc's malloc.h
 LARGE = 20_000_000  # parameters from which bf16 and several threads pay
 
 
@@ -73,6 +75,29 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """The context in which models run: products in bf16, sums and log-probabilities in float32."""
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def return_free_memory() -> None:
+    """Give memory that is free, but still held by the C library, back to the system.
+
+    Training and evaluation leave holes of different sizes behind; unreturned, they add up to a
+    gigabyte for a model of 135 million parameters. Does nothing where the C library can't.
+    """
+    _c_library("malloc_trim", 0)
+
+
+def return_large_blocks() -> None:
+    """Let blocks as large as a weight's gradient go back to the system when they are freed.
+
+    By itself glibc soon keeps them, and they leave holes. Smaller ones are kept, for speed.
+    """
+    _c_library("mallopt", M_MMAP_THRESHOLD, 3 << 20)
+
+
+def _c_library(function: str, *arguments: int) -> None:
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def peak_memory_bytes(device: str = "cpu") -> int:

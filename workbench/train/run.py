@@ -1,4 +1,4 @@
-"""A run from end to end: model, pairs, frozen reference, loop, evaluation, record.
+"""A run from end to end: loop, evaluation and record, over the parts that `prepare` made.
 
 A `Run` is an iterator of events. Whoever holds it decides when to ask for the next one: a command
 line in a `for` loop, a dashboard from its thread, a notebook cell by hand.
@@ -10,43 +10,30 @@ import copy
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from torch import nn
 
-from workbench.core.batch import Pair
-from workbench.data.cache import cache_folder
 from workbench.data.pairs import SetAside, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.load import Model, load_model, model_hash
-from workbench.models.lora import adapters_off, add_lora
+from workbench.models.load import Model
 from workbench.models.sampling import SamplingConfig
-from workbench.train.base import Progress, tiny_base
-from workbench.train.batches import ShuffledBatches, in_order, pair_batches
+from workbench.train.base import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
-from workbench.train.dataset import RunData, load_data, write_answers
-from workbench.train.evaluate import Evaluator
 from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, Sample, StepEvent
 from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
 from workbench.train.objectives import Settings, preference
 from workbench.train.precision import (
     peak_memory_bytes,
-    pick_device,
-    pick_precision,
-    set_threads,
 )
+from workbench.train.prepare import Parts, prepare
 from workbench.train.record import Record, trainable_state
 from workbench.train.reference import (
-    CachedReference,
-    LiveReference,
     cache_key,
-    cache_reference,
-    freeze,
 )
 
 
@@ -64,28 +51,19 @@ class Run:
         events: all that was said so far.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        model: Model,
-        data: RunData,
-        evaluator: Evaluator,
-        batches: ShuffledBatches[Pair],
-        train_reference: CachedReference | LiveReference,
-        reference_hash: str,
-    ) -> None:
+    def __init__(self, parts: Parts) -> None:
         self.name = "run"
-        self.config, self.model, self.data = config, model, data
-        self.policy: nn.Module = model.policy
-        self.reference_hash = reference_hash
-        self.data_hash = cache_key("", [*data.train, *data.held_out])
+        self.config, self.model, self.data = parts.config, parts.model, parts.data
+        self.policy: nn.Module = parts.model.policy
+        self.reference_hash = parts.reference_hash
+        self.data_hash = cache_key("", [*parts.data.train, *parts.data.held_out])
         self.control = Control()
         self.events: list[Event] = []
         self.record: Record | None = None
         self.finished = False
-        self._evaluator, self._batches = evaluator, batches
-        self._objective = preference(train_reference)
-        self._state = TrainState.start(self.policy, config)
+        self._evaluator, self._batches = parts.evaluator, parts.batches
+        self._objective = preference(parts.reference)
+        self._state = TrainState.start(self.policy, parts.config)
         self._generator: Iterator[Event] | None = None
 
     # -- making one ---------------------------------------------------------------------------
@@ -106,7 +84,7 @@ class Run:
         """
         if config.out is not None:
             Record.refuse_existing(Path(config.out))
-        run = cls._prepare(config, progress or (lambda text, share: None), base)
+        run = cls(prepare(config, progress, base))
         if run.config.out is not None:
             run.record = Record.create(Path(run.config.out), run.config)
             run.record.list_set_aside(run.set_aside)
@@ -126,7 +104,7 @@ class Run:
         config = replace(record.config(), out=str(folder))
         if (record.summary() or {}).get("reason") == "finished":
             raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-        run = cls._prepare(config, progress or (lambda text, share: None), None)
+        run = cls(prepare(config, progress))
         run.record = record
         if numbers := record.numbers():
             run._refuse_other(numbers, "reference_hash", "data_hash")
@@ -149,62 +127,6 @@ class Run:
                     f"the {what} of this run had {name} {numbers[name][:12]}, it is now "
                     f"{now[:12]}; give back what the run was made with"
                 )
-
-    @classmethod
-    def _prepare(cls, config: TrainConfig, progress: Progress, base: Model | None) -> Run:
-        asked, config = config.max_length or 0, config.resolved()
-        model = base or open_model(config, progress)
-        if asked > model.max_length:
-            raise WorkbenchError(
-                f"max_length={asked} is not accepted: {model.name} takes up to {model.max_length}"
-            )
-        device = pick_device(config.device)
-        precision = pick_precision(config.precision, device, model.policy)
-        can_share = getattr(model.policy, "supports_branches", True)
-        if config.layout == "shared_prefix" and not can_share:
-            raise WorkbenchError(
-                f"layout='shared_prefix' does not work with {model.name}; accepted: stacked"
-            )
-        layout = config.layout or ("shared_prefix" if can_share else "stacked")
-        length = min(config.max_length or model.max_length, model.max_length)
-        config = replace(
-            config, device=device, precision=precision, layout=layout, max_length=length
-        )
-        model.policy.to(device)
-        set_threads(model.policy)
-        progress("reading the pairs", 0.0)
-        data = load_data(config, model, device, precision)
-        reference_hash = model_hash(model.policy)
-        policy, live = _freeze(model.policy, config)
-        model = replace(model, policy=policy)
-        pad_id = model.tokenizer.pad_id
-        size = config.batch_size or 1
-
-        def reference_for(pairs: list[Pair]) -> CachedReference | LiveReference:
-            if config.reference == "live" or not pairs:
-                return live
-            # The batch size counts: the last digits of a sum depend on the shape of its batch.
-            key = cache_key(reference_hash, pairs, precision, layout, device, str(size))
-            path = None if config.model == "tiny" else cache_folder() / "reference" / key
-            ordered = in_order(pairs, pad_id, size, layout)
-            return cache_reference(live, ordered, len(pairs), path, device, progress)
-
-        evaluator = Evaluator(
-            in_order(data.held_out, pad_id, size, layout) if data.held_out else None,
-            reference_for(data.held_out),
-            live,
-            model.tokenizer,
-            model.max_length,
-            data.prompts(config.samples or 0),
-            SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=config.seed),
-            device,
-            precision,
-            data.scores,
-            1.0 if config.shown_temperature is None else config.shown_temperature,
-        )
-        batches = pair_batches(data.train, pad_id, size, config.accumulate, layout, config.seed)
-        reference = reference_for(data.train)
-        return cls(config, model, data, evaluator, batches, reference, reference_hash)
 
     def branch(self, name: str) -> Run:
         """A copy of weights, optimiser and settings as they are now; both can go on, apart.
@@ -410,26 +332,10 @@ class Run:
         }
 
 
-def open_model(config: TrainConfig, progress: Progress | None = None) -> Model:
-    """The base model that `config.model` names."""
-    if config.model == "tiny":
-        return tiny_base(config.world, progress=progress)
-    return load_model(config.model, progress)
-
-
-def answer(name: str, prompts: list[TextPair], sampling: SamplingConfig) -> list[str]:
-    """A model's own answers, without any run: "tiny", "smollm2", a folder or an id."""
-    config = TrainConfig(model=name).resolved()
-    model = open_model(config)
-    device = pick_device(config.device)
-    precision = pick_precision(config.precision, device, model.policy)
-    return write_answers(model, prompts, sampling, device, precision)
-
-
 def load_policy(folder: Path | str, progress: Progress | None = None) -> Run:
     """A recorded run with the weights of its newest checkpoint, to sample and evaluate."""
     record = Record(Path(folder))
-    run = Run._prepare(replace(record.config(), out=None), progress or (lambda t, s: None), None)
+    run = Run(prepare(replace(record.config(), out=None), progress))
     numbers = record.numbers()
     if numbers is None:
         raise WorkbenchError(f"{folder} has no checkpoint yet")
@@ -437,13 +343,3 @@ def load_policy(folder: Path | str, progress: Progress | None = None) -> Run:
     record.load_checkpoint(run.policy)
     run.events = record.events()
     return run
-
-
-def _freeze(policy: nn.Module, config: TrainConfig) -> tuple[nn.Module, LiveReference]:
-    """What is trained, and the reference: adapters switched off, or a frozen copy."""
-    if config.lora:
-        add_lora(policy, config.lora, seed=config.seed)
-        off = partial(adapters_off, policy)
-        return policy, LiveReference(policy, config.device, config.precision, off)
-    frozen = freeze(policy, config.precision)
-    return policy, LiveReference(frozen, config.device, config.precision)
