@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from workbench.core.batch import Pair, collate
 from workbench.core.logps import completion_logps
+from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import cache_folder
 from workbench.data.pairs import encode_pairs
 from workbench.data.worlds import Reviews, ReviewsConfig
@@ -179,3 +180,17 @@ def test_other_weights_get_values_of_their_own(
     assert len(stored()) == 2 * len(before) == 4
     values = [load_file(path)["logps"] for path in stored()]
     assert not any(a is not b and a.equal(b) for a in values for b in values)
+
+
+def test_a_parked_reference_answers_as_before_and_holds_no_memory_between(
+    pairs: list[Pair],
+) -> None:
+    shape = TransformerConfig(Reviews().tokenizer.vocab_size, dim=16, layers=2, hidden_dim=24)
+    batch = collate(pairs[:4], 0)
+    reference = LiveReference(freeze(Transformer(shape), "bf16"), precision="bf16")
+    before = reference.logps(batch)
+    reference.park()
+    assert all(parameter.is_meta for parameter in reference.model.parameters())
+    for _ in range(2):
+        assert torch.equal(reference.logps(batch), before)
+        assert all(parameter.is_meta for parameter in reference.model.parameters())

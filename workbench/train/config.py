@@ -25,7 +25,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "real": {
         "lr": 5e-6, "epochs": 1, "batch_size": 8, "warmup": 5, "held_out": 60, "samples": 8,
-        "eval_every": 10, "max_length": 512, "max_new_tokens": 40, "pairs_from": "grammar",
+        "eval_every": 15, "max_length": 512, "max_new_tokens": 40, "pairs_from": "grammar",
         "shown_temperature": 0.7,
     },
     "lora": {"lr": 2e-4},

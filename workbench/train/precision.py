@@ -50,8 +50,7 @@ def pick_precision(precision: str, device: str, policy: nn.Module) -> str:
     """`auto` becomes bf16 for models large enough, where a product gains at least a third."""
     if precision != "auto":
         return precision
-    size = sum(parameter.numel() for parameter in policy.parameters())
-    pays = size >= LARGE and bf16_gain(device) > 4 / 3
+    pays = is_large(policy) and bf16_gain(device) > 4 / 3
     return "bf16" if pays else "float32"
 
 
@@ -60,15 +59,19 @@ def _all_threads() -> int:
     return torch.get_num_threads()
 
 
+def is_large(policy: nn.Module) -> bool:
+    """Whether bf16, several threads and care for memory pay."""
+    return sum(parameter.numel() for parameter in policy.parameters()) >= LARGE
+
+
 def set_threads(policy: nn.Module) -> None:
     """One processor thread for small models, all for large ones.
 
     Threads that share products this small wait for each other longer than they compute, and the
     other cores are wanted by the page that shows the run.
     """
-    size = sum(parameter.numel() for parameter in policy.parameters())
     every = _all_threads()
-    torch.set_num_threads(1 if size < LARGE else every)
+    torch.set_num_threads(every if is_large(policy) else 1)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:

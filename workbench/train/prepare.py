@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from workbench.core.batch import Pair
+from workbench.core.transformer import Transformer
 from workbench.data.cache import cache_folder
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
@@ -21,7 +22,13 @@ from workbench.train.batches import ShuffledBatches, in_order, pair_batches
 from workbench.train.config import MAX_TOKENS, TrainConfig
 from workbench.train.dataset import RunData, load_data, write_answers
 from workbench.train.evaluate import Evaluator
-from workbench.train.precision import pick_device, pick_precision, return_large_blocks, set_threads
+from workbench.train.precision import (
+    is_large,
+    pick_device,
+    pick_precision,
+    return_large_blocks,
+    set_threads,
+)
 from workbench.train.reference import (
     CachedReference,
     LiveReference,
@@ -88,6 +95,9 @@ def prepare(
         data.train, pad_id, size, config.accumulate, layout, config.seed, config.max_tokens or 0
     )
     reference = reference_for(data.train)
+    rarely_asked = config.reference == "cached" and not config.lora and device == "cpu"
+    if rarely_asked and isinstance(model.policy, Transformer) and is_large(model.policy):
+        live.park()
     return Parts(config, model, data, evaluator, batches, reference, reference_hash)
 
 

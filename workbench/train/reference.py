@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import torch
@@ -57,15 +58,37 @@ class LiveReference:
         off: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.model, self._device, self._precision, self._off = model, device, precision, off
+        self._parked: TemporaryDirectory[str] | None = None
 
-    def active(self) -> AbstractContextManager[object]:
-        """A context within which `model` is the reference."""
-        return self._off()
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """A context within which `model` is the reference, in memory."""
+        if self._parked is not None:
+            weights = load_file(Path(self._parked.name) / "reference.safetensors")
+            self.model.load_state_dict(weights, assign=True)
+        try:
+            with self._off():
+                yield
+        finally:
+            if self._parked is not None:
+                self.model.to("meta")
+
+    def park(self) -> None:
+        """Keep the weights in a temporary file whenever the reference is not asked.
+
+        Where its values on the pairs are cached, it only answers prompts now and then, and a
+        reading takes less than a second.
+        """
+        folder = TemporaryDirectory(prefix="dpo-reference-", ignore_cleanup_errors=True)
+        path = Path(folder.name) / "reference.safetensors"
+        atomic_write(path, lambda part: save_file(self.model.state_dict(), part))
+        self._parked = folder
+        self.model.to("meta")
 
     @torch.no_grad()
     def logps(self, batch: PreferenceBatch) -> Tensor:
         """(sequence,) summed log-probabilities."""
-        with autocast(self._device, self._precision), self._off():
+        with autocast(self._device, self._precision), self.active():
             return completion_logps(self.model, batch)  # type: ignore[arg-type]
 
 
