@@ -170,6 +170,8 @@ def main(arguments: list[str]) -> int:
         return 2
     # Threads that sleep while they wait: spinning ones slow training tenfold beside other programs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Compiled products of past shapes are forgotten: kept, they take half a gigabyte.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     set_up()
     if command == "setup":
         return 0

@@ -7,6 +7,8 @@ import os
 # Set before torch is loaded: threads that sleep while they wait lose little on a quiet machine, and
 # spinning ones make a step ten times as slow as soon as anything else runs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Every new shape of a batch has its products compiled; a thousand of them are half a gigabyte.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 import sys
 from collections.abc import Sequence

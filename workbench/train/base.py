@@ -50,7 +50,7 @@ class BaseConfig:
     batch_size: int = 32
     steps: int = 1000
     lr: float = 1e-2
-    sharpen: float = 1.3
+    sharpen: float = 1.5
     seed: int = 0
 
 
