@@ -9,10 +9,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Protocol
 
 import torch
@@ -58,14 +60,13 @@ class LiveReference:
         off: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.model, self._device, self._precision, self._off = model, device, precision, off
-        self._parked: TemporaryDirectory[str] | None = None
+        self._parked: Path | None = None
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """A context within which `model` is the reference, in memory."""
         if self._parked is not None:
-            weights = load_file(Path(self._parked.name) / "reference.safetensors")
-            self.model.load_state_dict(weights, assign=True)
+            self.model.load_state_dict(load_file(self._parked), assign=True)
         try:
             with self._off():
                 yield
@@ -79,10 +80,11 @@ class LiveReference:
         Where its values on the pairs are cached, it only answers prompts now and then, and a
         reading takes less than a second.
         """
-        folder = TemporaryDirectory(prefix="dpo-reference-", ignore_cleanup_errors=True)
-        path = Path(folder.name) / "reference.safetensors"
+        folder = mkdtemp(prefix="dpo-reference-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / "reference.safetensors"
         atomic_write(path, lambda part: save_file(self.model.state_dict(), part))
-        self._parked = folder
+        self._parked = path
         self.model.to("meta")
 
     @torch.no_grad()
