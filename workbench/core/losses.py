@@ -1,7 +1,8 @@
 """Every preference loss, one short function each, in one registry.
 
 Each takes `PairLogps` and gives one value a pair: never reduced, never logged. A new loss is one
-decorated function here; the menus, the command line and the tests read it from `LOSSES`.
+decorated function here; the menus, the command line and the tests read it from `LOSSES`. They need
+the names alone, so torch is not loaded here until a loss is computed.
 
 On the direction of `beta`: at the optimum a higher beta stays closer to the reference. Within a
 fixed budget of steps the opposite shows first, because the gradient of the DPO loss is
@@ -14,12 +15,14 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
-from torch import Tensor
-
-from workbench.core.batch import PreferenceBatch
 from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workbench.core.batch import PreferenceBatch
 
 
 @dataclass(frozen=True)
@@ -149,17 +152,24 @@ def loss(source: str, needs_reference: bool = True) -> Callable[[Callable[..., T
     return register
 
 
+def log_sigmoid(values: Tensor) -> Tensor:
+    """log sigmoid(x) of each value, exact far from 0 too."""
+    from torch.nn.functional import logsigmoid  # here, so that the names load no torch
+
+    return logsigmoid(values)
+
+
 @loss("Rafailov et al. 2023, eq. 7")
 def dpo(logps: PairLogps, beta: float = 0.1) -> Tensor:
     """-log sigmoid(beta * margin): the chosen should gain on the rejected."""
-    return -F.logsigmoid(beta * logps.margins)
+    return -log_sigmoid(beta * logps.margins)
 
 
 @loss("Mitchell 2023, A note on DPO with noisy preferences, eq. 3")
 def cdpo(logps: PairLogps, beta: float = 0.1, label_smoothing: float = 0.1) -> Tensor:
     """DPO that assumes a share of flipped labels, so the wanted margin is finite."""
     scaled = beta * logps.margins
-    kept, flipped = -F.logsigmoid(scaled), -F.logsigmoid(-scaled)
+    kept, flipped = -log_sigmoid(scaled), -log_sigmoid(-scaled)
     return (1 - label_smoothing) * kept + label_smoothing * flipped
 
 
@@ -177,10 +187,10 @@ def ipo(logps: PairLogps, beta: float = 0.1, normalize: bool = False) -> Tensor:
 @loss("x-transformers' convention; compare Meng et al. 2024 (SimPO), eq. 4, for the length norm")
 def dpo_norm(logps: PairLogps, beta: float = 0.1) -> Tensor:
     """DPO on log-ratios a token: long completions weigh no more than short ones."""
-    return -F.logsigmoid(beta * logps.per_token().margins)
+    return -log_sigmoid(beta * logps.per_token().margins)
 
 
 @loss("Zhao et al. 2023 (SLiC-HF), eq. 1, with DPO's margin")
 def hinge(logps: PairLogps, beta: float = 0.1) -> Tensor:
     """max(0, 1 - beta * margin): no pull once the reward margin reaches 1."""
-    return F.relu(1 - beta * logps.margins)
+    return (1 - beta * logps.margins).relu()

@@ -9,11 +9,11 @@ preferences are drawn from the true reward, with knobs for what goes wrong in re
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from workbench.data import grammar
+from workbench.data.config import ReviewsConfig as ReviewsConfig  # also found here
 from workbench.data.pairs import TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -29,38 +29,6 @@ class Example(NamedTuple):
 
     prompt: str
     completion: str
-
-
-def _knob(default: float, low: float, high: float, help: str) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
-
-
-@dataclass(frozen=True)
-class ReviewsConfig:
-    """The knobs of the reviews world. A value outside its range raises WorkbenchError."""
-
-    topics: int = _knob(12, 2, len(grammar.TOPICS), "how many topics the reviews are about")
-    pairs: int = _knob(2048, 1, 100_000, "how many preference pairs are labelled")
-    label_noise: float = _knob(0.0, 0.0, 0.5, "probability that a label is flipped")
-    label_scale: float = _knob(
-        4.0,
-        0.0,
-        50.0,
-        "sharpness of the labels: P(a over b) = sigma(scale * (r_a - r_b)); 0 = coin",
-    )
-    length_bias: float = _knob(
-        0.0, 0.0, 1.0, "share of pairs drawn again until the chosen side is the longer one"
-    )
-    similarity: float = _knob(
-        0.0, 0.0, 1.0, "share of pairs whose sides differ in one sentiment word alone"
-    )
-    world_seed: int = _knob(0, 0, 2**31 - 1, "seed of the world's texts and labels")
-
-    def __post_init__(self) -> None:
-        for knob in fields(self):
-            value, low, high = getattr(self, knob.name), knob.metadata["low"], knob.metadata["high"]
-            if not low <= value <= high:
-                raise WorkbenchError(f"{knob.name} is {value}: give a value from {low} to {high}")
 
 
 class Reviews:

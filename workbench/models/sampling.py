@@ -4,7 +4,8 @@ A row's text depends on its prompt and the seed alone, never on what else is in 
 row has a random generator of its own. A token is drawn as argmax(logits + Gumbel noise), so that a
 policy and its reference share the noise of a seed, and differ only where their distributions do.
 
-A new filter is one function in `FILTERS` and one field, of the same name, in `SamplingConfig`.
+A new filter is one function in `FILTERS` and one field, of the same name, in `SamplingConfig`,
+which stands in `config.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import fields
 from itertools import takewhile
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import WorkbenchError
+from workbench.models.config import SamplingConfig as SamplingConfig  # also found here
 
 RANKED_FIRST = 512  # most likely tokens that `top_p` looks at before it ranks a whole vocabulary
 
@@ -57,36 +59,6 @@ FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {
     "top_p": top_p,
     "min_p": min_p,
 }
-
-
-def _setting(default: float, help: str, low: float, high: float) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How tokens are chosen. Bounds are inclusive; a value outside raises WorkbenchError."""
-
-    temperature: float = _setting(1.0, "divides the logits; 0: the likeliest token", 0.0, 5.0)
-    top_k: int = _setting(0, "keep this many likeliest tokens; 0: all", 0, 1_000_000)
-    top_p: float = _setting(1.0, "keep the likeliest tokens up to this probability", 0.001, 1.0)
-    min_p: float = _setting(0.0, "keep tokens this likely relative to the likeliest", 0.0, 1.0)
-    max_new_tokens: int = _setting(48, "longest completion, tokens", 1, 4096)
-    seed: int = _setting(0, "of the draws; the same seed gives the same text", 0, 2**31 - 1)
-
-    def __post_init__(self) -> None:
-        for part in fields(self):
-            _check(part, getattr(self, part.name))
-
-
-def _check(part: Field[Any], value: Any) -> None:
-    low, high = part.metadata["low"], part.metadata["high"]
-    kind = int if isinstance(part.default, int) else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        number = "a whole number" if kind is int else "a number"
-        raise WorkbenchError(
-            f"{part.name}={value!r} is not accepted: {number} from {low:g} to {high:g}"
-        )
 
 
 def choose(logits: Tensor, config: SamplingConfig, generators: Sequence[torch.Generator]) -> Tensor:

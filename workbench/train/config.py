@@ -1,7 +1,8 @@
 """Every setting of a run, in one frozen dataclass.
 
 A field's metadata makes its flag, its widget and its help. A field left at None takes the value
-that `DEFAULTS` holds for the model; a value that a person gave is never overridden.
+that `DEFAULTS` holds for the model; a value that a person gave is never overridden. Nothing here
+loads torch, nor does any other `config.py`, so that the command line's help is there at once.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
-from workbench.core.batch import LAYOUTS
+from workbench.core.config import LAYOUTS
 from workbench.core.losses import LOSSES
-from workbench.data.worlds import ReviewsConfig
+from workbench.data.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.train.control import check_setting
-from workbench.train.precision import DEVICES, PRECISIONS
 
+PRECISIONS = ("auto", "float32", "bf16")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 # What a field left open becomes: for the embedded decoder, for real models, for their adapters.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "tiny": {

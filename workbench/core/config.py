@@ -1,0 +1,3 @@
+"""The names that core's settings accept; reading them loads no torch."""
+
+LAYOUTS = ("stacked", "shared_prefix")
