@@ -16,20 +16,35 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from workbench.errors import WorkbenchError
+from workbench.flags import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; exit code 2 for what a person can mend."""
-    from workbench import commands
-
+    """Run one command; exit code 2 for what a person can mend, 1 where nobody reads on."""
     try:
-        return commands.run(sys.argv[1:] if arguments is None else list(arguments))
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            print(end="", flush=True)  # here, not at Python's end, where nobody could catch it
+    except BrokenPipeError:  # the reader has gone, as in `python -m workbench --help | head -1`
+        # What is left would be written once more at the end, so it needs a place to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        command = parse(arguments)
+        from workbench.commands import carry_out  # not before: it takes a second to load torch
+
+        carry_out(command)
     except WorkbenchError as error:
         line = " ".join(f"error: {error}".splitlines())  # a file's name may hold a line break
         Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
+    return 0
 
 
 if __name__ == "__main__":

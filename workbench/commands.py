@@ -1,4 +1,4 @@
-"""What the commands do: read flags, drive a run, tell how it went."""
+"""What the commands do: drive a run, tell how it went."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, fields, is_dataclass, make_dataclass, replace
-from dataclasses import field as dataclass_field
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_type_hints
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -20,8 +18,8 @@ from rich.table import Table
 
 from workbench.data.pairs import SetAside, TextPair
 from workbench.errors import WorkbenchError
-from workbench.models.sampling import SamplingConfig
-from workbench.train.config import TrainConfig, setting
+from workbench.flags import Evaluate, SampleCommand, Train
+from workbench.train.config import TrainConfig
 from workbench.train.evaluate import PREFIX
 from workbench.train.events import EvalEvent, Event, StepEvent
 from workbench.train.prepare import answer
@@ -31,93 +29,10 @@ LISTED = 10  # rows set aside that are shown; the run's folder has all of them
 console = Console()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Train(TrainConfig):
-    """Train a policy on preference pairs against a frozen reference."""
-
-    resume: Path | None = setting(None, "go on with the interrupted run in this folder")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleCommand:
-    """Answer prompts with a run's policy beside its reference, or with a model."""
-
-    source: str = setting("", "folder of a run, or a model: tiny, smollm2, a folder, an id")
-    prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
-    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
-    json: bool = setting(False, "print JSON")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Score the held-out pairs of a run with the weights of its newest checkpoint."""
-
-    source: str = setting("", "folder of a run")
-    json: bool = setting(False, "print JSON")
-
-
-def flags(config: type) -> type:
-    """A flat twin of a dataclass, with help, range and choices where tyro reads them."""
-    columns = [(part.name, *_flag(part, hint)) for part, hint in _leaves(config)]
-    columns.sort(key=len)  # what has no default comes first
-    return make_dataclass(config.__name__, columns, namespace={"__doc__": config.__doc__})
-
-
-def _leaves(config: type) -> Iterator[tuple[Field[Any], Any]]:
-    """Every field with its type, those of nested dataclasses in their place."""
-    hints: dict[str, Any] = get_type_hints(config)
-    for part in fields(config):
-        kind = hints[part.name]
-        if is_dataclass(kind):
-            yield from _leaves(kind)  # type: ignore[arg-type]
-        else:
-            yield part, kind
-
-
-def _flag(part: Field[Any], kind: Any) -> tuple[Any, ...]:
-    facts, literal = part.metadata, cast(Any, Literal)
-    if facts.get("choices"):
-        kind = literal[facts["choices"]]
-        kind = kind | None if part.default is None else kind
-    low, high = facts.get("low"), facts.get("high")
-    text = facts["help"] + (f" [{low:g} to {high:g}]" if low is not None else "")
-    if part.name == "source":
-        return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
-    hint = "" if part.default is None else None  # the help says what is taken then
-    told = Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
-    return told, dataclass_field(default=part.default)
-
-
-def build(config: type, values: Any) -> Any:
-    """The real thing from its parsed twin; ranges are checked here."""
-    hints: dict[str, Any] = get_type_hints(config)
-    return config(
-        **{
-            part.name: build(hints[part.name], values)
-            if is_dataclass(hints[part.name])
-            else getattr(values, part.name)
-            for part in fields(config)
-        }
-    )
-
-
-COMMANDS = {"train": Train, "sample": SampleCommand, "evaluate": Evaluate}
-
-
-def run(arguments: list[str]) -> int:
-    """Parse the flags and carry out one command; 0 when it went well."""
-    parsers = {name: flags(config) for name, config in COMMANDS.items()}
-    parsed = tyro.extras.subcommand_cli_from_dict(
-        parsers,  # type: ignore[arg-type]
-        prog="python -m workbench",
-        description="Direct Preference Optimisation: train, sample, evaluate.",
-        args=arguments,
-    )
-    name = next(name for name, parser in parsers.items() if isinstance(parsed, parser))
-    command = build(COMMANDS[name], parsed)
-    carry_out: dict[str, Any] = {"train": train, "sample": sample, "evaluate": evaluate}
-    carry_out[name](command)
-    return 0
+def carry_out(command: Train | SampleCommand | Evaluate) -> None:
+    """Do what the command asks for."""
+    actions: dict[type, Any] = {Train: train, SampleCommand: sample, Evaluate: evaluate}
+    actions[type(command)](command)
 
 
 # -- train ------------------------------------------------------------------------------------
