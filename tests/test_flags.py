@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from workbench.__main__ import main
-from workbench.core import batch
 from workbench.core.config import LAYOUTS
 from workbench.core.losses import LOSSES
-from workbench.train import precision
 from workbench.train.config import DEVICES, PRECISIONS
 
 ROOT = Path(__file__).parents[1]
@@ -60,11 +58,6 @@ def test_every_choice_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
     ):  # fmt: skip
         assert f"--{name} {{" in told
         assert all(choice in told for choice in choices)
-
-
-def test_core_takes_the_layouts_that_are_offered() -> None:
-    assert batch.LAYOUTS == LAYOUTS
-    assert (precision.PRECISIONS, precision.DEVICES) == (PRECISIONS, DEVICES)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe differently")

@@ -19,9 +19,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from workbench.core.config import LAYOUTS
 from workbench.errors import WorkbenchError
-
-LAYOUTS = ("stacked", "shared_prefix")
 
 
 @dataclass(frozen=True)

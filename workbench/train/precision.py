@@ -13,8 +13,6 @@ from torch import nn
 
 from workbench.errors import WorkbenchError
 
-PRECISIONS = ("auto", "float32", "bf16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 M_MMAP_THRESHOLD = -3  # from glibc's malloc.h
 LARGE = 20_000_000  # parameters from which bf16 and several threads pay
 
