@@ -6,7 +6,7 @@ usage: python run.py [command] [arguments]
   setup    make or renew .venv, then stop
   test     check style, layers and types, then run the tests; arguments go to pytest,
            --full adds the tests that take minutes
-  bench    run the benchmarks
+  bench    measure the workbench and its peers; --help lists what there is
   train, sample, evaluate
            the same as python -m workbench ...; add --help to see what each takes
 
@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "workbench-stamp"
+PEERS_STAMP = VENV / "peers-stamp"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 FORWARDED = ("train", "sample", "evaluate")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
@@ -68,9 +69,25 @@ def set_up() -> None:
     make_venv(version)
     install("--upgrade", "pip>=25.1")  # the pip that comes with Python cannot resume downloads
     install("--progress-bar", "raw", "--editable", ".[hub,test]")
-    unfinished = STAMP.with_suffix(".part")
-    unfinished.write_text(wanted, encoding="ascii")
-    os.replace(unfinished, STAMP)
+    leave_stamp(STAMP, wanted)
+
+
+def add_peers() -> None:
+    """Install what the benchmarks compare with, once after every set-up."""
+    wanted = STAMP.read_text(encoding="ascii")
+    if PEERS_STAMP.exists() and PEERS_STAMP.read_text(encoding="ascii") == wanted:
+        return
+    print("Adding what the benchmarks compare with (once) ...", flush=True)
+    PEERS_STAMP.unlink(missing_ok=True)
+    install("--progress-bar", "raw", "--editable", ".[hub,test,bench]")
+    leave_stamp(PEERS_STAMP, wanted)
+
+
+def leave_stamp(stamp: Path, text: str) -> None:
+    """Write `stamp` in one step, so that no half of it is ever there."""
+    unfinished = stamp.with_suffix(".part")
+    unfinished.write_text(text, encoding="ascii")
+    os.replace(unfinished, stamp)
 
 
 def make_venv(version: tuple[int, int]) -> None:
@@ -175,6 +192,8 @@ def main(arguments: list[str]) -> int:
     set_up()
     if command == "setup":
         return 0
+    if command == "bench":
+        add_peers()
     if command == "test":
         os.chdir(ROOT)
         for heading, check in CHECKS.items():

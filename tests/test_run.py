@@ -21,6 +21,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return 0
 
     monkeypatch.setattr(run, "set_up", lambda: None)
+    monkeypatch.setattr(run, "add_peers", lambda: None)
     monkeypatch.setattr(run, "hand_over", start)
     monkeypatch.setattr(subprocess, "call", start)
     monkeypatch.chdir(ROOT)  # `test` changes the folder: this undoes it
@@ -37,8 +38,17 @@ def test_workbench_commands_get_their_arguments_untouched(
 
 
 def test_bench_runs_the_benchmarks_with_its_arguments(started: list[list[str]]) -> None:
-    run.main(["bench", "--only", "dpo"])
-    assert started == [[str(ROOT / "benchmarks" / "run.py"), "--only", "dpo"]]
+    run.main(["bench", "short", "--rounds", "3"])
+    assert started == [[str(ROOT / "benchmarks" / "run.py"), "short", "--rounds", "3"]]
+
+
+@pytest.mark.parametrize(("command", "expected"), [("bench", 1), ("lab", 0), ("test", 0)])
+def test_peers_are_installed_for_the_benchmarks_alone(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, command: str, expected: int
+) -> None:
+    monkeypatch.setattr(run, "add_peers", lambda: started.append(["peers"]))
+    run.main([command])
+    assert started.count(["peers"]) == expected
 
 
 def test_setup_starts_nothing_else(started: list[list[str]]) -> None:

@@ -11,6 +11,7 @@ from packaging.specifiers import SpecifierSet
 import run
 
 ROOT = Path(__file__).parents[1]
+PEERS = ".[hub,test,bench]"
 
 
 class Project:
@@ -25,6 +26,7 @@ class Project:
         monkeypatch.setattr(run, "ROOT", folder)
         monkeypatch.setattr(run, "PYTHON", folder / ".venv" / "python")
         monkeypatch.setattr(run, "STAMP", self.stamp)
+        monkeypatch.setattr(run, "PEERS_STAMP", folder / ".venv" / "peers-stamp")
         monkeypatch.setattr(run, "make_venv", self.make_venv)
         monkeypatch.setattr(run, "install", self.install)
 
@@ -33,7 +35,8 @@ class Project:
         run.PYTHON.touch()
 
     def install(self, *arguments: str) -> None:
-        assert not self.stamp.exists(), "a stamp during the set-up survives an interruption"
+        stamp = run.PEERS_STAMP if PEERS in arguments else self.stamp
+        assert not stamp.exists(), "a stamp during the set-up survives an interruption"
         self.installed.append(arguments)
         if self.fails_at in arguments:
             raise KeyboardInterrupt
@@ -86,6 +89,28 @@ def test_interrupted_set_up_is_done_again(project: Project, moment: str) -> None
     run.set_up()
     assert len(project.installed) == 2
     assert project.stamp.exists()
+
+
+def test_peers_are_added_once_after_every_set_up(project: Project) -> None:
+    for _ in range(2):
+        run.set_up()
+        run.add_peers()
+    assert [arguments[-1] for arguments in project.installed] == ["pip>=25.1", ".[hub,test]", PEERS]
+    project.pyproject.write_text("[project]\nname = 'other'\n")
+    run.set_up()
+    run.add_peers()
+    assert [arguments[-1] for arguments in project.installed].count(PEERS) == 2
+
+
+def test_interrupted_adding_of_peers_is_done_again(project: Project) -> None:
+    run.set_up()
+    project.fails_at = PEERS
+    with pytest.raises(KeyboardInterrupt):
+        run.add_peers()
+    project.fails_at = None
+    run.add_peers()
+    assert run.PEERS_STAMP.read_text() == project.stamp.read_text()
+    assert project.installed[-1][-1] == PEERS
 
 
 def test_fingerprint_changes_with_project_python_and_folder() -> None:
