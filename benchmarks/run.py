@@ -1,29 +1,20 @@
-"""All benchmarks, one after the other: python run.py bench [FILE]
+"""Measure the workbench, alone and beside its peers.
 
-FILE is a preference file for the real model; without it the shipped pairs are used.
+    python run.py bench                     everything
+    python run.py bench short tiny          some of it, by name
+    python run.py bench short --pairs FILE  short pairs from a preference file of yours
+    python run.py bench tiny --rounds 3     fewer rounds, for a first look
+
+Tables go to the terminal and, as CSV, to benchmarks/results. Contenders are alive side by side, so
+the long workloads want 20 GB of memory. Whatever else runs meanwhile disturbs the figures.
 """
 
-from __future__ import annotations
-
-import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-
-
-def main(arguments: list[str]) -> int:
-    """Run each in a process of its own, so that none warms up or slows down another."""
-    for name, given in (
-        ("tiny_world.py", []),
-        ("dashboard.py", []),
-        ("real_model.py", arguments or ["assistant", "--held-out", "30"]),
-    ):
-        print(f"\n== {name}", flush=True)
-        if code := subprocess.call([sys.executable, str(HERE / name), *given]):
-            return code
-    return 0
-
-
 if __name__ == "__main__":
+    # Not this folder, so that `benchmarks` is the package that it is everywhere else.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from benchmarks.suite import main
+
     sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The workbench beside its peers, and figures of its own; the workbench imports nothing of it."""

@@ -1,0 +1,82 @@
+"""The workbench as a contender: the run that a user gets, one step at a time."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from unittest.mock import patch
+
+import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
+from benchmarks.contender import Turns, serve
+from benchmarks.workloads import read_token_pairs, tiny_model
+from workbench.core.batch import Pair, PreferenceBatch
+from workbench.models.load import Model, load_model
+from workbench.models.sampling import SamplingConfig, generate
+from workbench.train.config import TrainConfig
+from workbench.train.dataset import RunData
+from workbench.train.events import StepEvent
+from workbench.train.precision import autocast, pick_device, set_threads
+from workbench.train.prepare import Parts, prepare
+from workbench.train.run import Run
+
+
+def prepared(pairs: list[Pair], base: Model | None = None, **settings: Any) -> Parts:
+    """The parts of a run on these token pairs: all as `prepare` makes it, but the pairs' reading.
+
+    Nothing is held out and nothing sampled, so that a run consists of its steps.
+    """
+    data = RunData(pairs, [], [], [], [], [])
+    config = TrainConfig(held_out=0, samples=0, eval_every=0, **settings)
+    with patch("workbench.train.prepare.load_data", lambda *_, **__: data):
+        return prepare(config, base=base)
+
+
+def batches_of(parts: Parts, step: int) -> list[PreferenceBatch]:
+    """The micro-batches of a step, as the run takes them."""
+    return [batch for batch in parts.batches.at(step) if isinstance(batch, PreferenceBatch)]
+
+
+def places(batches: list[PreferenceBatch]) -> list[int]:
+    """Which pairs are in them."""
+    return [place for batch in batches if batch.index is not None for place in batch.index.tolist()]
+
+
+def train(setting: dict[str, Any], turns: Turns) -> None:
+    """Steps of a run. Its order of pairs is told to the others, who take the same."""
+    import torch  # loaded by now; at the top it would come before the environment is set
+
+    pairs, steps = read_token_pairs(setting["pairs"]), setting["steps"]
+    config = {"max_steps": steps, **setting["config"]}
+    parts = prepared(pairs, tiny_model() if config["model"] == "tiny" else None, **config)
+    run = Run(parts)
+    batches = [batches_of(parts, step) for step in range(steps)]
+    positions = sum(batch.tokens.numel() for step in batches for batch in step)
+    order = [places(step) for step in batches]
+    turns.ready(
+        precision=parts.config.precision,
+        tokens_per_pair=positions / sum(map(len, order)),  # padding included
+        order=order,
+        layout=parts.config.layout,
+        threads=torch.get_num_threads(),
+    )
+    for event in run:
+        if isinstance(event, StepEvent):
+            turns.step_done()
+
+
+def answer(setting: dict[str, Any], turns: Turns) -> None:
+    """Greedy answers to the prompts, again and again, once a step; none ends early."""
+    model = load_model("smollm2")
+    device = pick_device("auto")
+    model.policy.to(device)
+    set_threads(model.policy)
+    config = SamplingConfig(temperature=0, max_new_tokens=setting["new_tokens"])
+    turns.ready(precision=setting["precision"])
+    while True:
+        with autocast(device, setting["precision"]):
+            generate(model.policy, setting["prompts"], config, (), setting["pad_id"])
+        turns.step_done()
+
+
+if __name__ == "__main__":
+    serve({"train": train, "answer": answer}[sys.argv[1]])

@@ -1,0 +1,140 @@
+"""All benchmarks by name: what `python run.py bench` can do, and doing it."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks import generate
+from benchmarks.report import RESULTS, save, show_outcomes
+from benchmarks.side_by_side import ContenderError, environment
+from benchmarks.training import TRAININGS, run
+from workbench.data.pairs import ASSISTANT
+from workbench.errors import WorkbenchError
+
+HERE = Path(__file__).parent
+Options = Callable[[argparse.Namespace], list[str]]
+Measure = Callable[[argparse.Namespace], None]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured, about how many minutes that takes on two cores, and how to do it."""
+
+    words: str
+    minutes: float
+    measure: Measure
+
+
+def train(name: str, given: argparse.Namespace) -> None:
+    """A workload of `training.py`."""
+    workload = TRAININGS[name]
+    frame = run(name, workload, given.pairs, given.rounds)
+    show_outcomes(workload.title, frame)
+    save(frame, RESULTS, name)
+
+
+def answer(given: argparse.Namespace) -> None:
+    """Generation; one table for each batch size and precision."""
+    frame = generate.run(given.rounds)
+    for name, part in frame.groupby("workload", sort=False):
+        show_outcomes(f"{generate.TITLE}: {name}", part)
+    save(frame, RESULTS, "generate")
+
+
+def alone(*program: str, options: Options = lambda given: []) -> Measure:
+    """A benchmark in a process of its own, so that none warms up or slows down another."""
+
+    def measure(given: argparse.Namespace) -> None:
+        command = [sys.executable, *program, *options(given)]
+        if code := subprocess.call(command, env=environment({})):
+            raise ContenderError(f"{' '.join(program)} ended with exit code {code}, see above")
+
+    return measure
+
+
+def _rounds_and_pairs(given: argparse.Namespace) -> list[str]:
+    rounds = ["--rounds", str(given.rounds)] if given.rounds else []
+    return ["--pairs", given.pairs, *rounds]
+
+
+def _pairs(given: argparse.Namespace) -> list[str]:
+    return [given.pairs, *(["--held-out", "30"] if given.pairs == ASSISTANT else [])]
+
+
+def _module(name: str) -> Measure:
+    return alone("-m", f"benchmarks.{name}", options=_rounds_and_pairs)
+
+
+def _script(name: str, options: Options = lambda given: []) -> Measure:
+    return alone(str(HERE / name), options=options)
+
+
+BENCHMARKS = {
+    "startup": Benchmark("how soon command line and core are there", 0.5, _module("startup")),
+    "tiny_world": Benchmark("fresh process to trained policy", 1, _script("tiny_world.py")),
+    "tiny": Benchmark("training beside x-transformers", 2, partial(train, "tiny")),
+    "short": Benchmark("training beside TRL, short pairs", 6, partial(train, "short")),
+    "long_prompts": Benchmark("the same, long prompts", 8, partial(train, "long_prompts")),
+    "long_answers": Benchmark("the same, long answers", 8, partial(train, "long_answers")),
+    "lora": Benchmark("adapters beside TRL with peft", 5, partial(train, "lora")),
+    "generate": Benchmark("generation beside transformers", 5, answer),
+    "growth": Benchmark("time over the size of data and rows", 4, _module("growth")),
+    "utilisation": Benchmark("share of the peak, parts of a step", 4, _module("utilisation")),
+    "real_model": Benchmark("a whole run of SmolLM2", 3, _script("real_model.py", _pairs)),
+    "dashboard": Benchmark("what drawing costs, how soon it obeys", 4, _script("dashboard.py")),
+}
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    """The command line, checked before anything starts."""
+    listed = "\n".join(f"  {name:13} {what.words}" for name, what in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python run.py bench",
+        description=f"Measure the workbench, alone and beside its peers.\n\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="left out: all of the above")
+    parser.add_argument(
+        "--rounds", type=_rounds, metavar="N", help="rounds that count; each has its default"
+    )
+    parser.add_argument(
+        "--pairs",
+        default=ASSISTANT,
+        metavar="FILE",
+        help=f"left out: {ASSISTANT}, which is shipped",
+    )
+    found = parser.parse_args(given)
+    if unknown := [name for name in found.names if name not in BENCHMARKS]:
+        parser.error(f"unknown: {', '.join(unknown)}; accepted: {', '.join(BENCHMARKS)}")
+    return found
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: a whole number from 1")
+    return int(text)
+
+
+def main(given: list[str]) -> int:
+    """Measure what was asked for; one that fails doesn't keep the others from their turn."""
+    asked = arguments(given)
+    names = asked.names or list(BENCHMARKS)
+    minutes = sum(BENCHMARKS[name].minutes for name in names)
+    print(f"{', '.join(names)}: about {minutes:.0f} minutes on two cores.", flush=True)
+    failed = []
+    for name in names:
+        print(f"\n== {name}: {BENCHMARKS[name].words}", flush=True)
+        try:
+            BENCHMARKS[name].measure(asked)
+        except (ContenderError, WorkbenchError) as error:
+            failed.append(name)
+            print(f"error: {error}", file=sys.stderr, flush=True)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,184 @@
+"""Training side by side: who takes part in which workload, and with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.report import outcome_rows
+from benchmarks.side_by_side import UNSET, Contender, measure
+from benchmarks.workloads import (
+    assistant_text,
+    cut_pairs,
+    short_pairs,
+    tiny_model,
+    tiny_pairs,
+    write_pairs,
+)
+from workbench.core.batch import Pair
+from workbench.models.smollm2 import fetch_smollm2
+from workbench.train.config import DEFAULTS
+from workbench.train.precision import bf16_gain, pick_device, pick_precision
+
+BATCH = DEFAULTS["real"]["batch_size"]  # TRL's default is the same
+TINY_BATCH = 32
+LORA_RANK = 16
+# Threads that wait by spinning, which is what a peer's users have, are up to a few per cent faster
+# on a machine that does nothing else, and several times slower on any other. So the peers get what
+# the workbench gives itself.
+SLEEPING = {**UNSET, "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+Pairs = Callable[[str, int], list[Pair]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One workload.
+
+    Attributes:
+        title: above its table.
+        pairs: (preference file, number of pairs wanted) -> pairs, in whole batches.
+        contenders: ours first.
+        batch: pairs a step.
+        rounds, steps: that count, and steps of each contender in a round.
+    """
+
+    title: str
+    pairs: Pairs
+    contenders: Callable[[], list[Contender]]
+    batch: int
+    rounds: int
+    steps: int
+
+
+def run(name: str, workload: Training, source: str, rounds: int | None = None) -> pd.DataFrame:
+    """Measure one workload; `source` is the preference file of the short pairs."""
+    rounds = rounds or workload.rounds
+    pairs = workload.pairs(source, (rounds + 1) * workload.steps * workload.batch)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pairs.json"
+        write_pairs(pairs, path)
+        told = [
+            replace(contender, setting={**contender.setting, "pairs": str(path)})
+            for contender in workload.contenders()
+        ]
+        outcomes = measure(told, rounds, workload.steps)
+    return outcome_rows(name, "pairs/s", workload.batch * workload.steps, outcomes)
+
+
+def ours(name: str, words: str, **config: Any) -> Contender:
+    """The workbench with some settings of its `TrainConfig`."""
+    return Contender(name, ("-m", "benchmarks.ours", "train"), {"config": config}, words)
+
+
+def trl(name: str, words: str, lora: dict[str, Any] | None = None, **config: Any) -> Contender:
+    """TRL's DPOTrainer with some settings of its `DPOConfig`."""
+    on_cpu = pick_device("auto") == "cpu"  # TRL has to be told, or refuses bf16 without a GPU
+    setting = {"model": str(fetch_smollm2()), "config": {"use_cpu": on_cpu, **config}}
+    if lora:
+        setting["lora"] = lora
+    return Contender(name, ("-m", "benchmarks.trl_peer"), setting, words, SLEEPING)
+
+
+def trl_at_its_best(name: str, words: str = "", **settings: Any) -> Contender:
+    """TRL with what makes it fastest on a processor.
+
+    Tried in short runs: see the list in `TRL_TRIED`.
+    """
+    best: dict[str, Any] = {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+    best["bf16"] = bf16_gain(pick_device("auto")) > 1
+    words = f"no gradient checkpointing, reference computed once{words}"
+    return trl(name, words, **best, **settings)
+
+
+def full_fine_tuning() -> list[Contender]:
+    """All weights of SmolLM2."""
+    return [
+        ours("workbench", "as it comes", model="smollm2"),
+        trl("TRL as it comes", "gradient checkpointing, reference asked at each step, bf16"),
+        trl_at_its_best("TRL at its best"),
+    ]
+
+
+def adapters() -> list[Contender]:
+    """Low-rank adapters on all linear layers of SmolLM2."""
+    lora = {
+        "r": LORA_RANK,
+        "lora_alpha": 2 * LORA_RANK,
+        "target_modules": "all-linear",
+        "task_type": "CAUSAL_LM",
+    }
+    words = f"LoRA of rank {LORA_RANK} on all linear layers"
+    return [
+        ours("workbench LoRA", words, model="smollm2", lora=LORA_RANK),
+        trl_at_its_best("TRL with peft", f", {words}", lora=lora),
+    ]
+
+
+def tiny_decoders() -> list[Contender]:
+    """The same small decoder in two libraries."""
+    common = {"model": "tiny", "batch_size": TINY_BATCH}
+    picked = pick_precision("auto", pick_device("auto"), tiny_model().policy)
+    by_default = [ours("workbench bf16", "as it comes", precision="bf16", **common)]
+    return [
+        ours("workbench", "float32", precision="float32", **common),
+        *(by_default if picked == "bf16" else []),
+        Contender(
+            "x-transformers",
+            ("-m", "benchmarks.x_transformers_peer"),
+            words="float32, as it comes: the reference is asked at each step; fused AdamW",
+            environment=SLEEPING,
+        ),
+    ]
+
+
+def _short(source: str, count: int) -> list[Pair]:
+    return short_pairs(source, BATCH)
+
+
+def _long(*sizes: int) -> Pairs:
+    return lambda source, count: cut_pairs(assistant_text(), sizes, count)
+
+
+# (preference file, number of pairs wanted) -> pairs, by the name of a workload of the real model.
+SMOLLM2: dict[str, Pairs] = {
+    "short": _short,
+    "long_prompts": _long(400, 40, 40),
+    "long_answers": _long(40, 300, 300),
+}
+TRAININGS = {
+    "short": Training(
+        "SmolLM2, all weights, short real pairs", _short, full_fine_tuning, BATCH, 7, 2
+    ),
+    "long_prompts": Training(
+        "SmolLM2, all weights, prompts of 400 tokens and answers of 40",
+        SMOLLM2["long_prompts"],
+        full_fine_tuning,
+        BATCH,
+        3,
+        1,
+    ),
+    "long_answers": Training(
+        "SmolLM2, all weights, prompts of 40 tokens and answers of 300",
+        SMOLLM2["long_answers"],
+        full_fine_tuning,
+        BATCH,
+        3,
+        1,
+    ),
+    "lora": Training("SmolLM2, low-rank adapters, short real pairs", _short, adapters, BATCH, 7, 2),
+    "tiny": Training(
+        "A decoder of 5 million parameters, prompts of 32 tokens and answers of 32",
+        lambda source, count: tiny_pairs(count),
+        tiny_decoders,
+        TINY_BATCH,
+        7,
+        5,
+    ),
+}
