@@ -75,11 +75,13 @@ def test_all_layouts_equal_the_definition(pairs, pad_id):
             for p in pairs
             for layout in ("stacked", "shared_prefix")
         ]
+        packed = completion_logps(MODEL, collate(pairs, pad_id, "packed"))
         fast = completion_logps(MODEL, stacked)
     kinds = {"atol": 1e-5, "rtol": 1e-5}
     torch.testing.assert_close(plain, expected, **kinds)
     torch.testing.assert_close(fast, expected, **kinds)
     torch.testing.assert_close(shared, expected, **kinds)
+    torch.testing.assert_close(packed, expected, **kinds)
     torch.testing.assert_close(torch.cat(unpadded[0::2]), expected, **kinds)
     torch.testing.assert_close(torch.cat(unpadded[1::2]), expected, **kinds)
 
@@ -89,15 +91,28 @@ def test_all_layouts_equal_the_definition(pairs, pad_id):
 def test_layouts_have_the_same_gradient(pairs):
     model = copy.deepcopy(MODEL).double()  # so that only a mistake could tell them apart
     gradients = []
-    for layout in ("stacked", "shared_prefix"):
+    for layout, plain, recompute in (
+        ("stacked", True, False),
+        ("stacked", False, False),
+        ("shared_prefix", True, False),
+        ("shared_prefix", False, False),
+        ("packed", True, False),
+        ("packed", False, False),
+        ("packed", False, True),
+    ):
         model.zero_grad()
+        model.plain, model.recompute = plain, recompute
         weights = torch.arange(1.0, 2 * len(pairs) + 1)
         (completion_logps(model, collate(pairs, 0, layout)) * weights).sum().backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
-    torch.testing.assert_close(*gradients)
+    for found in gradients[1:]:
+        # The angles of the positions are computed in float32.
+        torch.testing.assert_close(found, gradients[0], atol=1e-6, rtol=1e-5)
 
 
-@given(st.lists(pair, min_size=1, max_size=4), st.sampled_from(["stacked", "shared_prefix"]))
+@given(
+    st.lists(pair, min_size=1, max_size=4), st.sampled_from(["stacked", "shared_prefix", "packed"])
+)
 def test_exactly_the_completion_is_scored(pairs, layout):
     # The padding id also occurs as a token, so masks can't have come from ids.
     batch = collate(pairs, pad_id=0, layout=layout)
@@ -118,13 +133,30 @@ def test_what_the_other_side_says_does_not_matter():
 def test_chunked_head_equals_whole_head(monkeypatch):
     batch = collate([Pair((1, 2), (3, 4, 5, 6), (7, 8, 9))] * 3, 0)
     results = []
-    for chunk in (10_000, 2):
-        monkeypatch.setattr(logps_module, "HEAD_CHUNK", chunk)
+    for chunk in (1 << 20, 2 * 4 * VOCAB):  # all at once, or two positions
+        monkeypatch.setattr(logps_module, "CHUNK_BYTES", chunk)
         MODEL.zero_grad()
         values = completion_logps(MODEL, batch)
         values.sum().backward()
         results.append((values.detach(), MODEL.embed_tokens.weight.grad.clone()))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+
+
+def test_log_probabilities_of_half_precision_logits_are_summed_in_float32(monkeypatch):
+    monkeypatch.setattr(logps_module, "ROWS", 2)
+    generator = torch.Generator().manual_seed(0)
+    for kind, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
+        logits = (5 * torch.randn(5, 40, generator=generator)).to(kind).requires_grad_()
+        targets = torch.tensor([0, 39, 7, 7, 1])
+        weights = torch.tensor([1.0, -2.0, 0.0, 3.0, 0.5])
+        found = logps_module._TokenLogps.apply(logits * 1, targets)
+        (found * weights).sum().backward()
+        wide = logits.detach().double().requires_grad_()
+        expected = wide.log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+        (expected * weights).sum().backward()
+        # The value is as good as float32 for logits of any type; the gradient has their type.
+        torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(logits.grad.double(), wide.grad, atol=tolerance, rtol=tolerance)
 
 
 def test_single_sequences():

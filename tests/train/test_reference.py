@@ -22,7 +22,7 @@ from workbench.models.lora import adapters_off, add_lora
 from workbench.train.batches import in_order, pair_batches
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
-from workbench.train.precision import autocast
+from workbench.train.precision import computing
 from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
 from workbench.train.run import Run
 
@@ -78,7 +78,7 @@ def test_the_frozen_copy_does_not_follow_the_policy(base: Model, pairs: list[Pai
     assert not reference.logps(batch).requires_grad
 
 
-def test_a_reference_kept_in_bf16_says_just_what_autocast_says(
+def test_a_reference_kept_in_bf16_says_just_what_the_policy_does(
     base: Model, pairs: list[Pair]
 ) -> None:
     frozen = freeze(base.policy, "bf16")
@@ -87,7 +87,7 @@ def test_a_reference_kept_in_bf16_says_just_what_autocast_says(
     assert {weight.dtype for weight in base.policy.parameters()} == {torch.float32}
     for start in range(0, len(pairs), 5):
         batch = collate(pairs[start : start + 5], 0, "shared_prefix")
-        with torch.no_grad(), autocast("cpu", "bf16"):
+        with torch.no_grad(), computing(base.policy, "cpu", "bf16"):
             original = completion_logps(base.policy, batch)  # type: ignore[arg-type]
         found = LiveReference(frozen, precision="bf16").logps(batch)
         assert torch.equal(found, original)

@@ -276,7 +276,7 @@ def test_the_config_on_disk_is_filled_in(make_recorded: MakeRun) -> None:
     assert run.record is not None
     config = run.record.config()
     assert config == run.config
-    assert (config.layout, config.device, config.precision) == ("shared_prefix", "cpu", "float32")
+    assert (config.layout, config.device, config.precision) == ("packed", "cpu", "float32")
 
 
 def test_the_reference_is_the_model_in_hand(make_run: MakeRun, base: Model) -> None:

@@ -1,12 +1,13 @@
 """Preference pairs as tensors: padding, masks and layouts.
 
 Masks come from lengths, never from token ids, so a padding id may equal the end-of-sequence id.
-Two layouts hold the same pairs:
+Three layouts hold the same pairs:
 
 * ``stacked``: one row a completion, prompt in front. The plain definition.
 * ``shared_prefix``: one row a pair. The prompt stands once and both completions follow; each starts
   with a copy of the prompt's last token, so that every scored token is predicted by the position
   before it, as everywhere else. ``branch`` keeps the completions from seeing each other.
+* ``packed``: the rows of ``shared_prefix`` one behind the other in a single row, without padding.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from workbench.core.attention import Lengths, Packed
 from workbench.core.config import LAYOUTS
 from workbench.errors import WorkbenchError
+
+ROUND = 64  # tokens of a packed row are filled up to it: shapes that recur are compiled once
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class SequenceBatch:
         sequence: (row, pos) which completion a scored token belongs to.
         sequences: number of completions.
         branch: (row, pos) 0 on what all may see, 1 and 2 on the two sides; None: plain causal rows.
+        packed: which tokens belong together where one row holds all pairs.
     """
 
     tokens: Tensor
@@ -58,9 +63,12 @@ class SequenceBatch:
     sequence: Tensor
     sequences: int
     branch: Tensor | None = None
+    packed: Packed | None = None
 
     def attention_mask(self) -> Tensor | None:
         """(row, query, key) True where a query may look; None where plain causal order does."""
+        if self.packed is not None:
+            return self.packed.dense(self.tokens.device)
         if self.branch is None:
             return None
         query = rearrange(self.branch, "row query -> row query 1")
@@ -144,6 +152,25 @@ def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
     }
 
 
+def _pack(pairs: Sequence[Pair], pad_id: int) -> dict:
+    """Fields of one row that holds the rows of `_share_prefix`, filled up to a round length."""
+    lengths: tuple[Lengths, ...] = tuple(
+        (len(pair.prompt) - 1, len(pair.chosen) + 1, len(pair.rejected) + 1) for pair in pairs
+    )
+    rows = _share_prefix(pairs, pad_id)
+    totals = torch.tensor([sum(parts) for parts in lengths])
+    size = int(totals.sum())
+    full = -(-size // ROUND) * ROUND
+    kept = torch.arange(rows["tokens"].shape[1]) < totals[:, None]
+    fields = {"packed": Packed(lengths, full), "sequences": rows["sequences"]}
+    for name, filling in (
+        ("tokens", pad_id), ("positions", 0), ("completion_mask", False), ("sequence", 0)
+    ):  # fmt: skip
+        flat = rows[name][kept]
+        fields[name] = torch.cat([flat, flat.new_full((full - size,), filling)])[None]
+    return fields
+
+
 def collate(
     pairs: Sequence[Pair],
     pad_id: int,
@@ -155,7 +182,8 @@ def collate(
     Args:
         pairs: at least one pair.
         pad_id: any token id; padded positions are never scored and never seen.
-        layout: "stacked" (row = 2 * pair + side) or "shared_prefix" (row = pair).
+        layout: "stacked" (row = 2 * pair + side), "shared_prefix" (row = pair) or "packed" (one
+            row for all).
         index: each pair's place in its data set; 0, 1, ... when left out.
 
     Raises:
@@ -169,7 +197,7 @@ def collate(
         sides = [(p.prompt, side) for p in pairs for side in (p.chosen, p.rejected)]
         parts = _stack(sides, pad_id)
     else:
-        parts = _share_prefix(pairs, pad_id)
+        parts = (_pack if layout == "packed" else _share_prefix)(pairs, pad_id)
     places = torch.as_tensor(range(len(pairs)) if index is None else list(index))
     return PreferenceBatch(**parts, index=places)
 

@@ -59,6 +59,20 @@ def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | N
     return rearrange(mixed, "row head (group query) dim -> row (head group) query dim", query=count)
 
 
+def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (row, 1, pos, head_dim) of rotary positions (Su et al. 2021, eq. 15)."""
+    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
+    frequencies = theta ** (-steps / head_dim)
+    angles = repeat(positions[..., None] * frequencies, "row pos half -> row 1 pos (2 half)")
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (first half, second half) of (row, head, pos, dim) by its angle."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
 class _RMSNorm(torch.autograd.Function):
     """x * weight / rms(x); keeps x and one number a position."""
 

@@ -8,15 +8,19 @@ meet the vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from workbench.core.kernels import attend, rms_norm, swiglu
+from workbench.core.attention import LONGEST, Packed, Table, arrange, attend_packed
+from workbench.core.kernels import attend, rms_norm, rotary, rotate, swiglu
 from workbench.errors import WorkbenchError
 
 
@@ -72,34 +76,24 @@ class KVCache:
 class Policy(Protocol):
     """What every model is here: hidden states first, the head on whichever of them are wanted.
 
-    `mask` is (row, query, key), True where a query may look; None means causal.
+    `mask` is (row, query, key), True where a query may look; None means causal. A `Packed` says the
+    same of one row that holds many pairs.
     """
+
+    @property
+    def vocab_size(self) -> int: ...
 
     def hidden(
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | Packed | None = None,
         cache: object | None = None,
     ) -> Tensor: ...
 
     def head(self, hidden: Tensor) -> Tensor: ...
 
     def new_cache(self, rows: int, max_length: int) -> object: ...
-
-
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (row, 1, pos, head_dim) of rotary positions (Su et al. 2021, eq. 15)."""
-    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
-    frequencies = theta ** (-steps / head_dim)
-    angles = repeat(positions[..., None] * frequencies, "row pos half -> row 1 pos (2 half)")
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (first half, second half) of (row, head, pos, dim) by its angle."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
 class RMSNorm(nn.Module):
@@ -114,40 +108,23 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.weight, self.eps)
 
 
+# (queries, keys, values, number of the layer) as projected -> what the heads found, side by side.
+Look = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
 class Attention(nn.Module):
-    """Grouped-query attention with rotary positions (Ainslie et al. 2023)."""
+    """Grouped-query attention (Ainslie et al. 2023); who looks where is the caller's."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.head_dim = config.head_dim
-        self.groups = config.heads // config.kv_heads
         inner, kv_inner = config.heads * config.head_dim, config.kv_heads * config.head_dim
         self.q_proj = nn.Linear(config.dim, inner, bias=False)
         self.k_proj = nn.Linear(config.dim, kv_inner, bias=False)
         self.v_proj = nn.Linear(config.dim, kv_inner, bias=False)
         self.o_proj = nn.Linear(inner, config.dim, bias=False)
 
-    def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        mask: Tensor | None,
-        cache: KVCache | None,
-        layer: int,
-    ) -> Tensor:
-        queries, keys, values = (
-            rearrange(project(x), "row pos (head dim) -> row head pos dim", dim=self.head_dim)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        cos, sin = cos.to(queries.dtype), sin.to(queries.dtype)
-        queries, keys = rotate(queries, cos, sin), rotate(keys, cos, sin)
-        if cache is not None:
-            keys, values = cache.update(layer, keys, values)
-        if x.shape[1] == 1 and mask is None:  # one new token sees all that the cache holds
-            mask = torch.ones(1, 1, 1, keys.shape[2], dtype=torch.bool, device=x.device)
-        mixed = attend(queries, keys, values, mask)
-        return self.o_proj(rearrange(mixed, "row head pos dim -> row pos (head dim)"))
+    def forward(self, x: Tensor, look: Look, layer: int) -> Tensor:
+        return self.o_proj(look(self.q_proj(x), self.k_proj(x), self.v_proj(x), layer))
 
 
 class FeedForward(nn.Module):
@@ -173,17 +150,49 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        mask: Tensor | None,
-        cache: KVCache | None,
-        layer: int,
-    ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, layer)
+    def forward(self, x: Tensor, look: Look, layer: int) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), look, layer)
         return x + self.mlp(self.post_attention_layernorm(x))
+
+
+@dataclass
+class DenseLook:
+    """Attention over whole rows with a mask, or over what a cache holds: the definition."""
+
+    cos: Tensor  # (row, 1, pos, dim), as sin
+    sin: Tensor
+    mask: Tensor | None  # (row, 1, query, key)
+    cache: KVCache | None
+    head_dim: int
+
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        split = "row pos (head dim) -> row head pos dim"
+        queries, keys, values = (
+            rearrange(part, split, dim=self.head_dim) for part in (queries, keys, values)
+        )
+        cos, sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
+        queries, keys = rotate(queries, cos, sin), rotate(keys, cos, sin)
+        if self.cache is not None:
+            keys, values = self.cache.update(layer, keys, values)
+        mask = self.mask
+        if queries.shape[2] == 1 and mask is None:  # one new token sees all that the cache holds
+            mask = torch.ones(1, 1, 1, keys.shape[2], dtype=torch.bool, device=keys.device)
+        mixed = attend(queries, keys, values, mask)
+        return rearrange(mixed, "row head pos dim -> row pos (head dim)")
+
+
+class PackedLook:
+    """Attention within the pairs of a packed row, in tiles: equal to the definition, faster."""
+
+    def __init__(self, packed: Packed, positions: Tensor, config: TransformerConfig) -> None:
+        self._arrange = partial(
+            arrange, packed, positions, config.kv_heads, config.head_dim, config.rope_theta
+        )
+        self._table: Table | None = None
+
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        self._table = self._table or self._arrange(queries.dtype)
+        return attend_packed(queries, keys, values, self._table)
 
 
 class Transformer(nn.Module):
@@ -192,7 +201,15 @@ class Transformer(nn.Module):
     Weights are drawn from `seed` alone, so building a model never touches the global random state:
     normal with standard deviation 1 / (2 sqrt(dim)), which at dim 600 is GPT-2's 0.02 and lets
     narrow models start as lively as wide ones.
+
+    Attributes:
+        plain: compute as the definitions are written, without the forms that are faster.
+        recompute: keep only what enters each block and compute the rest again in the backward pass
+            (Chen et al. 2016): a third more work for a fraction of the memory.
     """
+
+    plain = False
+    recompute = False
 
     def __init__(self, config: TransformerConfig, seed: int | None = 0) -> None:
         super().__init__()
@@ -222,7 +239,7 @@ class Transformer(nn.Module):
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | Packed | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
         """Last hidden states (row, pos, dim) of `tokens` (row, pos).
@@ -235,21 +252,59 @@ class Transformer(nn.Module):
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
             positions = repeat(positions, "pos -> row pos", row=tokens.shape[0])
+        # A tied head's gradient is as large as the table; the few rows read here are added to it
+        # instead of making another one that is nearly all zeros.
+        few_rows = self.config.tie_embeddings and tokens.device.type == "cpu"
+        x = F.embedding(tokens, self.embed_tokens.weight, sparse=few_rows)
+        if x.dtype == torch.bfloat16:
+            x = x.float()  # what is added up over the layers stays in float32
+        look: Look
+        if packed := self._packed(tokens, mask, cache):
+            x = rearrange(x, "row pos dim -> (row pos) dim")
+            look = PackedLook(packed, positions.flatten(), self.config)
+        else:
+            look = self._dense(tokens, positions, mask, cache)
+        for number, block in enumerate(self.layers):
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(block, x, look, number, use_reentrant=False)
+            else:
+                x = block(x, look, number)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return self.norm(x).view(*tokens.shape, -1)
+
+    def _packed(
+        self, tokens: Tensor, mask: Tensor | Packed | None, cache: KVCache | None
+    ) -> Packed | None:
+        """What can attend in tiles, where that is faster: packed rows and plain causal ones."""
+        if mask is None:
+            mask = Packed(((tokens.shape[1], 0, 0),) * tokens.shape[0], tokens.numel())
+        if isinstance(mask, Tensor) or cache is not None or tokens.device.type != "cpu":
+            return None
+        return None if self.plain or mask.longest > LONGEST else mask
+
+    def _dense(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        mask: Tensor | Packed | None,
+        cache: KVCache | None,
+    ) -> DenseLook:
+        start = cache.length if cache is not None else 0
+        if isinstance(mask, Packed):
+            mask = mask.dense(tokens.device)
         if mask is not None:
             mask = rearrange(mask, "row query key -> row 1 query key")
         elif start and tokens.shape[1] > 1:
             mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
             mask = mask.tril(start).bool()[None, None]
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
-        # A tied head's gradient is as large as the table; the few rows read here are added to it
-        # instead of making another one that is nearly all zeros.
-        few_rows = self.config.tie_embeddings and tokens.device.type == "cpu"
-        x = F.embedding(tokens, self.embed_tokens.weight, sparse=few_rows)
-        for number, block in enumerate(self.layers):
-            x = block(x, cos, sin, mask, cache, number)
-        if cache is not None:
-            cache.length += tokens.shape[1]
-        return self.norm(x)
+        return DenseLook(cos, sin, mask, cache, self.config.head_dim)
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that the head tells apart."""
+        return self.config.vocab_size
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., dim)."""

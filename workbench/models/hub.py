@@ -21,6 +21,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from workbench.core.attention import Packed
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.extras import optional
@@ -65,6 +66,21 @@ class HubPolicy(nn.Module):
             self._check_head()
             self.supports_branches = self._obeys_masks()
 
+    @property
+    def recompute(self) -> bool:
+        """Whether blocks keep only what enters them; see `Transformer.recompute`."""
+        return self.model.is_gradient_checkpointing
+
+    @recompute.setter
+    def recompute(self, on: bool) -> None:
+        if on:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        elif self.recompute:
+            self.model.gradient_checkpointing_disable()
+        for module in self.model.modules():  # only blocks look at their mode; dropout stays off
+            if hasattr(module, "gradient_checkpointing"):
+                module.training = on
+
     def train(self, mode: bool = True) -> HubPolicy:
         """Sets the mode, but not of the wrapped model, whose dropout stays off."""
         self.training = mode
@@ -74,11 +90,13 @@ class HubPolicy(nn.Module):
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | Packed | None = None,
         cache: Any | None = None,
     ) -> Tensor:
         """Last hidden states (row, pos, dim) of `tokens` (row, pos); see `Transformer.hidden`."""
         options: dict[str, Any] = {"use_cache": cache is not None}
+        if isinstance(mask, Packed):
+            mask = mask.dense(tokens.device)
         if cache is not None:
             options["past_key_values"] = cache
         if mask is not None and self.supports_branches:
@@ -94,6 +112,11 @@ class HubPolicy(nn.Module):
         """What is added to the scores: nothing, or the lowest number."""
         scores = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
         return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that the head tells apart."""
+        return self.settings.vocab_size
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., dim)."""

@@ -34,8 +34,10 @@ class ShuffledBatches(Generic[T]):
         build: items and their places -> batch.
         batch_size, accumulate: items a micro-batch, micro-batches a step. The last step of an
             epoch may be smaller; nothing is left out.
-        max_tokens: a micro-batch that would be larger when padded is split, which changes memory
-            but not the gradient; 0: never.
+        max_tokens: a micro-batch that would be larger is split, which changes memory but not the
+            gradient; 0: never.
+        padded: whether a batch is as large as its longest item makes it.
+        bucket: put items of similar length together.
     """
 
     items: Sequence[T]
@@ -45,6 +47,8 @@ class ShuffledBatches(Generic[T]):
     accumulate: int = 1
     seed: int = 0
     max_tokens: int = 0
+    padded: bool = True
+    bucket: bool = True
     _epoch: Callable[[int], list[list[int]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -71,12 +75,18 @@ class ShuffledBatches(Generic[T]):
         ]
 
     def _split(self, places: list[int]) -> list[list[int]]:
-        """In parts of even size, none larger than `max_tokens` unless it is a single item."""
-        widest = max(self.size(self.items[place]) for place in places)
-        fitting = max(1, self.max_tokens // widest) if self.max_tokens else len(places)
-        count = -(-len(places) // fitting)
-        even = -(-len(places) // count)
-        return [places[i : i + even] for i in range(0, len(places), even)]
+        """In parts of even size, as few as keep to `max_tokens`; a single item may be larger."""
+        parts = [places]
+        for count in range(2, len(places) + 1):
+            if not self.max_tokens or max(map(self._tokens, parts)) <= self.max_tokens:
+                break
+            even = -(-len(places) // count)
+            parts = [places[i : i + even] for i in range(0, len(places), even)]
+        return parts
+
+    def _tokens(self, places: list[int]) -> int:
+        sizes = [self.size(self.items[place]) for place in places]
+        return max(sizes) * len(sizes) if self.padded else sum(sizes)
 
     def _arrange(self, epoch: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -84,7 +94,8 @@ class ShuffledBatches(Generic[T]):
         batches = []
         for start in range(0, len(order), POOL * self.batch_size):
             pool = order[start : start + POOL * self.batch_size]
-            pool.sort(key=lambda place: self.size(self.items[place]))
+            if self.bucket:
+                pool.sort(key=lambda place: self.size(self.items[place]))
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         shuffle = torch.randperm(len(batches), generator=generator).tolist()
         return [batches[number] for number in shuffle]
@@ -95,19 +106,25 @@ def pair_batches(
     pad_id: int,
     batch_size: int,
     accumulate: int = 1,
-    layout: str = "shared_prefix",
+    layout: str = "packed",
     seed: int = 0,
     max_tokens: int = 0,
+    bucket: bool = True,
 ) -> ShuffledBatches[Pair]:
     """Preference pairs, batched for `fit`."""
 
     def build(chosen: list[Pair], places: list[int]) -> PreferenceBatch:
         return collate(chosen, pad_id, layout, places)
 
-    def size(pair: Pair) -> int:
-        return len(pair.prompt) + len(pair.chosen) + len(pair.rejected)
+    padded = layout != "packed"
+    return ShuffledBatches(
+        pairs, pair_size, build, batch_size, accumulate, seed, max_tokens, padded, bucket
+    )
 
-    return ShuffledBatches(pairs, size, build, batch_size, accumulate, seed, max_tokens)
+
+def pair_size(pair: Pair) -> int:
+    """Tokens of a pair whose prompt stands once."""
+    return len(pair.prompt) + len(pair.chosen) + len(pair.rejected)
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,6 @@ class FixedBatches:
 
 def in_order(pairs: Sequence[Pair], pad_id: int, batch_size: int, layout: str) -> FixedBatches:
     """Pairs for evaluation: sorted by length, every epoch alike, `index` as in `pairs`."""
-    sizes = [len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs]
-    order = sorted(range(len(pairs)), key=lambda place: sizes[place])
+    order = sorted(range(len(pairs)), key=lambda place: pair_size(pairs[place]))
     groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     return FixedBatches([collate([pairs[i] for i in g], pad_id, layout, g) for g in groups])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
-from workbench.core.config import LAYOUTS
+from workbench.core.config import KERNELS, LAYOUTS
 from workbench.core.losses import LOSSES
 from workbench.data.config import ReviewsConfig
 from workbench.errors import WorkbenchError
@@ -32,8 +32,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "lora": {"lr": 2e-4},
 }  # fmt: skip
-# Padded tokens in one forward pass, where that is left open.
-MAX_TOKENS = {"cpu": 512, "mps": 4096, "cuda": 16_384}
+# Tokens in one forward pass, where that is left open.
+MAX_TOKENS = {"cpu": 1024, "mps": 4096, "cuda": 16_384}
 
 
 def setting(
@@ -118,9 +118,16 @@ class TrainConfig:
         choices=("cached", "live"),
     )  # fmt: skip
     layout: str | None = setting(
-        None, "prompt once a side, or once a pair; left open: once a pair where the model can",
+        None, "prompt once a side, once a pair, or all pairs in one row without padding; left "
+        "open: the last that the model can",
         choices=LAYOUTS,
     )  # fmt: skip
+    kernels: str = setting(
+        "fast", "how the model is computed: in the fastest equal form, or as it is defined",
+        choices=KERNELS,
+    )  # fmt: skip
+    bucket: bool = setting(True, "pairs of similar length together")
+    recompute: bool = setting(False, "compute activations again backwards, to save memory")
     precision: str = setting("auto", "bf16 where the machine gains by it", choices=PRECISIONS)
     device: str = setting("auto", "where to compute", choices=DEVICES)
     seed: int = setting(0, "of the split, the order of the pairs and the samples", 0, 2**31 - 1)

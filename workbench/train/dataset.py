@@ -14,7 +14,7 @@ from workbench.models.load import Model
 from workbench.models.sampling import SamplingConfig, generate
 from workbench.train.config import TrainConfig
 from workbench.train.evaluate import TextScores
-from workbench.train.precision import autocast
+from workbench.train.precision import computing
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def write_answers(
 ) -> list[str]:
     """The model's own completions of `prompts`."""
     ids = [model.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
-    with autocast(device, precision):
+    with computing(model.policy, device, precision):
         drawn = generate(
             model.policy, ids, sampling, model.tokenizer.stop_ids, model.tokenizer.pad_id
         )

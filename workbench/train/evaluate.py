@@ -19,7 +19,7 @@ from workbench.models.sampling import SamplingConfig, generate
 from workbench.train.batches import FixedBatches
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.objectives import Settings
-from workbench.train.precision import autocast, return_free_memory
+from workbench.train.precision import computing, return_free_memory
 from workbench.train.reference import LiveReference, Reference
 
 PREFIX = "held_out/"
@@ -54,12 +54,13 @@ class Evaluator:
     ) -> list[EvalEvent | SampleEvent]:
         """Evaluate `policy` as it is now."""
         return_free_memory()
-        metrics = self.score_pairs(policy, settings)
         events: list[EvalEvent | SampleEvent] = []
-        if self.prompts:
-            found, samples = self._score_samples(policy)
-            metrics |= found
-            events.append(SampleEvent(step, samples))
+        with computing(policy, self.device, self.precision):
+            metrics = self.score_pairs(policy, settings)
+            if self.prompts:
+                found, samples = self._score_samples(policy)
+                metrics |= found
+                events.append(SampleEvent(step, samples))
         return_free_memory()
         named = {PREFIX + name: value for name, value in metrics.items()}
         return [EvalEvent(step, named), *events]
@@ -76,7 +77,7 @@ class Evaluator:
             here = batch.to(self.device)
             assert isinstance(here, PreferenceBatch)
             assert here.index is not None
-            with autocast(self.device, self.precision):
+            with computing(policy, self.device, self.precision):
                 sums = completion_logps(policy, here)  # type: ignore[arg-type]
             logps = PairLogps.from_sequences(here, sums, self.scored_reference.logps(here))
             losses = loss(logps, **loss.pick(asdict(settings)))
@@ -126,7 +127,7 @@ class Evaluator:
         self, model: nn.Module, prompts: list[list[int]], sampling: SamplingConfig
     ) -> list[list[int]]:
         stop = self.tokenizer.stop_ids
-        with autocast(self.device, self.precision):
+        with computing(model, self.device, self.precision):
             return generate(model, prompts, sampling, stop, self.tokenizer.pad_id)
 
     def _score_samples(self, policy: nn.Module) -> tuple[dict[str, float], tuple[Sample, ...]]:
@@ -153,10 +154,12 @@ class Evaluator:
             for prompt, ids in zip(prompts, answers, strict=True)
         ]
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
-        with autocast(self.device, self.precision):
+        with computing(policy, self.device, self.precision):
             ours = completion_logps(policy, batch)  # type: ignore[arg-type]
-            with self.reference.active():
-                theirs = completion_logps(self.reference.model, batch)  # type: ignore[arg-type]
+        with self.reference.active():
+            reference = self.reference.model
+            with computing(reference, self.device, self.precision):
+                theirs = completion_logps(reference, batch)  # type: ignore[arg-type]
         mean, error = sampled_kl(ours, theirs)
         found = {"kl/policy_reference": mean}
         return found if math.isnan(error) else found | {"kl/policy_reference_se": error}

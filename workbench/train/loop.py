@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -19,8 +20,9 @@ from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
 from workbench.train.objectives import Objective, Settings, preference
-from workbench.train.precision import autocast, pick_device, pick_precision
+from workbench.train.precision import autocast, pick_device, pick_precision, working_copies
 from workbench.train.reference import LiveReference, freeze
+from workbench.train.working import WorkingCopies
 
 
 class NonFiniteLossError(WorkbenchError):
@@ -31,7 +33,7 @@ class NonFiniteLossError(WorkbenchError):
 class TrainState:
     """All that a loop carries from step to step."""
 
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.AdamW
     settings: Settings
     step: int = 0
     seconds: float = 0.0
@@ -60,7 +62,7 @@ class TrainState:
         }
 
 
-def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW over what can be trained, updated in one fused pass.
 
     Its second moment looks back 50 steps rather than 1,000: runs here are short.
@@ -117,6 +119,7 @@ def fit(
     if not len(source):
         raise WorkbenchError("batches is empty; at least one is needed")
     total = total_steps(source, config)
+    copies = working_copies(policy, device, precision)
     while state.step < total and not control.stopping:
         changes = control.take()
         for name, value in changes.items():  # all before the first word of it: a branch has all
@@ -129,7 +132,8 @@ def fit(
         for group in state.optimizer.param_groups:
             group["lr"] = state.settings.lr * share
         parts = [batch.to(device) for batch in source.at(state.step)]
-        metrics = _step(policy, parts, objective, state, config, autocast(device, precision))
+        precise = autocast(device, precision)
+        metrics = _step(policy, parts, objective, state, config, precise, copies)
         state.step += 1
         state.seconds += time.perf_counter() - begin
         state.pairs += int(metrics.pop("count"))
@@ -147,29 +151,43 @@ def _step(
     objective: Objective,
     state: TrainState,
     config: TrainConfig,
-    precision: Any,
+    precision: AbstractContextManager[object],
+    copies: WorkingCopies | None,
 ) -> dict[str, float]:
     """One optimiser step over its micro-batches; the loss is the mean over all their items."""
     values: list[dict[str, Tensor]] = []
     count = sum(_items(part) for part in parts)
-    for part in parts:
-        with precision:
-            losses, metrics = objective(policy, part, state.settings)  # type: ignore[arg-type]
-        if not torch.isfinite(losses).all():
-            raise NonFiniteLossError(
-                _not_finite("loss", state.step, _places(part, ~torch.isfinite(losses)))
-            )
-        (losses.sum() / count).backward()
-        values.append(metrics)
-    trainable = [p for group in state.optimizer.param_groups for p in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(trainable, config.max_grad_norm)
+    with copies.active() if copies else nullcontext():
+        for number, part in enumerate(parts):
+            with precision:
+                losses, metrics = objective(policy, part, state.settings)  # type: ignore[arg-type]
+            if not torch.isfinite(losses).all():
+                raise NonFiniteLossError(
+                    _not_finite("loss", state.step, _places(part, ~torch.isfinite(losses)))
+                )
+            (losses.sum() / count).backward()
+            values.append(metrics)
+            if copies and len(parts) > 1:
+                copies.add_up(first=number == 0)
+    norm = _update(state.optimizer, config.max_grad_norm, copies)
     if not torch.isfinite(norm):
         places = [place for part in parts for place in _places(part)]
         raise NonFiniteLossError(_not_finite("gradient", state.step, places))
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)  # now, so that an evaluation has the memory
     merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
     return {**mean_metrics(merged), "grad_norm": float(norm), "count": count}
+
+
+def _update(optimizer: torch.optim.AdamW, max_norm: float, copies: WorkingCopies | None) -> Tensor:
+    """Clip, update and drop the gradients; their norm. Nothing changes where it is not finite."""
+    if copies:
+        norm = copies.step(optimizer, max_norm)
+    else:
+        trainable = [weight for group in optimizer.param_groups for weight in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(trainable, max_norm)
+        if torch.isfinite(norm):
+            optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # now, so that an evaluation has the memory
+    return norm
 
 
 def _items(batch: SequenceBatch) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 
 import torch
 from torch import nn
 
 from workbench.errors import WorkbenchError
+from workbench.train.working import WorkingCopies
 
 M_MMAP_THRESHOLD = -3  # from glibc's malloc.h
 LARGE = 20_000_000  # parameters from which bf16 and several threads pay
@@ -73,9 +75,24 @@ def set_threads(policy: nn.Module) -> None:
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """The context in which models run: products in bf16, sums and log-probabilities in float32."""
+    """Products in bf16, sums and log-probabilities in float32, where `precision` says so."""
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def working_copies(policy: nn.Module, device: str, precision: str) -> WorkingCopies | None:
+    """The policy's matrices in bf16, on a processor that is to compute with them."""
+    plain = getattr(policy, "plain", False)
+    wanted = precision == "bf16" and torch.device(device).type == "cpu" and not plain
+    return WorkingCopies(policy) if wanted else None
+
+
+@contextmanager
+def computing(policy: nn.Module, device: str, precision: str) -> Iterator[None]:
+    """The context in which a model is asked without being trained."""
+    copies = working_copies(policy, device, precision)
+    with autocast(device, precision), copies.active() if copies else nullcontext():
+        yield
 
 
 def return_free_memory() -> None:

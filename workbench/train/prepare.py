@@ -60,6 +60,8 @@ def prepare(
     config = _fill_in(config, model)
     device, precision, layout = config.device, config.precision, config.layout or "stacked"
     model.policy.to(device)
+    model.policy.plain = config.kernels == "plain"  # type: ignore[assignment]
+    model.policy.recompute = config.recompute  # type: ignore[assignment]
     set_threads(model.policy)
     return_large_blocks()
     tell("reading the pairs", 0.0)
@@ -92,8 +94,9 @@ def prepare(
         1.0 if config.shown_temperature is None else config.shown_temperature,
     )
     batches = pair_batches(
-        data.train, pad_id, size, config.accumulate, layout, config.seed, config.max_tokens or 0
-    )
+        data.train, pad_id, size, config.accumulate, layout, config.seed, config.max_tokens or 0,
+        config.bucket,
+    )  # fmt: skip
     reference = reference_for(data.train)
     rarely_asked = config.reference == "cached" and not config.lora and device == "cpu"
     if rarely_asked and isinstance(model.policy, Transformer) and is_large(model.policy):
@@ -123,17 +126,19 @@ def _fill_in(config: TrainConfig, model: Model) -> TrainConfig:
             f"max_length={asked} is not accepted: {model.name} takes up to {model.max_length}"
         )
     can_share = getattr(model.policy, "supports_branches", True)
-    if config.layout == "shared_prefix" and not can_share:
+    if config.layout not in (None, "stacked") and not can_share:
         raise WorkbenchError(
-            f"layout='shared_prefix' does not work with {model.name}; accepted: stacked"
+            f"layout={config.layout!r} does not work with {model.name}; accepted: stacked"
         )
+    # Other people's models compute attention between all tokens of a row, seen or not.
+    best = "packed" if isinstance(model.policy, Transformer) else "shared_prefix"
     device = pick_device(config.device)
     tokens = 0 if config.model == "tiny" else MAX_TOKENS[device]
     return replace(
         config,
         device=device,
         precision=pick_precision(config.precision, device, model.policy),
-        layout=config.layout or ("shared_prefix" if can_share else "stacked"),
+        layout=config.layout or (best if can_share else "stacked"),
         max_length=min(config.max_length or model.max_length, model.max_length),
         max_tokens=tokens if config.max_tokens is None else config.max_tokens,
     )

@@ -25,7 +25,8 @@ from workbench.core.batch import Pair, PreferenceBatch
 from workbench.core.logps import completion_logps
 from workbench.data.cache import atomic_write
 from workbench.train.batches import FixedBatches
-from workbench.train.precision import autocast
+from workbench.train.precision import computing
+from workbench.train.working import matrices
 
 
 class Reference(Protocol):
@@ -37,14 +38,13 @@ class Reference(Protocol):
 def freeze(policy: nn.Module, precision: str) -> nn.Module:
     """A copy of `policy` that can't be trained.
 
-    With bf16 the weights of its linear layers are kept in bf16: autocast would round them to just
-    that at every call, so the values are the same and take half the memory.
+    With bf16 its matrices are kept in bf16, as the policy's are while it computes: the values are
+    the same and take half the memory.
     """
     frozen = copy.deepcopy(policy).requires_grad_(False)
     if precision == "bf16":
-        for module in frozen.modules():
-            if isinstance(module, nn.Linear):
-                module.to(torch.bfloat16)
+        for module in matrices(frozen):
+            module.to(torch.bfloat16)
     return frozen
 
 
@@ -90,7 +90,7 @@ class LiveReference:
     @torch.no_grad()
     def logps(self, batch: PreferenceBatch) -> Tensor:
         """(sequence,) summed log-probabilities."""
-        with autocast(self._device, self._precision), self.active():
+        with self.active(), computing(self.model, self._device, self._precision):
             return completion_logps(self.model, batch)  # type: ignore[arg-type]
 
 
