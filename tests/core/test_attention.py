@@ -26,7 +26,7 @@ def draw(*shape: int, seed: int) -> torch.Tensor:
 
 
 def places(packed: Packed) -> torch.Tensor:
-    """Both completions go on where the prompt ends; filling stands at 0."""
+    """Both completions go on where the prompt ends."""
     found = []
     for prompt, chosen, rejected in packed.lengths:
         found += [
@@ -34,7 +34,7 @@ def places(packed: Packed) -> torch.Tensor:
             *range(prompt, prompt + chosen),
             *range(prompt, prompt + rejected),
         ]
-    return torch.tensor(found + [0] * (packed.size - len(found)))
+    return torch.tensor(found)
 
 
 def defined(queries, keys, values, packed):
@@ -53,64 +53,53 @@ def tiled(queries, keys, values, packed):
     return attend_packed(queries, keys, values, table)
 
 
-@pytest.mark.parametrize(("whole", "tile"), [(192, 128), (0, 3), (0, 8)])
-@given(lengths, st.integers(0, 5))
+@pytest.mark.parametrize(
+    ("longest", "whole", "tile"), [(999, 192, 128), (999, 0, 3), (999, 0, 8), (0, 0, 0)]
+)
+@given(lengths)
 @settings(max_examples=40, deadline=None)
-def test_tiles_equal_the_definition(whole, tile, lengths, filling):
-    packed = Packed(tuple(lengths), sum(map(sum, lengths)) + filling)
-    used = packed.size - filling
+def test_tiles_equal_the_definition(longest, whole, tile, lengths):
+    packed = Packed(tuple(lengths))
+    size = sum(map(sum, lengths))
     inputs = [
-        draw(packed.size, heads * DIM, seed=seed)
-        for seed, heads in enumerate((HEADS, KV_HEADS, KV_HEADS))
+        draw(size, heads * DIM, seed=seed) for seed, heads in enumerate((HEADS, KV_HEADS, KV_HEADS))
     ]
-    weights = draw(packed.size, HEADS * DIM, seed=9)
-    weights[used:] = 0  # nothing is ever read from filling
-    before = attention.WHOLE, attention.TILE
-    attention.WHOLE, attention.TILE = whole, tile
+    weights = draw(size, HEADS * DIM, seed=9)
+    before = attention.LONGEST, attention.WHOLE, attention.TILE
+    attention.LONGEST, attention.WHOLE, attention.TILE = longest, whole, tile
     try:
         results = []
         for function in (tiled, defined):
             given_ = [x.clone().requires_grad_() for x in inputs]
             out = function(*given_, packed)
             (out * weights).sum().backward()
-            results.append([out[:used].detach(), *(x.grad for x in given_)])
+            results.append([out.detach(), *(x.grad for x in given_)])
     finally:
-        attention.WHOLE, attention.TILE = before
+        attention.LONGEST, attention.WHOLE, attention.TILE = before
     # The angles are computed in float32 on both sides.
     torch.testing.assert_close(*results, atol=1e-6, rtol=1e-6)
 
 
 def test_who_sees_whom():
-    # Two pairs: prompt of 1, chosen of 2, rejected of 1; then prompt of 2 alone; then filling.
-    packed = Packed(((1, 2, 1), (2, 0, 0)), 7)
-    #  p c c r | p p | f
+    # Two pairs: prompt of 1, chosen of 2, rejected of 1; then a prompt of 2 alone.
+    packed = Packed(((1, 2, 1), (2, 0, 0)))
+    #  p c c r | p p
     expected = [
-        [1, 0, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0, 0],
-        [1, 0, 0, 1, 0, 0, 0],
-        [0, 0, 0, 0, 1, 0, 0],
-        [0, 0, 0, 0, 1, 1, 0],
-        [0, 0, 0, 0, 0, 0, 1],
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 1, 1],
     ]
     assert packed.dense()[0].int().tolist() == expected
     assert packed.longest == 4
 
 
-def test_widths_are_rounded_so_that_shapes_recur():
-    tables = [
-        arrange(
-            Packed(((size, 4, 5),), size + 9), torch.zeros(size + 9), 1, 2, THETA, torch.float32
-        )
-        for size in (9, 16)
-    ]
-    assert {table.widths for table in tables} == {(16, 8, 8)}
-
-
 def test_every_query_is_in_one_tile_and_every_visible_key_in_it(monkeypatch):
     monkeypatch.setattr(attention, "WHOLE", 0)
     monkeypatch.setattr(attention, "TILE", 8)
-    packed = Packed(((20, 11, 17),), 48)
+    packed = Packed(((20, 11, 17),))
     table = arrange(packed, torch.zeros(48), 1, 2, THETA, torch.float32)
     covered = torch.zeros_like(table.visible)
     for queries, keys, _ in table.tiles:

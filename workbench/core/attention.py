@@ -18,12 +18,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from workbench.core.kernels import attend, rotate
+
 Lengths = tuple[int, int, int]
 
 TILE = 128  # queries of a tile
 WHOLE = 192  # columns up to which one tile is faster than several
 LONGEST = 1536  # columns up to which the weights of attention are kept for the backward pass
-STEP = 8  # widths of columns are rounded up to it, so that shapes recur
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,9 @@ class Packed:
     Attributes:
         lengths: of prompt, chosen and rejected of each pair, in the order of the row; a plain
             sequence is (length, 0, 0).
-        size: tokens of the row; those behind the last pair are filling and see only themselves.
     """
 
     lengths: tuple[Lengths, ...]
-    size: int
 
     @property
     def longest(self) -> int:
@@ -50,9 +49,7 @@ class Packed:
         owner = torch.arange(len(parts)).repeat_interleave(parts)
         pair, part = owner // 3, owner % 3
         seen = (pair[:, None] == pair) & ((part == 0) | (part[:, None] == part))
-        mask = torch.eye(self.size, dtype=torch.bool)
-        mask[: len(owner), : len(owner)] |= seen.tril()
-        return mask[None].to(device)
+        return seen.tril()[None].to(device)
 
 
 @dataclass(frozen=True)
@@ -152,10 +149,7 @@ def arrange(
     """
     device = positions.device
     lengths = torch.tensor(packed.lengths)  # (pair, part)
-    room = packed.size > int(lengths.sum())  # filling needs a place of its own that holds nothing
-    longest = lengths.amax(0).tolist()
-    longest[0] += int(room)
-    widths: Any = tuple(-(-width // STEP) * STEP for width in longest)
+    widths: Any = tuple(lengths.amax(0).tolist())
     part = torch.arange(3).repeat_interleave(torch.tensor(widths))  # (column,)
     offset = torch.cat([torch.arange(width) for width in widths])
     flat = lengths.flatten()
@@ -168,7 +162,7 @@ def arrange(
     place = torch.arange(held.numel() * kv_heads).view(len(lengths), kv_heads, -1)
     place = rearrange(place, "pair head column -> pair column head")
     empty = place[~held]
-    back = torch.full((packed.size, kv_heads), int(empty[0, 0]) if len(empty) else 0)
+    back = torch.empty(len(positions), kv_heads, dtype=torch.long)
     back[token[held]] = place[held]
     heads = torch.arange(kv_heads)[:, None]
     take = (token[:, None, :] * kv_heads + heads).flatten()
@@ -193,7 +187,27 @@ def attend_packed(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -
     Returns:
         (token, (head dim)).
     """
-    return _AttendPacked.apply(queries, keys, values, table)
+    if queries.device.type == "cpu" and table.columns <= LONGEST:
+        return _AttendPacked.apply(queries, keys, values, table)
+    return _attend_whole(queries, keys, values, table)
+
+
+def _attend_whole(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
+    """The table at once through PyTorch's own attention: on a GPU, and where pairs are long."""
+    dim = keys.shape[1] // table.kv_heads
+    group = queries.shape[1] // keys.shape[1]
+    fold = {"pair": table.pairs, "kv": table.kv_heads, "dim": dim}
+    lay = "(pair kv column) (group dim) -> pair (kv group) column dim"
+    q, k, v = (
+        rearrange(table.spread(part, width * dim), lay, **fold)
+        for part, width in ((queries, group), (keys, 1), (values, 1))
+    )
+    cos, sin = table.cos[..., 0, :], table.sin[..., 0, :]
+    mixed = attend(rotate(q, cos, sin), rotate(k, cos, sin), v, table.visible[:, None])
+    flat = rearrange(
+        mixed, "pair (kv group) column dim -> (pair kv) (column group) dim", group=group
+    )
+    return table.collect(flat, group * dim, queries.shape[0])
 
 
 class _AttendPacked(torch.autograd.Function):

@@ -24,8 +24,6 @@ from workbench.core.attention import Lengths, Packed
 from workbench.core.config import LAYOUTS
 from workbench.errors import WorkbenchError
 
-ROUND = 64  # tokens of a packed row are filled up to it: shapes that recur are compiled once
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -153,22 +151,16 @@ def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
 
 
 def _pack(pairs: Sequence[Pair], pad_id: int) -> dict:
-    """Fields of one row that holds the rows of `_share_prefix`, filled up to a round length."""
+    """Fields of one row that holds the rows of `_share_prefix` one behind the other."""
     lengths: tuple[Lengths, ...] = tuple(
         (len(pair.prompt) - 1, len(pair.chosen) + 1, len(pair.rejected) + 1) for pair in pairs
     )
     rows = _share_prefix(pairs, pad_id)
     totals = torch.tensor([sum(parts) for parts in lengths])
-    size = int(totals.sum())
-    full = -(-size // ROUND) * ROUND
     kept = torch.arange(rows["tokens"].shape[1]) < totals[:, None]
-    fields = {"packed": Packed(lengths, full), "sequences": rows["sequences"]}
-    for name, filling in (
-        ("tokens", pad_id), ("positions", 0), ("completion_mask", False), ("sequence", 0)
-    ):  # fmt: skip
-        flat = rows[name][kept]
-        fields[name] = torch.cat([flat, flat.new_full((full - size,), filling)])[None]
-    return fields
+    names = ("tokens", "positions", "completion_mask", "sequence")
+    flat = {name: rows[name][kept][None] for name in names}
+    return {**flat, "packed": Packed(lengths), "sequences": rows["sequences"]}
 
 
 def collate(

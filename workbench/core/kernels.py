@@ -79,19 +79,19 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        scale = wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        scale = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
         return (wide * scale).mul_(weight).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale = ctx.saved_tensors
-        gradient = gradients[0].to(scale.dtype)
-        normed = x * scale
-        for_weight = (gradient * normed).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
-        gradient = gradient * weight
-        along = (gradient * normed).mean(-1, keepdim=True)
-        for_x = gradient.sub_(normed.mul_(along)).mul_(scale).to(x.dtype)
+        gradient, normed = gradients[0].to(scale.dtype), x * scale
+        both = gradient * normed
+        for_weight = both.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        along = (both @ weight)[..., None].div_(x.shape[-1])
+        for_x = (gradient * weight).sub_(normed.mul_(along)).mul_(scale).to(x.dtype)
         return for_x, for_weight, None, None
 
 

@@ -276,12 +276,12 @@ class Transformer(nn.Module):
     def _packed(
         self, tokens: Tensor, mask: Tensor | Packed | None, cache: KVCache | None
     ) -> Packed | None:
-        """What can attend in tiles, where that is faster: packed rows and plain causal ones."""
-        if mask is None:
-            mask = Packed(((tokens.shape[1], 0, 0),) * tokens.shape[0], tokens.numel())
-        if isinstance(mask, Tensor) or cache is not None or tokens.device.type != "cpu":
+        """What attends pair by pair: packed rows, and plain causal ones where that is faster."""
+        if self.plain or cache is not None or isinstance(mask, Tensor):
             return None
-        return None if self.plain or mask.longest > LONGEST else mask
+        if mask is None and tokens.device.type == "cpu" and tokens.shape[1] <= LONGEST:
+            return Packed(((tokens.shape[1], 0, 0),) * tokens.shape[0])
+        return mask
 
     def _dense(
         self,

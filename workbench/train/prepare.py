@@ -24,9 +24,9 @@ from workbench.train.dataset import RunData, load_data, write_answers
 from workbench.train.evaluate import Evaluator
 from workbench.train.precision import (
     is_large,
+    keep_freed_memory,
     pick_device,
     pick_precision,
-    return_large_blocks,
     set_threads,
 )
 from workbench.train.reference import (
@@ -63,7 +63,7 @@ def prepare(
     model.policy.plain = config.kernels == "plain"  # type: ignore[assignment]
     model.policy.recompute = config.recompute  # type: ignore[assignment]
     set_threads(model.policy)
-    return_large_blocks()
+    keep_freed_memory()
     tell("reading the pairs", 0.0)
     data = load_data(config, model, device, precision)
     reference_hash = model_hash(model.policy)

@@ -27,14 +27,12 @@ from workbench.train.control import Control
 from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, Sample, StepEvent
 from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
 from workbench.train.objectives import Settings, preference
-from workbench.train.precision import is_large, peak_memory_bytes, return_free_memory
+from workbench.train.precision import peak_memory_bytes
 from workbench.train.prepare import Parts, prepare
 from workbench.train.record import Record, trainable_state
 from workbench.train.reference import (
     cache_key,
 )
-
-TIDY_EVERY = 5  # steps between two returns of freed memory: oftener costs time, seldomer memory
 
 
 class Run:
@@ -281,8 +279,6 @@ class Run:
         yield from self._end()
 
     def _after_step(self) -> Iterator[Event]:
-        if self.step % TIDY_EVERY == 0 and is_large(self.policy):
-            return_free_memory()
         every, last = self.config.eval_every or 0, self.step == self.total
         if not last and every and self.step % every == 0:
             yield from self._evaluator(self.policy, self.step, self.settings)

@@ -65,7 +65,13 @@ class WorkingCopies:
                 continue
             if first and master not in self._sums:
                 self._sums[master] = torch.empty_like(master)
-            (self._sums[master].copy_ if first else self._sums[master].add_)(copy.grad)
+            total, gradient = self._sums[master].view(-1), copy.grad.flatten()
+            for start in range(0, len(total), PIECE):
+                place = slice(start, start + PIECE)
+                if first:
+                    total[place].copy_(gradient[place])
+                else:  # a sum of two types would make a copy of all in float32 first
+                    total[place] += gradient[place].float()
             copy.grad = None
 
     def _gradients(self, weight: Tensor) -> list[Tensor]:
