@@ -19,7 +19,7 @@ from workbench.train.batches import FixedBatches, pair_batches
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
-from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
+from workbench.train.loop import NonFiniteLossError, TrainState, _load, fit, total_steps
 from workbench.train.objectives import preference
 from workbench.train.reference import LiveReference, freeze
 
@@ -390,3 +390,14 @@ def test_the_global_random_state_stays(policy: Transformer, batches: list[Prefer
     before = torch.get_rng_state()
     list(fit(policy, batches, settings()))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_steps_come_in_order_made_ahead_or_not(ahead: bool) -> None:
+    pairs = [Pair((1, 2), (3, 4, i), (5, 6)) for i in range(9)]
+    batches = pair_batches(pairs, PAD, batch_size=2, accumulate=2, seed=3)
+    found = [
+        [batch.index.tolist() for batch in parts]
+        for parts in _load(batches, range(2, 7), "cpu", ahead)
+    ]
+    assert found == [[b.index.tolist() for b in batches.at(step)] for step in range(2, 7)]

@@ -78,12 +78,13 @@ class SequenceBatch:
         return torch.bincount(self.sequence[self.completion_mask], minlength=self.sequences)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same batch on `device`."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
-            for field in fields(self)
-            for value in [getattr(self, field.name)]
-        }
+        """The same batch on `device`; a GPU reads it from pinned memory while it computes."""
+        pinned = torch.device(device).type == "cuda"
+        moved: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in moved.items():
+            if torch.is_tensor(value):
+                value = value.pin_memory() if pinned and not value.is_cuda else value
+                moved[name] = value.to(device, non_blocking=True)
         return type(self)(**moved)
 
 

@@ -17,7 +17,7 @@ from workbench.core.transformer import Policy
 from workbench.errors import WorkbenchError
 
 REDUCTIONS = ("sum", "mean")
-CHUNK_BYTES = 1 << 25  # of logits that are made at once
+CHUNK_BYTES = 1 << 27  # of logits that are made at once
 KEPT_BYTES = 1 << 28  # of logits in half precision that are kept for the backward pass
 ROWS = 32  # rows of logits that are in float32 at once, on a processor
 
@@ -131,7 +131,8 @@ def completion_logps(policy: Policy, batch: SequenceBatch) -> Tensor:
         return _TokenLogps.apply(policy.head(states), wanted)
 
     row = policy.vocab_size * torch.empty((), dtype=_head_type(hidden)).element_size()
-    step = max(1, CHUNK_BYTES // row)
+    count = max(1, -(-len(before) * row // CHUNK_BYTES))
+    step = max(1, -(-len(before) // count))
     chunks = list(zip(before.split(step), targets.split(step), strict=True))
     again = row > 2 * policy.vocab_size or len(before) * row > KEPT_BYTES
     if len(chunks) > 1 and again and torch.is_grad_enabled():

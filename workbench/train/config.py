@@ -33,7 +33,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "lora": {"lr": 2e-4},
 }  # fmt: skip
 # Tokens in one forward pass, where that is left open.
-MAX_TOKENS = {"cpu": 1024, "mps": 4096, "cuda": 16_384}
+MAX_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16_384}
 
 
 def setting(

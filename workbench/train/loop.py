@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -120,6 +121,7 @@ def fit(
         raise WorkbenchError("batches is empty; at least one is needed")
     total = total_steps(source, config)
     copies = working_copies(policy, device, precision)
+    loaded = _load(source, range(state.step, total), device, ahead=device == "cuda")
     while state.step < total and not control.stopping:
         changes = control.take()
         for name, value in changes.items():  # all before the first word of it: a branch has all
@@ -131,7 +133,7 @@ def fit(
         share *= 1 - state.step / total if decay else 1
         for group in state.optimizer.param_groups:
             group["lr"] = state.settings.lr * share
-        parts = [batch.to(device) for batch in source.at(state.step)]
+        parts = next(loaded)
         precise = autocast(device, precision)
         metrics = _step(policy, parts, objective, state, config, precise, copies)
         state.step += 1
@@ -143,6 +145,24 @@ def fit(
             "pairs_per_second": state.pairs / state.seconds,
         }
         yield StepEvent(state.step, total, (state.step - 1) // len(source), metrics)
+
+
+def _load(source: Batches, steps: range, device: str, ahead: bool) -> Iterator[list[SequenceBatch]]:
+    """Each step's micro-batches on `device`; `ahead`: the next ones are made in the meantime."""
+
+    def load(step: int) -> list[SequenceBatch]:
+        return [batch.to(device) for batch in source.at(step)]
+
+    if not ahead:
+        yield from map(load, steps)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(load, steps.start)
+        for step in steps:
+            here = coming.result()
+            if step + 1 < steps.stop:
+                coming = pool.submit(load, step + 1)
+            yield here
 
 
 def _step(

@@ -16,7 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.train.working import WorkingCopies
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
-LARGE = 20_000_000  # parameters from which bf16 and several threads pay
+LARGE = 2_000_000  # parameters from which bf16 and several threads pay
 
 
 def pick_device(device: str) -> str:
@@ -107,12 +107,13 @@ def return_free_memory() -> None:
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed for the next step, instead of handing it back.
 
-    Every step frees and takes the same gigabyte or two. Handed back each time, its pages have to
-    be made anew, a tenth of a step of a model of 135 million parameters; `return_free_memory` says
-    when it is not wanted for a while.
+    Every step frees and takes the same memory. Handed back each time, its pages have to be made
+    anew, a tenth of a step of a model of 135 million parameters. The few blocks that are as large
+    as a vocabulary still go back, for they would leave holes; `return_free_memory` says when the
+    rest is not wanted for a while.
     """
-    for limit in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-        _c_library("mallopt", limit, 2**31 - 1)
+    _c_library("mallopt", M_MMAP_THRESHOLD, 31 << 20)  # the most that is accepted is 32 MiB
+    _c_library("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _c_library(function: str, *arguments: int) -> None:
