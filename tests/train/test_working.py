@@ -68,8 +68,7 @@ def test_a_step_is_that_of_adamw_on_the_same_gradients(
         with copies.active():
             for number in range(passes):
                 (loss(policy) * (number + 1)).backward()
-                if passes > 1:
-                    copies.add_up(first=number == 0)
+                copies.gather(number == 0, number == passes - 1)
         gradients = {}
         for weight, place, here in copies.pieces(list(policy.parameters())):
             gradients.setdefault(weight, torch.zeros(weight.numel()))[place] = here
@@ -97,7 +96,7 @@ def test_several_passes_are_added_up_in_float32() -> None:
         with copies.active():
             inside = policy.layers[0].mlp.up_proj.weight
             inside.grad = torch.full_like(inside, value)
-        copies.add_up(first=number == 0)
+        copies.gather(number == 0, number == 2)
     pieces = [here.clone() for _, _, here in copies.pieces([weight, matrix])]
     assert [piece.unique().tolist() for piece in pieces] == [[258.0]]  # none for the norm
 
@@ -132,6 +131,7 @@ def all_gradients(precision: str, way: str) -> torch.Tensor:
             total = (completion_logps(policy, batch) * torch.arange(4)).sum()
         total.backward()
     if copies:
+        copies.gather(True, True)
         return torch.cat([here.clone() for *_, here in copies.pieces(list(policy.parameters()))])
     return torch.cat([weight.grad.to_dense().flatten() for weight in policy.parameters()])
 

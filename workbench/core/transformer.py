@@ -206,10 +206,13 @@ class Transformer(nn.Module):
         plain: compute as the definitions are written, without the forms that are faster.
         recompute: keep only what enters each block and compute the rest again in the backward pass
             (Chen et al. 2016): a third more work for a fraction of the memory.
+        lookup: what tokens are looked up in, where that is another leaf than the embedding, so that
+            the gradient of the few rows that are read stays apart from that of a tied head.
     """
 
     plain = False
     recompute = False
+    lookup: Tensor | None = None
 
     def __init__(self, config: TransformerConfig, seed: int | None = 0) -> None:
         super().__init__()
@@ -255,7 +258,8 @@ class Transformer(nn.Module):
         # A tied head's gradient is as large as the table; the few rows read here are added to it
         # instead of making another one that is nearly all zeros.
         few_rows = self.config.tie_embeddings and tokens.device.type == "cpu"
-        x = F.embedding(tokens, self.embed_tokens.weight, sparse=few_rows)
+        table = self.embed_tokens.weight if self.lookup is None else self.lookup
+        x = F.embedding(tokens, table, sparse=few_rows)
         if x.dtype == torch.bfloat16:
             x = x.float()  # what is added up over the layers stays in float32
         look: Look

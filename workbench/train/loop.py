@@ -187,8 +187,8 @@ def _step(
                 )
             (losses.sum() / count).backward()
             values.append(metrics)
-            if copies and len(parts) > 1:
-                copies.add_up(first=number == 0)
+            if copies:
+                copies.gather(number == 0, number == len(parts) - 1)
     norm = _update(state.optimizer, config.max_grad_norm, copies)
     if not torch.isfinite(norm):
         places = [place for part in parts for place in _places(part)]

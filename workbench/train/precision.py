@@ -108,11 +108,12 @@ def keep_freed_memory() -> None:
     """Let the C library keep what is freed for the next step, instead of handing it back.
 
     Every step frees and takes the same memory. Handed back each time, its pages have to be made
-    anew, a tenth of a step of a model of 135 million parameters. The few blocks that are as large
-    as a vocabulary still go back, for they would leave holes; `return_free_memory` says when the
-    rest is not wanted for a while.
+    anew, a tenth of a step of a model of 135 million parameters. The few blocks that are larger
+    than a vocabulary's in bf16 still go back, for they would leave holes; `return_free_memory` says
+    when the rest is not wanted for a while.
     """
-    _c_library("mallopt", M_MMAP_THRESHOLD, 31 << 20)  # the most that is accepted is 32 MiB
+    for limit in (32 << 20, 64 << 20):  # older C libraries refuse the second
+        _c_library("mallopt", M_MMAP_THRESHOLD, limit)
     _c_library("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
 
 

@@ -44,6 +44,13 @@ class WorkingCopies:
                 copy = master.detach().to(torch.bfloat16)
                 self._copies[master] = nn.Parameter(copy, requires_grad=master.requires_grad)
                 self._versions[master] = master._version
+        # What a tied embedding is read through: a leaf of its own on the same memory.
+        self._tied: tuple[Transformer, nn.Parameter, Tensor] | None = None
+        if isinstance(policy, Transformer) and policy.config.tie_embeddings:
+            table = self._copies.get(policy.embed_tokens.weight)
+            if table is not None:
+                lookup = table.detach().requires_grad_(table.requires_grad)
+                self._tied = policy, table, lookup
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -51,15 +58,27 @@ class WorkingCopies:
         self._renew()
         for module, master in zip(self._modules, self._masters, strict=True):
             module.weight = self._copies[master]
+        if self._tied:
+            self._tied[0].lookup = self._tied[2]
         try:
             yield
         finally:
+            if self._tied:
+                self._tied[0].lookup = None
             for module, master in zip(self._modules, self._masters, strict=True):
                 module.weight = master
 
     @torch.no_grad()
-    def add_up(self, first: bool) -> None:
-        """Move the gradients of one of several passes into float32 sums, so that none is lost."""
+    def gather(self, first: bool, last: bool) -> None:
+        """Take up the gradients of a pass; those of several are added up in float32."""
+        if self._tied and (rows := self._tied[2].grad) is not None:
+            _, table, lookup = self._tied
+            if table.grad is None:
+                table.grad = torch.zeros_like(table)
+            table.grad.index_add_(0, rows._indices()[0], rows._values())
+            lookup.grad = None
+        if first and last:
+            return
         for master, copy in self._copies.items():
             if copy.grad is None:
                 continue
@@ -111,11 +130,13 @@ class WorkingCopies:
         for group in optimizer.param_groups:
             for weight, place, here in self.pieces(group["params"]):
                 _update(optimizer, group, weight, place, here.mul_(share))
+                if weight in self._copies:  # while the piece is in the processor's cache
+                    self._copies[weight].data.view(-1)[place] = weight.view(-1)[place]
             for weight in group["params"]:
                 if weight in optimizer.state:
                     optimizer.state[weight]["step"] += 1
-        for copy in self._copies.values():
-            copy.grad = None
+        for master, copy in self._copies.items():
+            copy.grad, self._versions[master] = None, master._version
         return norm
 
     def _renew(self) -> None:
