@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.core import attention
-from workbench.core.attention import Packed, arrange, attend_packed
+from workbench.core import packed as layout
+from workbench.core.attention import attend_packed
 from workbench.core.kernels import attend, rotary, rotate
+from workbench.core.packed import Packed, arrange
 
 HEADS, KV_HEADS, DIM, THETA = 4, 2, 6, 100.0
 lengths = st.lists(
@@ -65,8 +67,8 @@ def test_tiles_equal_the_definition(longest, whole, tile, lengths):
         draw(size, heads * DIM, seed=seed) for seed, heads in enumerate((HEADS, KV_HEADS, KV_HEADS))
     ]
     weights = draw(size, HEADS * DIM, seed=9)
-    before = attention.LONGEST, attention.WHOLE, attention.TILE
-    attention.LONGEST, attention.WHOLE, attention.TILE = longest, whole, tile
+    before = attention.LONGEST, layout.WHOLE, layout.TILE
+    attention.LONGEST, layout.WHOLE, layout.TILE = longest, whole, tile
     try:
         results = []
         for function in (tiled, defined):
@@ -75,7 +77,7 @@ def test_tiles_equal_the_definition(longest, whole, tile, lengths):
             (out * weights).sum().backward()
             results.append([out.detach(), *(x.grad for x in given_)])
     finally:
-        attention.LONGEST, attention.WHOLE, attention.TILE = before
+        attention.LONGEST, layout.WHOLE, layout.TILE = before
     # The angles are computed in float32 on both sides.
     torch.testing.assert_close(*results, atol=1e-6, rtol=1e-6)
 
@@ -97,8 +99,8 @@ def test_who_sees_whom():
 
 
 def test_every_query_is_in_one_tile_and_every_visible_key_in_it(monkeypatch):
-    monkeypatch.setattr(attention, "WHOLE", 0)
-    monkeypatch.setattr(attention, "TILE", 8)
+    monkeypatch.setattr(layout, "WHOLE", 0)
+    monkeypatch.setattr(layout, "TILE", 8)
     packed = Packed(((20, 11, 17),))
     table = arrange(packed, torch.zeros(48), 1, 2, THETA, torch.float32)
     covered = torch.zeros_like(table.visible)

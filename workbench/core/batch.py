@@ -20,8 +20,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from workbench.core.attention import Lengths, Packed
 from workbench.core.config import LAYOUTS
+from workbench.core.packed import Lengths, Packed
 from workbench.errors import WorkbenchError
 
 

@@ -8,9 +8,7 @@ meet the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -19,8 +17,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from workbench.core.attention import LONGEST, Packed, Table, arrange, attend_packed
-from workbench.core.kernels import attend, rms_norm, rotary, rotate, swiglu
+from workbench.core.attention import LONGEST
+from workbench.core.kernels import rms_norm, rotary, swiglu
+from workbench.core.look import DenseLook, KVCache, Look, PackedLook
+from workbench.core.packed import Packed
 from workbench.errors import WorkbenchError
 
 
@@ -51,25 +51,6 @@ class TransformerConfig:
             )
         if self.head_dim % 2:
             raise WorkbenchError(f"head_dim={self.head_dim} is odd; rotary positions need pairs")
-
-
-class KVCache:
-    """Keys and values of the positions seen so far, preallocated for `max_length` positions."""
-
-    def __init__(self, config: TransformerConfig, rows: int, max_length: int) -> None:
-        self._shape = (rows, config.kv_heads, max_length, config.head_dim)
-        self._layers: list[tuple[Tensor, Tensor]] = []
-        self.length = 0
-
-    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (row, kv_head, new, dim) behind the positions seen; return all up to now."""
-        if layer == len(self._layers):
-            self._layers.append((keys.new_zeros(self._shape), values.new_zeros(self._shape)))
-        end = self.length + keys.shape[2]
-        stored_keys, stored_values = self._layers[layer]
-        stored_keys[:, :, self.length : end] = keys
-        stored_values[:, :, self.length : end] = values
-        return stored_keys[:, :, :end], stored_values[:, :, :end]
 
 
 @runtime_checkable
@@ -106,10 +87,6 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x, self.weight, self.eps)
-
-
-# (queries, keys, values, number of the layer) as projected -> what the heads found, side by side.
-Look = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 class Attention(nn.Module):
@@ -153,46 +130,6 @@ class Block(nn.Module):
     def forward(self, x: Tensor, look: Look, layer: int) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), look, layer)
         return x + self.mlp(self.post_attention_layernorm(x))
-
-
-@dataclass
-class DenseLook:
-    """Attention over whole rows with a mask, or over what a cache holds: the definition."""
-
-    cos: Tensor  # (row, 1, pos, dim), as sin
-    sin: Tensor
-    mask: Tensor | None  # (row, 1, query, key)
-    cache: KVCache | None
-    head_dim: int
-
-    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
-        split = "row pos (head dim) -> row head pos dim"
-        queries, keys, values = (
-            rearrange(part, split, dim=self.head_dim) for part in (queries, keys, values)
-        )
-        cos, sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
-        queries, keys = rotate(queries, cos, sin), rotate(keys, cos, sin)
-        if self.cache is not None:
-            keys, values = self.cache.update(layer, keys, values)
-        mask = self.mask
-        if queries.shape[2] == 1 and mask is None:  # one new token sees all that the cache holds
-            mask = torch.ones(1, 1, 1, keys.shape[2], dtype=torch.bool, device=keys.device)
-        mixed = attend(queries, keys, values, mask)
-        return rearrange(mixed, "row head pos dim -> row pos (head dim)")
-
-
-class PackedLook:
-    """Attention within the pairs of a packed row, in tiles: equal to the definition, faster."""
-
-    def __init__(self, packed: Packed, positions: Tensor, config: TransformerConfig) -> None:
-        self._arrange = partial(
-            arrange, packed, positions, config.kv_heads, config.head_dim, config.rope_theta
-        )
-        self._table: Table | None = None
-
-    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
-        self._table = self._table or self._arrange(queries.dtype)
-        return attend_packed(queries, keys, values, self._table)
 
 
 class Transformer(nn.Module):
@@ -265,7 +202,10 @@ class Transformer(nn.Module):
         look: Look
         if packed := self._packed(tokens, mask, cache):
             x = rearrange(x, "row pos dim -> (row pos) dim")
-            look = PackedLook(packed, positions.flatten(), self.config)
+            shape = self.config
+            look = PackedLook(
+                packed, positions.flatten(), shape.kv_heads, shape.head_dim, shape.rope_theta
+            )
         else:
             look = self._dense(tokens, positions, mask, cache)
         for number, block in enumerate(self.layers):
@@ -323,4 +263,5 @@ class Transformer(nn.Module):
 
     def new_cache(self, rows: int, max_length: int) -> KVCache:
         """An empty cache for `rows` sequences of up to `max_length` tokens."""
-        return KVCache(self.config, rows, max_length)
+        shape = self.config
+        return KVCache(rows, shape.kv_heads, max_length, shape.head_dim)

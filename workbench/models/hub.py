@@ -21,7 +21,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from workbench.core.attention import Packed
+from workbench.core.packed import Packed
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.extras import optional

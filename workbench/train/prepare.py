@@ -75,7 +75,8 @@ def prepare(
             return live
         # The batch size counts: the last digits of a sum depend on the shape of its batch.
         made_by = f"{version('dpo-workbench')} {torch.__version__}"
-        key = cache_key(reference_hash, pairs, precision, layout, device, str(size), made_by)
+        how = (precision, layout, config.kernels, device, str(size), made_by)
+        key = cache_key(reference_hash, pairs, *how)
         path = None if config.model == "tiny" else cache_folder() / "reference" / key
         ordered = in_order(pairs, pad_id, size, layout)
         return cache_reference(live, ordered, len(pairs), path, device, tell)

@@ -1,0 +1,81 @@
+"""Who looks where: attention as the blocks of the decoder call it.
+
+A *look* takes what a layer has projected and gives what its heads found, side by side. `DenseLook`
+is the definition, and serves a cache; `PackedLook` is faster within packed rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from workbench.core.attention import attend_packed
+from workbench.core.kernels import attend, rotate
+from workbench.core.packed import Packed, Table, arrange
+
+# (queries, keys, values, number of the layer) as projected -> (..., (head dim)).
+Look = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
+class KVCache:
+    """Keys and values of the positions seen so far, preallocated for `max_length` positions."""
+
+    def __init__(self, rows: int, kv_heads: int, max_length: int, head_dim: int) -> None:
+        self._shape = (rows, kv_heads, max_length, head_dim)
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        self.length = 0
+
+    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (row, kv_head, new, dim) behind the positions seen; return all up to now."""
+        if layer == len(self._layers):
+            self._layers.append((keys.new_zeros(self._shape), values.new_zeros(self._shape)))
+        end = self.length + keys.shape[2]
+        stored_keys, stored_values = self._layers[layer]
+        stored_keys[:, :, self.length : end] = keys
+        stored_values[:, :, self.length : end] = values
+        return stored_keys[:, :, :end], stored_values[:, :, :end]
+
+
+@dataclass
+class DenseLook:
+    """Attention over whole rows with a mask, or over what a cache holds: the definition."""
+
+    cos: Tensor  # (row, 1, pos, dim), as sin
+    sin: Tensor
+    mask: Tensor | None  # (row, 1, query, key)
+    cache: KVCache | None
+    head_dim: int
+
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        split = "row pos (head dim) -> row head pos dim"
+        queries, keys, values = (
+            rearrange(part, split, dim=self.head_dim) for part in (queries, keys, values)
+        )
+        cos, sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
+        queries, keys = rotate(queries, cos, sin), rotate(keys, cos, sin)
+        if self.cache is not None:
+            keys, values = self.cache.update(layer, keys, values)
+        mask = self.mask
+        if queries.shape[2] == 1 and mask is None:  # one new token sees all that the cache holds
+            mask = torch.ones(1, 1, 1, keys.shape[2], dtype=torch.bool, device=keys.device)
+        mixed = attend(queries, keys, values, mask)
+        return rearrange(mixed, "row head pos dim -> row pos (head dim)")
+
+
+class PackedLook:
+    """Attention within the pairs of a packed row, in tiles: equal to the definition, faster."""
+
+    def __init__(
+        self, packed: Packed, positions: Tensor, kv_heads: int, head_dim: int, theta: float
+    ) -> None:
+        self._arrange = partial(arrange, packed, positions, kv_heads, head_dim, theta)
+        self._table: Table | None = None
+
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        self._table = self._table or self._arrange(queries.dtype)
+        return attend_packed(queries, keys, values, self._table)
