@@ -56,19 +56,20 @@ def tiled(queries, keys, values, packed):
 
 
 @pytest.mark.parametrize(
-    ("longest", "whole", "tile"), [(999, 192, 128), (999, 0, 3), (999, 0, 8), (0, 0, 0)]
+    ("longest", "kept", "whole", "tile"),
+    [(999, 999, 192, 128), (999, 999, 0, 3), (999, 0, 0, 8), (0, 0, 0, 0)],
 )
 @given(lengths)
 @settings(max_examples=40, deadline=None)
-def test_tiles_equal_the_definition(longest, whole, tile, lengths):
+def test_tiles_equal_the_definition(longest, kept, whole, tile, lengths):
     packed = Packed(tuple(lengths))
     size = sum(map(sum, lengths))
     inputs = [
         draw(size, heads * DIM, seed=seed) for seed, heads in enumerate((HEADS, KV_HEADS, KV_HEADS))
     ]
     weights = draw(size, HEADS * DIM, seed=9)
-    before = attention.LONGEST, layout.WHOLE, layout.TILE
-    attention.LONGEST, layout.WHOLE, layout.TILE = longest, whole, tile
+    before = attention.LONGEST, attention.KEPT, layout.WHOLE, layout.TILE
+    attention.LONGEST, attention.KEPT, layout.WHOLE, layout.TILE = longest, kept, whole, tile
     try:
         results = []
         for function in (tiled, defined):
@@ -77,7 +78,7 @@ def test_tiles_equal_the_definition(longest, whole, tile, lengths):
             (out * weights).sum().backward()
             results.append([out.detach(), *(x.grad for x in given_)])
     finally:
-        attention.LONGEST, layout.WHOLE, layout.TILE = before
+        attention.LONGEST, attention.KEPT, layout.WHOLE, layout.TILE = before
     # The angles are computed in float32 on both sides.
     torch.testing.assert_close(*results, atol=1e-6, rtol=1e-6)
 

@@ -13,9 +13,10 @@ from einops import rearrange
 from torch import Tensor
 
 from workbench.core.kernels import attend, rotate
-from workbench.core.packed import Table
+from workbench.core.packed import Table, Tile
 
-LONGEST = 1536  # columns up to which the weights of attention are kept for the backward pass
+LONGEST = 4096  # columns of a table up to which tiles are faster than PyTorch's own attention
+KEPT = 1024  # columns up to which the weights are kept for the backward pass
 
 
 def attend_packed(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
@@ -52,7 +53,8 @@ def _attend_whole(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -
 
 
 class _AttendPacked(torch.autograd.Function):
-    """Keeps rotated queries, keys, values and the weights; five products a tile backwards."""
+    """Keeps rotated queries, keys, values and, of short pairs, the weights; makes those of long
+    ones again, which would grow with the square of their length."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
@@ -63,31 +65,31 @@ class _AttendPacked(torch.autograd.Function):
         q = turned.view(lines, -1, dim)  # (pair kv_head) (column group) dim
         k = table.rotate(table.spread(keys, dim), dim, 1).view(lines, -1, dim)
         v = table.spread(values, dim).view(lines, -1, dim)
-        out, weights = torch.empty_like(q), []
-        for asked, looked, hidden in table.tiles:
-            here = slice(asked.start * group, asked.stop * group)
-            near, told = _columns(k, looked), _columns(v, looked)
-            scores = q[:, here] @ near.transpose(1, 2)
-            shape = (table.pairs, table.kv_heads, -1, group, scores.shape[-1])
-            scores.view(shape).masked_fill_(hidden, -torch.inf)
-            weights.append(scores.softmax(-1))  # summed in float32 inside, whatever its type
-            out[:, here] = weights[-1] @ told
-        ctx.save_for_backward(q, k, v, *weights)
+        out, kept = torch.empty_like(q), []
+        for tile in table.tiles:
+            here = slice(tile[0].start * group, tile[0].stop * group)
+            weights = _weights(q[:, here], k, table, tile)
+            out[:, here] = weights @ _columns(v, tile[1])
+            if table.columns <= KEPT:
+                kept.append(weights)
+        ctx.save_for_backward(q, k, v, *kept)
         ctx.table, ctx.group = table, group
         return table.collect(out, group * dim, tokens)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         table, group = ctx.table, ctx.group
-        q, k, v, *weights = ctx.saved_tensors
+        q, k, v, *kept = ctx.saved_tensors
         tokens, dim = gradients[0].shape[0], q.shape[-1]
         out = table.spread(gradients[0], group * dim)
         if len(table.empty):
             out.index_fill_(0, table.empty, 0)
         out = out.view(q.shape)
         for_q, for_k, for_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for (asked, looked, _), weight in zip(table.tiles, weights, strict=True):
+        for number, tile in enumerate(table.tiles):
+            asked, looked, _ = tile
             here = slice(asked.start * group, asked.stop * group)
+            weight = kept[number] if kept else _weights(q[:, here], k, table, tile)
             told = out[:, here]
             for_weight = told @ _columns(v, looked).transpose(1, 2)
             scores = torch._softmax_backward_data(for_weight, weight, -1, weight.dtype)
@@ -102,6 +104,16 @@ class _AttendPacked(torch.autograd.Function):
             table.collect(for_v, dim, tokens),
             None,
         )
+
+
+def _weights(queries: Tensor, keys: Tensor, table: Table, tile: Tile) -> Tensor:
+    """Softmax over the visible keys of a tile: (line, (column group), key)."""
+    asked, looked, hidden = tile
+    scores = queries @ _columns(keys, looked).transpose(1, 2)
+    group = queries.shape[1] // (asked.stop - asked.start)
+    shape = (table.pairs, table.kv_heads, -1, group, scores.shape[-1])
+    scores.view(shape).masked_fill_(hidden, -torch.inf)
+    return scores.softmax(-1)  # summed in float32 inside, whatever its type
 
 
 def _columns(table: Tensor, parts: tuple[slice, ...]) -> Tensor:

@@ -25,7 +25,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
         queries: (row, head, query, dim); keys, values: (row, kv_head, key, dim), where consecutive
             heads share a kv_head.
         mask: (row, 1, query, key) True where a query may look; None means causal, with as many
-            queries as keys.
+            queries as keys, or a single query that sees all of them.
 
     Returns:
         (row, head, query, dim).
@@ -36,26 +36,24 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
     if group > 1:
         spread = "row head key dim -> row (head group) key dim"
         keys, values = (repeat(part, spread, group=group) for part in (keys, values))
-    return F.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, is_causal=mask is None
-    )
+    causal = mask is None and queries.shape[2] > 1
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
 
 
 def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     count, heads = queries.shape[2], keys.shape[1]
-    if mask is None:
+    if mask is None and count > 1:
         mask = torch.ones(count, count, dtype=torch.bool, device=queries.device).tril()
         mask = mask[None, None]
     # The heads of a group become queries of one head, so keys and values are never copied.
     fold = "row (head group) query dim -> row head (group query) dim"
     folded = rearrange(queries * queries.shape[-1] ** -0.5, fold, head=heads)
     scores = folded @ keys.transpose(-1, -2)
-    scores = rearrange(
-        scores, "row head (group query) key -> row head group query key", query=count
-    )
-    scores = scores.masked_fill(~mask[:, :, None], -torch.inf)
-    weights = scores.softmax(-1)  # summed in float32 inside, whatever its type
-    mixed = rearrange(weights, "row head group query key -> row head (group query) key") @ values
+    if mask is not None:
+        apart = "row head (group query) key -> row head group query key"
+        scores = rearrange(scores, apart, query=count).masked_fill(~mask[:, :, None], -torch.inf)
+        scores = rearrange(scores, "row head group query key -> row head (group query) key")
+    mixed = scores.softmax(-1) @ values  # summed in float32 inside, whatever its type
     return rearrange(mixed, "row head (group query) dim -> row (head group) query dim", query=count)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -56,14 +55,12 @@ class DenseLook:
         queries, keys, values = (
             rearrange(part, split, dim=self.head_dim) for part in (queries, keys, values)
         )
-        cos, sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
-        queries, keys = rotate(queries, cos, sin), rotate(keys, cos, sin)
+        if self.cos.dtype != queries.dtype:  # once for all layers
+            self.cos, self.sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
+        queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
         if self.cache is not None:
             keys, values = self.cache.update(layer, keys, values)
-        mask = self.mask
-        if queries.shape[2] == 1 and mask is None:  # one new token sees all that the cache holds
-            mask = torch.ones(1, 1, 1, keys.shape[2], dtype=torch.bool, device=keys.device)
-        mixed = attend(queries, keys, values, mask)
+        mixed = attend(queries, keys, values, self.mask)
         return rearrange(mixed, "row head pos dim -> row pos (head dim)")
 
 

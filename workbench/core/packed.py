@@ -18,8 +18,10 @@ from einops import rearrange
 from torch import Tensor
 
 Lengths = tuple[int, int, int]
+# Columns of queries, columns of their keys, (pair, 1, query, 1, key) True where one may not look.
+Tile = tuple[slice, tuple[slice, ...], Tensor]
 
-TILE = 128  # queries of a tile
+TILE = 256  # queries of a tile
 WHOLE = 192  # columns up to which one tile is faster than several
 
 
@@ -82,9 +84,8 @@ class Table:
         return sum(self.widths)
 
     @cached_property
-    def tiles(self) -> list[tuple[slice, tuple[slice, ...], Tensor]]:
-        """Columns of queries, columns of their keys, and (pair, 1, query, 1, key) True where a
-        query may not look."""
+    def tiles(self) -> list[Tile]:
+        """They cover every query once."""
         found = []
         for queries, keys in _cover(self.widths):
             seen = torch.cat([self.visible[:, queries, part] for part in keys], -1)
