@@ -96,7 +96,6 @@ def test_who_sees_whom():
         [0, 0, 0, 0, 1, 1],
     ]
     assert packed.dense()[0].int().tolist() == expected
-    assert packed.longest == 4
 
 
 def test_every_query_is_in_one_tile_and_every_visible_key_in_it(monkeypatch):

@@ -36,11 +36,6 @@ class Packed:
 
     lengths: tuple[Lengths, ...]
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest pair."""
-        return max(map(sum, self.lengths))
-
     def dense(self, device: torch.device | str = "cpu") -> Tensor:
         """(1, query, key) True where a query may look: the definition."""
         parts = torch.tensor(self.lengths).flatten()  # (pair part)

@@ -38,6 +38,7 @@ class WorkingCopies:
         self._masters = [module.weight for module in self._modules]
         self._copies: dict[Tensor, nn.Parameter] = {}
         self._sums: dict[Tensor, Tensor] = {}
+        self._summed = False
         self._versions: dict[Tensor, int] = {}
         for master in self._masters:
             if master not in self._copies:  # a tied head is the embedding
@@ -77,7 +78,8 @@ class WorkingCopies:
                 table.grad = torch.zeros_like(table)
             table.grad.index_add_(0, rows._indices()[0], rows._values())
             lookup.grad = None
-        if first and last:
+        self._summed = not (first and last)
+        if not self._summed:
             return
         for master, copy in self._copies.items():
             if copy.grad is None:
@@ -98,7 +100,7 @@ class WorkingCopies:
         copy = self._copies.get(weight)
         found = [weight.grad]
         if copy is not None:
-            found.append(self._sums.get(weight) if copy.grad is None else copy.grad)
+            found.append(self._sums.get(weight) if self._summed else copy.grad)
         return [gradient for gradient in found if gradient is not None]
 
     @torch.no_grad()
