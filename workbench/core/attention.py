@@ -112,7 +112,7 @@ def _weights(queries: Tensor, keys: Tensor, table: Table, tile: Tile) -> Tensor:
     scores = queries @ _columns(keys, looked).transpose(1, 2)
     group = queries.shape[1] // (asked.stop - asked.start)
     shape = (table.pairs, table.kv_heads, -1, group, scores.shape[-1])
-    scores.view(shape).masked_fill_(hidden, -torch.inf)
+    scores.view(shape)[..., scores.shape[-1] - hidden.shape[-1] :].masked_fill_(hidden, -torch.inf)
     return scores.softmax(-1)  # summed in float32 inside, whatever its type
 
 

@@ -18,7 +18,8 @@ from einops import rearrange
 from torch import Tensor
 
 Lengths = tuple[int, int, int]
-# Columns of queries, columns of their keys, (pair, 1, query, 1, key) True where one may not look.
+# Columns of queries, columns of their keys, (pair, 1, query, 1, key) True where one may not look,
+# for the last of these keys: all see those before.
 Tile = tuple[slice, tuple[slice, ...], Tensor]
 
 TILE = 256  # queries of a tile
@@ -83,9 +84,10 @@ class Table:
         """They cover every query once."""
         found = []
         for queries, keys in _cover(self.widths):
-            seen = torch.cat([self.visible[:, queries, part] for part in keys], -1)
-            hidden = rearrange(~seen, "pair query key -> pair 1 query 1 key")
-            found.append((queries, keys, hidden))
+            hidden = ~torch.cat([self.visible[:, queries, part] for part in keys], -1)
+            somewhere = hidden.any(0).any(0).nonzero()
+            hidden = hidden[..., int(somewhere[0]) if len(somewhere) else hidden.shape[-1] :]
+            found.append((queries, keys, rearrange(hidden, "pair query key -> pair 1 query 1 key")))
         return found
 
     def spread(self, row: Tensor, width: int) -> Tensor:
