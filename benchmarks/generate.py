@@ -6,7 +6,6 @@ import pandas as pd
 
 from benchmarks.report import outcome_rows
 from benchmarks.side_by_side import Contender, measure
-from benchmarks.training import SLEEPING
 from benchmarks.workloads import smollm2_tokenizer
 from workbench.data.pairs import ASSISTANT, read_pairs
 from workbench.models.smollm2 import fetch_smollm2
@@ -49,6 +48,5 @@ def contenders(batch: int, precision: str) -> list[Contender]:
             ("-m", "benchmarks.transformers_peer"),
             setting,
             f"{words}, its generate with its cache{cast}",
-            SLEEPING,
         ),
     ]

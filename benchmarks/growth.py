@@ -19,24 +19,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
-from benchmarks.ours import prepared
+from benchmarks.ours import Steps, prepared
 from benchmarks.report import own_process, save, show
 from benchmarks.side_by_side import spread
+from benchmarks.workloads import assistant_text, cut_pairs
 from workbench.core.batch import Pair, SequenceBatch, collate_sequences
-from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.tokenizer import Tokenizer
-from workbench.models.load import Model, load_model
+from workbench.models.load import Model
 from workbench.train.batches import Batches
 from workbench.train.loop import TrainState, fit
-from workbench.train.objectives import preference
-from workbench.train.precision import (
-    autocast,
-    pick_device,
-    pick_precision,
-    return_large_blocks,
-    set_threads,
-)
+from workbench.train.objectives import preference, sft
 
 SIZES = (100, 1_000, 10_000, 100_000)
 BATCH, STEPS = 50, 20
@@ -132,27 +125,31 @@ def pair_seconds() -> Callable[[int], Mapping[str, float]]:
     return measure
 
 
+@dataclass
+class Current:
+    """The one batch that is set, at every step."""
+
+    batch: SequenceBatch | None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    def at(self, step: int) -> list[SequenceBatch]:
+        """The batch that is set, whatever the step."""
+        assert self.batch is not None
+        return [self.batch]
+
+
 def token_seconds() -> Callable[[int], Mapping[str, float]]:
-    """How to measure one length of rows."""
-    model = load_model("smollm2")
-    device = pick_device("auto")
-    model.policy.to(device)
-    precision = pick_precision("auto", device, model.policy)
-    set_threads(model.policy)
-    return_large_blocks()
-    draw = random.Random(0)
+    """How to measure one length of rows: plain next-token training, all tokens scored."""
+    parts = prepared(cut_pairs(assistant_text(), (8, 8, 8), 8), model="smollm2", max_steps=10**6)
+    current = Current()
+    steps, draw = Steps(parts, current, sft), random.Random(0)
 
     def measure(length: int) -> Mapping[str, float]:
         rows = [draw.choices(range(1000, 40_000), k=length) for _ in range(TOKENS // length)]
-        batch = collate_sequences([(row[:1], row[1:]) for row in rows], 0).to(device)
-        begin = time.perf_counter()
-        with autocast(device, precision):
-            loss = -completion_logps(model.policy, batch).sum()  # type: ignore[arg-type]
-        loss.backward()
-        float(model.policy.norm.weight.grad[0])  # type: ignore[index,union-attr]  # waits for it
-        seconds = time.perf_counter() - begin
-        model.policy.zero_grad(set_to_none=True)
-        return {f"forward and backward, {precision}": seconds / TOKENS}
+        current.batch = collate_sequences([(row[:1], row[1:]) for row in rows], 0)
+        return {f"forward and backward, {parts.config.precision}": steps.take()[0] / TOKENS}
 
     return measure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 from unittest.mock import patch
 
@@ -12,10 +13,13 @@ from benchmarks.workloads import read_token_pairs, tiny_model
 from workbench.core.batch import Pair, PreferenceBatch
 from workbench.models.load import Model, load_model
 from workbench.models.sampling import SamplingConfig, generate
+from workbench.train.batches import Batches
 from workbench.train.config import TrainConfig
 from workbench.train.dataset import RunData
 from workbench.train.events import StepEvent
-from workbench.train.precision import autocast, pick_device, set_threads
+from workbench.train.loop import fit
+from workbench.train.objectives import Objective
+from workbench.train.precision import computing, pick_device, set_threads
 from workbench.train.prepare import Parts, prepare
 from workbench.train.run import Run
 
@@ -41,9 +45,32 @@ def places(batches: list[PreferenceBatch]) -> list[int]:
     return [place for batch in batches if batch.index is not None for place in batch.index.tolist()]
 
 
+class Steps:
+    """The loop's own steps, one at a time, with forward and backward timed apart."""
+
+    def __init__(self, parts: Parts, batches: Batches, objective: Objective) -> None:
+        self._events = fit(parts.model.policy, batches, parts.config, objective=objective)
+
+    def take(self) -> tuple[float, float]:
+        """Seconds of the next step: up to the end of its last backward pass, and in all."""
+        import torch  # loaded by now; at the top it would come before the environment is set
+
+        backward, end = torch.autograd.backward, 0.0
+
+        def noted(*given: Any, **named: Any) -> None:
+            nonlocal end
+            backward(*given, **named)
+            end = time.perf_counter()
+
+        with patch("torch.autograd.backward", noted):
+            begin = time.perf_counter()
+            next(self._events)
+            return end - begin, time.perf_counter() - begin
+
+
 def train(setting: dict[str, Any], turns: Turns) -> None:
     """Steps of a run. Its order of pairs is told to the others, who take the same."""
-    import torch  # loaded by now; at the top it would come before the environment is set
+    import torch
 
     pairs, steps = read_token_pairs(setting["pairs"]), setting["steps"]
     config = {"max_steps": steps, **setting["config"]}
@@ -73,7 +100,7 @@ def answer(setting: dict[str, Any], turns: Turns) -> None:
     config = SamplingConfig(temperature=0, max_new_tokens=setting["new_tokens"])
     turns.ready(precision=setting["precision"])
     while True:
-        with autocast(device, setting["precision"]):
+        with computing(model.policy, device, setting["precision"]):
             generate(model.policy, setting["prompts"], config, (), setting["pad_id"])
         turns.step_done()
 

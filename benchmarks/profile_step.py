@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-BACKWARD, OPTIMIZER = "benchmark: backward", "benchmark: optimiser"
+BACKWARD = "benchmark: backward"
 PARTS = (
     "matrix products",
     "attention",
@@ -33,58 +34,50 @@ COPIES = {
 }  # fmt: skip
 
 
-def by_part(step: Callable[[], object], optimizer: Any, vocab_size: int) -> dict[str, float]:
+def by_part(step: Callable[[], object], vocab_size: int) -> dict[str, float]:
     """Seconds of one step in each of `PARTS`; `step` takes it.
 
-    Operators are told apart by name, those that meet the vocabulary by their shapes, and those
-    after the backward pass by whether the optimiser calls them. What no operator claims is Python.
+    Operators are told apart by name, those that meet the vocabulary by their shapes. What comes
+    after the last backward pass is clipping until AdamW first writes, and the optimiser from there.
+    What no operator claims is Python.
     """
-    backward, update = torch.autograd.backward, optimizer.step
+    backward = torch.autograd.backward
 
     def marked_backward(*given: Any, **named: Any) -> None:
         with record_function(BACKWARD):
             backward(*given, **named)
 
-    def marked_update(*given: Any, **named: Any) -> Any:
-        with record_function(OPTIMIZER):
-            return update(*given, **named)
-
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else it tells of its start and end
     on_gpu = torch.cuda.is_available()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with (
         patch("torch.autograd.backward", marked_backward),
-        patch.object(optimizer, "step", marked_update),
         profile(activities=activities, record_shapes=True) as found,
     ):
         begin = time.perf_counter()
         step()
         whole = time.perf_counter() - begin
     seconds = dict.fromkeys(PARTS, 0.0)
-    for event, part in _sorted(found.events(), vocab_size):
-        seconds[part] += (
-            event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        ) / 1e6
+    for event, part in _with_parts(found.events(), vocab_size):
+        took = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        seconds[part] += took / 1e6
     seconds[PARTS[-1]] += max(0.0, whole - sum(seconds.values()))
     return seconds
 
 
-def _sorted(events: Any, vocab_size: int) -> list[tuple[Any, str]]:
-    """Every operator with its part; our own marks are left out, for they last as long as others."""
-    marks = [event for event in events if event.name in (BACKWARD, OPTIMIZER)]
-    ends = [event.time_range.end for event in marks if event.name == BACKWARD]
-    updates = [event.time_range for event in marks if event.name == OPTIMIZER]
-    sorted_events = []
+def _with_parts(events: Any, vocab_size: int) -> Iterator[tuple[Any, str]]:
+    """Every operator with its part."""
+    backward_end = max(event.time_range.end for event in events if event.name == BACKWARD)
+    writes = [event.time_range.start for event in events if "adam" in event.name]
     for event in events:
-        if event in marks or not event.name.startswith("aten::"):
+        if not event.name.startswith("aten::"):
             continue
         begin = event.time_range.start
-        if begin < max(ends):
-            part = _part(event.name.removeprefix("aten::"), event.input_shapes, vocab_size)
+        if begin < backward_end:
+            name = event.name.removeprefix("aten::")
+            yield event, _part(name, event.input_shapes, vocab_size)
         else:
-            inside = any(update.start <= begin <= update.end for update in updates)
-            part = "optimiser" if inside else "clipping"
-        sorted_events.append((event, part))
-    return sorted_events
+            yield event, "clipping" if begin < min(writes, default=0.0) else "optimiser"
 
 
 def _part(name: str, shapes: list[list[int]], vocab_size: int) -> str:

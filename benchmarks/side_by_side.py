@@ -24,8 +24,14 @@ from typing import Any, NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parents[1]
 TAIL = 12  # lines of a dead contender's last words
-# Set by run.py and the workbench for the workbench; a peer's users have none of it.
-UNSET = {"OMP_WAIT_POLICY": None, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": None}
+# Set by run.py and the workbench for the workbench. A peer's users have none of it: their threads
+# spin for milliseconds before they sleep, the fastest way on a machine that does nothing else, and
+# none while they wait for their turn.
+UNSET = {
+    "OMP_WAIT_POLICY": None,
+    "GOMP_SPINCOUNT": None,
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": None,
+}
 
 
 class ContenderError(Exception):

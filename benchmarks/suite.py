@@ -80,6 +80,7 @@ BENCHMARKS = {
     "tiny_world": Benchmark("fresh process to trained policy", 1, _script("tiny_world.py")),
     "tiny": Benchmark("training beside x-transformers", 2, partial(train, "tiny")),
     "short": Benchmark("training beside TRL, short pairs", 6, partial(train, "short")),
+    "short_4": Benchmark("the same, 4 at a time", 6, partial(train, "short_4")),
     "long_prompts": Benchmark("the same, long prompts", 8, partial(train, "long_prompts")),
     "long_answers": Benchmark("the same, long answers", 8, partial(train, "long_answers")),
     "lora": Benchmark("adapters beside TRL with peft", 5, partial(train, "lora")),

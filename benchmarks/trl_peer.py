@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,12 +40,14 @@ class Stepwise(TrainerCallback):
 
 
 def train(setting: dict[str, Any], turns: Turns) -> None:
-    """Train on the given pairs, in the first contender's order."""
+    """Train on the given pairs, in the first contender's order or in one of its own."""
     pairs = read_token_pairs(setting["pairs"])
+    order = [place for places in setting["first"]["order"] for place in places]
+    if setting["shuffled"]:
+        random.Random(0).shuffle(order)
     rows = [
         {"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected}
-        for places in setting["first"]["order"]
-        for p in (pairs[place] for place in places)
+        for p in (pairs[place] for place in order)
     ]
     with TemporaryDirectory() as folder:
         os.environ["HF_DATASETS_CACHE"] = str(Path(folder) / "datasets")

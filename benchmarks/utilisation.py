@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
-from benchmarks.ours import batches_of, places, prepared
+from benchmarks.ours import Steps, batches_of, places, prepared
 from benchmarks.profile_step import by_part
 from benchmarks.report import own_process, save, show
 from benchmarks.side_by_side import spread
 from benchmarks.training import BATCH, SMOLLM2
 from workbench.core.batch import Pair
 from workbench.core.transformer import Transformer
-from workbench.train.loop import TrainState, fit
 from workbench.train.objectives import preference
-from workbench.train.prepare import Parts
 
 Row = dict[str, Any]
 SIDE, TRIES = 2048, 8  # of the square product that gives the peak
@@ -72,40 +68,6 @@ def visible(pair: Pair) -> int:
     return prompt * (prompt + 1) // 2 + sum(n * prompt + n * (n + 1) // 2 for n in sides)
 
 
-@dataclass
-class Steps:
-    """A run whose steps are timed, with the part up to the end of the backward pass apart."""
-
-    parts: Parts
-    backward_end: float = 0.0
-    state: TrainState = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.state = TrainState.start(self.parts.model.policy, self.parts.config)
-        self._events = fit(
-            self.parts.model.policy,
-            self.parts.batches,
-            self.parts.config,
-            objective=preference(self.parts.reference),
-            state=self.state,
-        )
-
-    def take(self) -> tuple[float, float]:
-        """Seconds of forward and backward, and of the whole step, of the next step."""
-        import torch
-
-        backward = torch.autograd.backward
-
-        def noted(*given: Any, **named: Any) -> None:
-            backward(*given, **named)
-            self.backward_end = time.perf_counter()
-
-        with patch("torch.autograd.backward", noted):
-            begin = time.perf_counter()
-            next(self._events)
-            return self.backward_end - begin, time.perf_counter() - begin
-
-
 def measure(
     name: str, pairs: list[Pair], rounds: int, peaks: Mapping[str, float]
 ) -> tuple[list[Row], list[Row]]:
@@ -113,7 +75,8 @@ def measure(
     parts = prepared(pairs, model="smollm2", max_steps=rounds + 2)
     policy, precision = parts.model.policy, parts.config.precision
     assert isinstance(policy, Transformer)
-    steps, rates = Steps(parts), dict[str, list[float]]()
+    steps = Steps(parts, parts.batches, preference(parts.reference))
+    rates: dict[str, list[float]] = {}
     for number in range(rounds + 1):
         chosen = [pairs[place] for place in places(batches_of(parts, number))]
         needed = sum(needed_flops(chosen, policy).values())
@@ -121,7 +84,7 @@ def measure(
             if number:  # the first one warms up
                 rates.setdefault(what, []).append(needed / seconds)
     rows = [rate_row(name, precision, *rate, peaks[precision]) for rate in rates.items()]
-    spent = by_part(steps.take, steps.state.optimizer, policy.config.vocab_size)
+    spent = by_part(steps.take, policy.config.vocab_size)
     whole = sum(spent.values())
     profile: list[Row] = [
         {"workload": name, "part": part, "milliseconds": 1e3 * took, "share": took / whole}
