@@ -136,6 +136,9 @@ def main(given: list[str]) -> int:
         except (ContenderError, WorkbenchError) as error:
             failed.append(name)
             print(f"error: {error}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            print("\nInterrupted.", file=sys.stderr)
+            return 130
     if failed:
         print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

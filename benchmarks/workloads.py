@@ -83,8 +83,3 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
 def read_token_pairs(path: str) -> list[Pair]:
     """The pairs that `write_pairs` wrote."""
     return [Pair(*map(tuple, row)) for row in json.loads(Path(path).read_text())]
-
-
-def distinct_tokens(pairs: Sequence[Pair]) -> float:
-    """Mean tokens of a pair, its prompt counted once and no padding: what has to be read."""
-    return sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs) / len(pairs)

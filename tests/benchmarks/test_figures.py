@@ -3,15 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.growth import Spread, table
+from benchmarks.profile_step import PARTS, by_part
 from benchmarks.report import digits, outcome_rows, save
 from benchmarks.side_by_side import Contender, Outcome
 from benchmarks.utilisation import needed_flops, visible
 from benchmarks.workloads import (
     TinyShape,
     cut_pairs,
-    distinct_tokens,
     read_token_pairs,
     tiny_pairs,
     write_pairs,
@@ -46,7 +47,6 @@ def test_pairs_come_back_from_their_file(tmp_path: Path) -> None:
     pairs = [Pair((1, 2), (3,), (4, 5)), Pair((6,), (7,), (8,))]
     write_pairs(pairs, tmp_path / "pairs.json")
     assert read_token_pairs(str(tmp_path / "pairs.json")) == pairs
-    assert distinct_tokens(pairs) == (5 + 3) / 2
 
 
 def test_visible_positions_by_hand() -> None:
@@ -102,6 +102,23 @@ def test_a_file_replaces_the_older_one(tmp_path: Path) -> None:
 )
 def test_three_digits(value: object, text: str) -> None:
     assert digits(value) == text
+
+
+def test_parts_of_a_step() -> None:
+    """A step of two products, the second with a vocabulary of 11."""
+    weights = [torch.nn.Parameter(torch.ones(4, 4)), torch.nn.Parameter(torch.ones(4, 11))]
+    optimizer = torch.optim.AdamW(weights, fused=True)
+
+    def step() -> None:
+        hidden = (torch.ones(3, 4) @ weights[0]).sin()
+        (hidden @ weights[1]).logsumexp(-1).sum().backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+
+    found = by_part(step, vocab_size=11)
+    assert tuple(found) == PARTS
+    parts = ("matrix products", "head and log-probabilities", "elementwise and sums")
+    assert all(found[part] > 0 for part in (*parts, "clipping", "optimiser"))
 
 
 def test_growth_is_relative_to_a_size_round_by_round() -> None:
