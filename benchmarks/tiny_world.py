@@ -25,7 +25,7 @@ def main() -> None:
     world = ReviewsConfig(pairs=4096, label_scale=8)
     base = tiny_base(world)
     print(f"base model: {time.perf_counter() - BEGIN:.1f} s after the start, imports included")
-    config = TrainConfig(beta=1.0, lr=6e-4, epochs=3, samples=256, world=world)
+    config = TrainConfig(beta=1.25, lr=5e-4, epochs=3, samples=256, world=world)
     run = Run.create(config, base=base)
     now = time.perf_counter() - BEGIN
     print(f"{len(run.data.train)} + {len(run.data.held_out)} pairs: {now:.1f} s")
