@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,7 +128,7 @@ def main(given: list[str]) -> int:
     asked = arguments(given)
     names = asked.names or list(BENCHMARKS)
     minutes = sum(BENCHMARKS[name].minutes for name in names)
-    print(f"{', '.join(names)}: about {minutes:.0f} minutes on two cores.", flush=True)
+    print(f"{', '.join(names)}: about {math.ceil(minutes)} min on two cores.", flush=True)
     failed = []
     for name in names:
         print(f"\n== {name}: {BENCHMARKS[name].words}", flush=True)

@@ -32,7 +32,7 @@ def test_all_of_them_without_names(
     assert suite.main([]) == 1
     assert [name for name, _, _ in done] == ["a", "sick", "b"]
     said = capsys.readouterr()
-    assert said.out.splitlines()[0] == "a, sick, b: about 6 minutes on two cores."
+    assert said.out.splitlines()[0] == "a, sick, b: about 6 min on two cores."
     assert said.err.startswith("error: TRL died (exit code 1); its last words:\nno memory\n")
     assert said.err.splitlines()[-1] == "failed: sick"
 
