@@ -51,6 +51,23 @@ def test_both_layouts_give_the_same_log_probabilities(policy) -> None:
     torch.testing.assert_close(shared, stacked, atol=1e-4, rtol=1e-5)
 
 
+def test_recomputed_activations_give_the_same_gradient(policy) -> None:
+    gradients, kept = [], []
+    for on in (False, True):
+        policy.recompute = on
+        assert policy.recompute is on
+        policy.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: (kept[-1].append(t.numel()), t)[1], lambda t: t
+        ):
+            kept.append([])
+            total = completion_logps(policy, collate(PAIRS, 0, "shared_prefix")).sum()
+        total.backward()
+        gradients.append([w.grad.clone() for w in policy.parameters() if w.grad is not None])
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+    assert sum(kept[1]) < sum(kept[0])
+
+
 @torch.no_grad()
 def test_masks_hold_in_mixed_precision(policy) -> None:
     exact = completion_logps(policy, collate(PAIRS, 0, "stacked"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 import torch
 
+from workbench.core.transformer import Block
 from workbench.train.events import StepEvent
 from workbench.train.run import Run
 
@@ -39,7 +41,14 @@ def test_switched_off_a_run_is_the_same(
 
 
 def test_without_buckets_all_pairs_come_all_the_same(make_run: Callable[..., Run]) -> None:
+    def spread(run: Run) -> int:
+        """How far apart the lengths within a batch are, over an epoch."""
+        batches = [run._batches.at(step)[0] for step in range(len(run._batches))]
+        rows = [batch.lengths().view(-1, 2).sum(-1) for batch in batches]
+        return sum(int(lengths.max() - lengths.min()) for lengths in rows)
+
     runs = [make_run(bucket=bucket) for bucket in (True, False)]
+    assert spread(runs[0]) < spread(runs[1])
     seen = [
         sorted(
             place
@@ -50,6 +59,52 @@ def test_without_buckets_all_pairs_come_all_the_same(make_run: Callable[..., Run
         for run in runs
     ]
     assert seen[0] == seen[1] == list(range(len(runs[0].data.train)))
+
+
+FAST = (
+    "workbench.core.look.attend_packed",
+    "workbench.core.logps._TokenLogps.apply",
+    "workbench.core.transformer.rms_norm",
+    "workbench.core.transformer.swiglu",
+    "workbench.core.kernels._written_out",
+)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_plain_kernels_are_the_definitions_and_nothing_else(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    used: list[str] = []
+    original = resolve_name(name)
+
+    def noted(*given: Any) -> Any:
+        used.append(name)
+        return original(*given)
+
+    monkeypatch.setattr(name, noted)
+    list(make_run(kernels="plain", max_steps=2))
+    assert not used
+    list(make_run(max_steps=2))
+    assert used
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_only_recompute_computes_blocks_again(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, on: bool
+) -> None:
+    seen = []
+    forward = Block.forward
+    monkeypatch.setattr(
+        Block, "forward", lambda *given: (seen.append(torch.is_grad_enabled()), forward(*given))[1]
+    )
+    list(make_run(recompute=on, max_steps=3, samples=0))
+    assert sum(seen) == (2 if on else 1) * 3  # one layer, three steps
+
+
+def test_plain_policy_and_reference_are_rounded_alike(make_run: Callable[..., Run]) -> None:
+    for settings in ({"kernels": "plain"}, {}):
+        found = make_run(precision="bf16", **settings).held_out_frame()
+        assert not found["logratios/chosen"].any()
 
 
 def test_half_precision_stays_close(make_run: Callable[..., Run]) -> None:

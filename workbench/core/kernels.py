@@ -18,7 +18,9 @@ from torch import Tensor
 SHORT = 160  # keys up to which the written-out products are faster on a processor
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, plain: bool = False
+) -> Tensor:
     """Softmax attention with grouped queries (Vaswani et al. 2017, eq. 1; Ainslie et al. 2023).
 
     Args:
@@ -26,11 +28,12 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
             heads share a kv_head.
         mask: (row, 1, query, key) True where a query may look; None means causal, with as many
             queries as keys, or a single query that sees all of them.
+        plain: PyTorch's own attention, whatever the length.
 
     Returns:
         (row, head, query, dim).
     """
-    if queries.device.type == "cpu" and keys.shape[2] <= SHORT:
+    if queries.device.type == "cpu" and keys.shape[2] <= SHORT and not plain:
         return _written_out(queries, keys, values, mask)
     group = queries.shape[1] // keys.shape[1]
     if group > 1:

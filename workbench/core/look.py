@@ -49,6 +49,7 @@ class DenseLook:
     mask: Tensor | None  # (row, 1, query, key)
     cache: KVCache | None
     head_dim: int
+    plain: bool = False
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
         split = "row pos (head dim) -> row head pos dim"
@@ -60,7 +61,7 @@ class DenseLook:
         queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
         if self.cache is not None:
             keys, values = self.cache.update(layer, keys, values)
-        mixed = attend(queries, keys, values, self.mask)
+        mixed = attend(queries, keys, values, self.mask, self.plain)
         return rearrange(mixed, "row head pos dim -> row pos (head dim)")
 
 

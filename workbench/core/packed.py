@@ -17,6 +17,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from workbench.core.kernels import rotary
+
 Lengths = tuple[int, int, int]
 # Columns of queries, columns of their keys, (pair, 1, query, 1, key) True where one may not look,
 # for the last of these keys: all see those before.
@@ -162,10 +164,11 @@ def arrange(
     take = (token[:, None, :] * kv_heads + heads).flatten()
 
     token = token.to(device)
-    where = rearrange(positions[token], "pair column -> pair 1 column 1 1")
-    steps = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32)
-    angles = (where * theta ** (-steps / head_dim)).repeat(1, 1, 1, 1, 2)
+    cos, sin = (
+        rearrange(part, "pair 1 column dim -> pair 1 column 1 dim").to(dtype)
+        for part in rotary(positions[token], head_dim, theta)
+    )
     return Table(
         take.to(device), back.flatten().to(device), empty.flatten().to(device),
-        visible.to(device), widths, angles.cos().to(dtype), angles.sin().to(dtype), kv_heads,
+        visible.to(device), widths, cos, sin, kv_heads,
     )  # fmt: skip

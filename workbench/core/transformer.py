@@ -80,12 +80,16 @@ class Policy(Protocol):
 class RMSNorm(nn.Module):
     """Scale to unit root mean square, in float32 whatever comes in (Zhang & Sennrich 2019)."""
 
+    plain = False
+
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(dim))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.plain:
+            return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
         return rms_norm(x, self.weight, self.eps)
 
 
@@ -107,6 +111,8 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU (Shazeer 2020, eq. 6)."""
 
+    plain = False
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.dim, config.hidden_dim, bias=False)
@@ -114,6 +120,8 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.hidden_dim, config.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.plain:
+            return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
         return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
 
 
@@ -147,7 +155,6 @@ class Transformer(nn.Module):
             the gradient of the few rows that are read stays apart from that of a tied head.
     """
 
-    plain = False
     recompute = False
     lookup: Tensor | None = None
 
@@ -166,6 +173,17 @@ class Transformer(nn.Module):
         if seed is not None:
             self.to_empty(device="cpu")
             self._initialise(torch.Generator().manual_seed(seed))
+
+    @property
+    def plain(self) -> bool:
+        """Whether all parts compute as they are defined."""
+        return self.norm.plain
+
+    @plain.setter
+    def plain(self, on: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, RMSNorm | FeedForward):
+                module.plain = on
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
@@ -243,7 +261,7 @@ class Transformer(nn.Module):
             mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
             mask = mask.tril(start).bool()[None, None]
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
-        return DenseLook(cos, sin, mask, cache, self.config.head_dim)
+        return DenseLook(cos, sin, mask, cache, self.config.head_dim, self.plain)
 
     @property
     def vocab_size(self) -> int:

@@ -61,6 +61,9 @@ class HubPolicy(nn.Module):
         self.max_length = _max_length(self.settings)
         self._accepted = set(inspect.signature(self._body().forward).parameters)
         self._boolean = model.config._attn_implementation == "sdpa"  # eager code adds its mask
+        # transformers 5 renamed it, and warns where the old name is used.
+        renamed = hasattr(model, "activation_checkpointing_enable")
+        self._checkpointing = f"{'activation' if renamed else 'gradient'}_checkpointing"
         self.supports_branches = True
         with torch.no_grad():
             self._check_head()
@@ -69,14 +72,14 @@ class HubPolicy(nn.Module):
     @property
     def recompute(self) -> bool:
         """Whether blocks keep only what enters them; see `Transformer.recompute`."""
-        return self.model.is_gradient_checkpointing
+        return getattr(self.model, f"is_{self._checkpointing}")
 
     @recompute.setter
     def recompute(self, on: bool) -> None:
         if on:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            getattr(self.model, f"{self._checkpointing}_enable")({"use_reentrant": False})
         elif self.recompute:
-            self.model.gradient_checkpointing_disable()
+            getattr(self.model, f"{self._checkpointing}_disable")()
         for module in self.model.modules():  # only blocks look at their mode; dropout stays off
             if hasattr(module, "gradient_checkpointing"):
                 module.training = on

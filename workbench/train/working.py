@@ -22,8 +22,11 @@ PIECE = 1 << 20  # numbers that the optimiser works on at once: they fit a proce
 
 
 def matrices(policy: nn.Module) -> list[nn.Linear | nn.Embedding]:
-    """The layers whose weights are rounded: linear ones, and our decoder's embedding."""
-    kinds = (nn.Linear, nn.Embedding) if isinstance(policy, Transformer) else nn.Linear
+    """The layers whose weights are rounded: linear ones, and the embedding of our decoder where it
+    computes with copies; autocast alone leaves embeddings as they are."""
+    copied = isinstance(policy, Transformer) and not policy.plain
+    copied = copied and policy.embed_tokens.weight.device.type == "cpu"  # type: ignore[union-attr]
+    kinds = (nn.Linear, nn.Embedding) if copied else nn.Linear
     return [module for module in policy.modules() if isinstance(module, kinds)]
 
 
