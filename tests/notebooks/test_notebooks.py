@@ -57,7 +57,11 @@ def small_pairs(tmp_path_factory) -> Path:
 def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
     return {
         "00_start": {},
+        "01_derivation": {},
+        "02_scored_tokens": {"model": str(small_model)},
+        "03_base_model": {"steps": 60, "texts": 2000},
         "04_train_dpo": {"pairs": 512, "epochs": 1},
+        "06_beta_and_kl": {"pairs": 256, "seeds": 1},
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,
         },
