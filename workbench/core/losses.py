@@ -141,6 +141,13 @@ def check_parameter(name: str, value: object) -> None:
         raise WorkbenchError(f"label_smoothing={value!r} is not accepted: at least 0, below 0.5")
 
 
+def find_loss(name: object) -> Loss:
+    """The loss of this name. Raises WorkbenchError, naming those that there are."""
+    if not isinstance(name, str) or name not in LOSSES:
+        raise WorkbenchError(f"loss={name!r} is unknown; accepted: {', '.join(LOSSES)}")
+    return LOSSES[name]
+
+
 def loss(source: str, needs_reference: bool = True) -> Callable[[Callable[..., Tensor]], Loss]:
     """Register a function under its own name."""
 

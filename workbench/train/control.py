@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 
-from workbench.core.losses import LOSSES, check_parameter
+from workbench.core.losses import check_parameter, find_loss
 from workbench.errors import WorkbenchError
 
 
@@ -19,8 +19,7 @@ def check_setting(name: str, value: float | str) -> None:
         WorkbenchError: naming the setting, the bad value and what is accepted.
     """
     if name == "loss":
-        if not isinstance(value, str) or value not in LOSSES:
-            raise WorkbenchError(f"loss={value!r} is unknown; accepted: {', '.join(LOSSES)}")
+        find_loss(value)
     elif name == "lr":
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
         if not (numeric and math.isfinite(value) and value > 0):  # type: ignore[operator,arg-type]
