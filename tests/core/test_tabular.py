@@ -94,10 +94,8 @@ def test_dpo_reaches_the_closed_form_from_twenty_starts(beta: float) -> None:
 @given(worlds, st.sampled_from(["dpo", "cdpo", "ipo"]), betas)
 def test_descent_never_climbs(world: TabularWorld, loss: str, beta: float) -> None:
     losses = [found.loss for found in descend(world, beta, loss, steps=20)]
-    assert losses[0] == pytest.approx(
-        {"dpo": math.log(2), "cdpo": math.log(2)}.get(loss, losses[0])
-    )
-    assert all(b <= a + 1e-12 for a, b in zip(losses, losses[1:], strict=False))
+    assert loss == "ipo" or losses[0] == pytest.approx(math.log(2))
+    assert all(after <= before + 1e-12 for before, after in pairwise(losses))
 
 
 # Azar et al. 2023, section 5: two actions, one always preferred. IPO stops at
@@ -110,9 +108,9 @@ def test_ipo_stops_where_its_paper_says_and_dpo_does_not(beta: float, limit: flo
     *_, ipo = descend(two_actions(), beta, "ipo", steps=200, preferences=always)
     assert ipo.logps.exp()[0, 0].item() == pytest.approx(limit, abs=0.005)
     steps = descend(two_actions(), beta, "dpo", steps=4000, preferences=always)
-    reached = [found.logps.exp()[0, 0].item() for found in steps]
-    assert all(before < after for before, after in pairwise(reached[:1000]))
-    assert reached[-1] > limit
+    margins = [(found.logps[0, 0] - found.logps[0, 1]).item() for found in steps]
+    assert all(before < after for before, after in pairwise(margins))
+    assert margins[-1] > math.log(limit / (1 - limit))
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "dpo_norm"])

@@ -48,9 +48,8 @@ class TabularWorld:
                     f"{name} has shape {tuple(table.shape)}; accepted: {shape} (prompt, response)"
                 )
             if not table.isfinite().all():
-                raise WorkbenchError(
-                    f"{name} holds {table[~table.isfinite()][0]}; accepted: finite"
-                )
+                found = table[~table.isfinite()][0].item()
+                raise WorkbenchError(f"{name} holds {found}; accepted: finite numbers")
             object.__setattr__(self, name, table)
         object.__setattr__(self, "reference_logps", self.reference_logps.log_softmax(-1))
 
