@@ -1,16 +1,18 @@
-"""What panels are drawn with: lines that move, error bars, guides, limits that only grow.
+"""What figures are drawn with: lines that move, error bars, guides, limits that only grow.
 
 Every helper may be called again on the same axes: it then moves what it drew before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from einops import rearrange
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -26,6 +28,27 @@ SHORT = 100  # steps; a longer run shows first an eighth of its axis, then a qua
 Values = NDArray[np.float64]
 
 
+def new_figure(columns: int = 1, size: tuple[int, int] = (760, 320)) -> tuple[Figure, list[Axes]]:
+    """A figure of `size` pixels on an opaque ground, with plain axes side by side."""
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    every = list(figure.subplots(1, columns, squeeze=False)[0])
+    for axes in every:
+        axes.grid(True, color=FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color("#b5b5b5")
+        axes.tick_params(left=False, bottom=False, labelsize=8.5, colors=MUTED, pad=3)
+    return figure, every
+
+
+def name_axes(axes: Axes, title: str, across: str = "", upwards: str = "") -> None:
+    """Title and the names of both directions, in the look of every figure."""
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
+    axes.set_xlabel(across, fontsize=9, color=MUTED)
+    axes.set_ylabel(upwards, fontsize=9, color=MUTED)
+
+
 def look_of(place: int, colour: str) -> dict[str, Any]:
     """Dashes and points of the run at this place."""
     dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[min(place, 2)]
@@ -39,6 +62,27 @@ def move_line(axes: Axes, key: str, steps: Values, values: Values, **look: Any) 
     if line is None:
         (line,) = axes.plot([], [], gid=key, **look)
     line.set_data(steps, values)
+
+
+def move_bars(axes: Axes, key: str, places: Values, lengths: Values, **look: Any) -> None:
+    """Lying bars called `key`: give them these lengths, or add them at these places."""
+    bars = [bar for bar in axes.patches if bar.get_gid() == key]
+    if not bars:
+        bars = list(axes.barh(places, np.zeros_like(places), gid=key, **look))
+    for bar, length in zip(bars, lengths, strict=True):
+        bar.set_width(float(length))  # type: ignore[attr-defined]
+
+
+def move_texts(
+    axes: Axes, key: str, places: Sequence[tuple[float, float]], texts: Sequence[str], **look: Any
+) -> None:
+    """Texts called `key`: move them to these places and rewrite them, or add them."""
+    written = [text for text in axes.texts if text.get_gid() == key]
+    if not written:
+        written = [axes.text(0, 0, "", gid=key, **look) for _ in places]
+    for entry, place, text in zip(written, places, texts, strict=True):
+        entry.set_position(place)
+        entry.set_text(text)
 
 
 def draw_training(history: History, axes: Axes, metric: str, colour: str) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from workbench.train.run import Run
-from workbench.view.marks import BLUE, FAINT, INK, MUTED, ORANGE
+from workbench.view.marks import BLUE, INK, MUTED, ORANGE, new_figure
 
 COLOURS = {"reference": ORANGE, "policy": BLUE}
 
@@ -63,10 +62,6 @@ def sorted_margins(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.6, 3.2), dpi=100, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.grid(True, axis="y", color=FAINT, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    figure, (axes,) = new_figure()
+    figure.set_layout_engine("constrained")
     return figure, axes

@@ -1,7 +1,7 @@
-"""How the dashboard looks: one style sheet, in the colours of JupyterLab's theme, light or dark."""
+"""How dashboard and explorers look: one style sheet, in the colours of JupyterLab's theme."""
 
 STYLE = """<style>
-.wb-dashboard {
+.wb-dashboard, .wb-explorer {
   --wb-text: var(--jp-ui-font-color1, #222);
   --wb-quiet: var(--jp-ui-font-color2, #666);
   --wb-line: var(--jp-border-color2, #d0d0d0);
@@ -14,10 +14,19 @@ STYLE = """<style>
 }
 .wb-dashboard .widget-html-content, .wb-dashboard .widget-html { line-height: 1.5; margin: 0; }
 .wb-dashboard .widget-html-content { width: 100%; }
-.wb-dashboard .wb-style { display: none; }
-.wb-dashboard .wb-row { gap: 8px 16px; flex-wrap: wrap; align-items: center; overflow: visible; }
-.wb-dashboard .wb-row > * { margin: 0; }
-.wb-dashboard .widget-label { width: auto; min-width: 0; color: var(--wb-quiet); }
+.wb-dashboard .wb-style, .wb-explorer .wb-style { display: none; }
+:is(.wb-dashboard, .wb-explorer) .wb-row {
+  gap: 8px 16px; flex-wrap: wrap; align-items: center; overflow: visible;
+}
+.wb-dashboard .wb-row > *, .wb-explorer .wb-row > * { margin: 0; }
+.wb-explorer .widget-slider { flex: 1 1 270px; max-width: 420px; }
+.wb-explorer .wb-figure {
+  width: auto; max-width: 100%; height: auto; margin: 0; border-radius: 4px;
+}
+.wb-explorer .wb-text, .wb-explorer .wb-text .widget-html-content { width: 100%; margin: 0; }
+:is(.wb-dashboard, .wb-explorer) .widget-label {
+  width: auto; min-width: 0; color: var(--wb-quiet);
+}
 .wb-settings .wb-beta { flex: 1 1 300px; }
 .wb-settings .wb-lr { flex: 1 1 340px; }
 .wb-settings .wb-loss { flex: 0 0 180px; }
