@@ -119,6 +119,11 @@ def png(figure: Figure, level: int = 6) -> bytes:
     if not isinstance(canvas, FigureCanvasAgg):
         canvas = FigureCanvasAgg(figure)
     canvas.draw()
+    return encode(canvas, level)
+
+
+def encode(canvas: FigureCanvasAgg, level: int) -> bytes:
+    """What is on a canvas as PNG."""
     size, pixels = canvas.get_width_height(), canvas.buffer_rgba()
     image = Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
     file = io.BytesIO()

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from workbench.train.config import TrainConfig
 from workbench.view import cards
 from workbench.view.controls import control
+from workbench.view.layers import Layers
 from workbench.view.style import STYLE
 
 
@@ -63,11 +64,14 @@ class Explorer:
 
     def _show(self) -> None:
         with self._turn:
-            self.shown = self._draw(**self.values)
-            if isinstance(self.shown, str):
-                self._text.value = self.shown
+            made = self._draw(**self.values)
+            if isinstance(made, str):
+                self._text.value = made
             else:
-                self._picture.value = cards.png(self.shown, level=1)
+                if made is not self.shown:
+                    self._layers = Layers(made)
+                self._picture.value = self._layers.png(level=1)
+            self.shown = made
 
     def _ipython_display_(self) -> None:
         bundle = self.box._repr_mimebundle_()

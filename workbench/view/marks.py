@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from workbench.view.curves import History
 
@@ -56,7 +56,7 @@ def look_of(place: int, colour: str) -> dict[str, Any]:
     return {"linestyle": dashes, "marker": "o", "markersize": 4.5, "markerfacecolor": face}
 
 
-def move_line(axes: Axes, key: str, steps: Values, values: Values, **look: Any) -> None:
+def move_line(axes: Axes, key: str, steps: ArrayLike, values: ArrayLike, **look: Any) -> None:
     """Move the line called `key` to the points, or add it."""
     line = next((line for line in axes.lines if line.get_gid() == key), None)
     if line is None:
