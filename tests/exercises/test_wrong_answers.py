@@ -1,0 +1,250 @@
+"""Every exercise refuses the mistakes that are made, one by one."""
+
+import math
+
+import pytest
+import torch
+
+from workbench.exercises import EXERCISES, check
+
+
+def kl(p, q):
+    return (p * (p / q).log()).sum(-1)
+
+
+def weights(reference, rewards, beta):
+    return reference * (rewards / beta).exp()
+
+
+def shares(values, axis=-1):
+    return values / values.sum(axis, keepdim=True)
+
+
+def margin(pc, pr, rc, rr):
+    return (pc - rc) - (pr - rr)
+
+
+def scores(logits, tokens):
+    """Log-probabilities of tokens 1, 2, ..., (pos-1,)."""
+    return logits.log_softmax(-1)[:-1].gather(-1, tokens[1:, None])[:, 0]
+
+
+def places(width):
+    return torch.arange(width)
+
+
+WRONG = {
+    "objective": {
+        "the penalty added": lambda p, q, r, b: (p * r).sum(-1) + b * kl(p, q),
+        "the KL the other way round": lambda p, q, r, b: (p * r).sum(-1) - b * kl(q, p),
+        "beta missing": lambda p, q, r, b: (p * r).sum(-1) - kl(p, q),
+        "beta inverted": lambda p, q, r, b: (p * r).sum(-1) - kl(p, q) / b,
+        "beta on the reward, too": lambda p, q, r, b: b * ((p * r).sum(-1) - kl(p, q)),
+        "reference missing": lambda p, q, r, b: (p * r).sum(-1) - b * (p * p.log()).sum(-1),
+        "the KL missing": lambda p, q, r, b: (p * r).sum(-1),
+        "mean for sum": lambda p, q, r, b: (p * r - b * p * (p / q).log()).mean(-1),
+        "summed over the batch": lambda p, q, r, b: (p * r).sum() - b * kl(p, q).sum(),
+        "expected under the reference": lambda p, q, r, b: (q * r).sum(-1) - b * kl(p, q),
+        "logarithms to base 2": lambda p, q, r, b: (p * r - b * p * (p / q).log2()).sum(-1),
+        "a little added within the logarithm": lambda p, q, r, b: (
+            p * (r - b * (p.log() - (q + 1e-8).log()))
+        ).sum(-1),
+    },
+    "optimal_policy": {
+        "reference missing": lambda q, r, b: (r / b).softmax(-1),
+        "beta inverted": lambda q, r, b: shares(q * (r * b).exp()),
+        "beta missing": lambda q, r, b: shares(q * r.exp()),
+        "sign": lambda q, r, b: shares(q * (-r / b).exp()),
+        "not normalised": weights,
+        "normalised over the prompts": lambda q, r, b: shares(weights(q, r, b), 0),
+        "normalised over everything": lambda q, r, b: weights(q, r, b) / weights(q, r, b).sum(),
+        "reference under the exponential": lambda q, r, b: (q + r / b).softmax(-1),
+        "the logarithm": lambda q, r, b: shares(weights(q, r, b)).log(),
+        "the best response alone": lambda q, r, b: (r == r.amax(-1, keepdim=True)).double(),
+    },
+    "log_partition": {
+        "Z without the logarithm": lambda q, r, b: weights(q, r, b).sum(-1),
+        "reference missing": lambda q, r, b: (r / b).logsumexp(-1),
+        "beta inverted": lambda q, r, b: (q.log() + r * b).logsumexp(-1),
+        "sign": lambda q, r, b: -(q.log() + r / b).logsumexp(-1),
+        "mean for sum": lambda q, r, b: weights(q, r, b).mean(-1).log(),
+        "the logarithm within the sum": lambda q, r, b: weights(q, r, b).log().sum(-1),
+        "summed over the prompts": lambda q, r, b: weights(q, r, b).sum(0).log(),
+        "the axis kept": lambda q, r, b: weights(q, r, b).sum(-1, keepdim=True).log(),
+    },
+    "reward_from_policy": {
+        "log Z left out": lambda p, q, z, b: b * (p / q).log(),
+        "log Z taken off": lambda p, q, z, b: b * ((p / q).log() - z[..., None]),
+        "log Z without beta": lambda p, q, z, b: b * (p / q).log() + z[..., None],
+        "beta missing": lambda p, q, z, b: (p / q).log() + z[..., None],
+        "beta inverted": lambda p, q, z, b: ((p / q).log() + z[..., None]) / b,
+        "reference missing": lambda p, q, z, b: b * (p.log() + z[..., None]),
+        "the ratio upside down": lambda p, q, z, b: b * ((q / p).log() + z[..., None]),
+        "log Z along the wrong axis": lambda p, q, z, b: b * ((p / q).log() + z),
+        "Z taken for log Z": lambda p, q, z, b: b * ((p / q).log() + z[..., None].log()),
+    },
+    "preference_probability": {
+        "sign": lambda c, r: (r - c).sigmoid(),
+        "the logarithm": lambda c, r: (c - r).sigmoid().log(),
+        "rewards for their exponentials": lambda c, r: c / (c + r),
+        "the difference alone": lambda c, r: c - r,
+        "yes or no": lambda c, r: (c > r).double(),
+        "the mean": lambda c, r: (c - r).sigmoid().mean(),
+    },
+    "preference_from_policies": {
+        "reference missing": lambda pc, pr, rc, rr, b: (b * (pc - pr)).sigmoid(),
+        "beta missing": lambda *x: margin(*x[:4]).sigmoid(),
+        "beta inverted": lambda *x: (margin(*x[:4]) / x[4]).sigmoid(),
+        "sign": lambda *x: (-x[4] * margin(*x[:4])).sigmoid(),
+        "beta outside": lambda *x: x[4] * margin(*x[:4]).sigmoid(),
+        "reference with the wrong sign": lambda pc, pr, rc, rr, b: (
+            b * ((pc + rc) - (pr + rr))
+        ).sigmoid(),
+        "policy and reference exchanged": lambda pc, pr, rc, rr, b: (
+            b * margin(rc, rr, pc, pr)
+        ).sigmoid(),
+        "the logarithm": lambda *x: (x[4] * margin(*x[:4])).sigmoid().log(),
+        "log-probabilities divided": lambda pc, pr, rc, rr, b: (b * (pc / rc - pr / rr)).sigmoid(),
+    },
+    "dpo_loss": {
+        "reference missing": lambda pc, pr, rc, rr, b: -(b * (pc - pr)).sigmoid().log().mean(),
+        "sum for mean": lambda *x: -(x[4] * margin(*x[:4])).sigmoid().log().sum(),
+        "not reduced": lambda *x: -(x[4] * margin(*x[:4])).sigmoid().log(),
+        "sign of the loss": lambda *x: (x[4] * margin(*x[:4])).sigmoid().log().mean(),
+        "sign of the margin": lambda *x: -(-x[4] * margin(*x[:4])).sigmoid().log().mean(),
+        "beta missing": lambda *x: -margin(*x[:4]).sigmoid().log().mean(),
+        "beta inverted": lambda *x: -(margin(*x[:4]) / x[4]).sigmoid().log().mean(),
+        "beta on the loss": lambda *x: -x[4] * margin(*x[:4]).sigmoid().log().mean(),
+        "the logarithm missing": lambda *x: -(x[4] * margin(*x[:4])).sigmoid().mean(),
+        "the mean before the logistic": lambda *x: -(x[4] * margin(*x[:4]).mean()).sigmoid().log(),
+        "chosen and rejected one by one": lambda pc, pr, rc, rr, b: (
+            -((b * (pc - rc)).sigmoid().log() + (b * (rr - pr)).sigmoid().log()).mean()
+        ),
+        "IPO's loss": lambda *x: (margin(*x[:4]) - 1 / (2 * x[4])).square().mean(),
+    },
+    "gradient_weight": {
+        "sign": lambda m, b: b * (b * m).sigmoid(),
+        "beta in front missing": lambda m, b: (-b * m).sigmoid(),
+        "beta within missing": lambda m, b: b * (-m).sigmoid(),
+        "beta inverted": lambda m, b: (-m / b).sigmoid() / b,
+        "slope of the logistic": lambda m, b: b * (b * m).sigmoid() * (-b * m).sigmoid(),
+        "with the loss's sign": lambda m, b: -b * (-b * m).sigmoid(),
+        "the loss": lambda m, b: -(b * m).sigmoid().log(),
+    },
+    "completion_mask": {
+        "the prompt scored": lambda p, c, w: places(w) < p + c,
+        "padding scored": lambda p, c, w: places(w) >= p,
+        "one too early": lambda p, c, w: (places(w) >= p - 1) & (places(w) < p + c - 1),
+        "one too late": lambda p, c, w: (places(w) > p) & (places(w) <= p + c),
+        "one too many": lambda p, c, w: (places(w) >= p) & (places(w) <= p + c),
+        "the first one left out": lambda p, c, w: (places(w) > p) & (places(w) < p + c),
+        "completion length taken for the end": lambda p, c, w: (places(w) >= p) & (places(w) < c),
+        "the other way round": lambda p, c, w: (places(w) < p) | (places(w) >= p + c),
+        "already shifted": lambda p, c, w: (places(w) >= p)[1:] & (places(w) < p + c)[1:],
+        "numbers": lambda p, c, w: ((places(w) >= p) & (places(w) < p + c)).long(),
+    },
+    "sequence_logp": {
+        "no shift": lambda x, t, m: x.log_softmax(-1).gather(-1, t[:, None])[:, 0][m].sum(),
+        "shift the other way": lambda x, t, m: (
+            x.log_softmax(-1)[1:].gather(-1, t[:-1, None])[:, 0][m[:-1]].sum()
+        ),
+        "the mask not shifted": lambda x, t, m: scores(x, t)[m[:-1]].sum(),
+        "the prompt scored": lambda x, t, m: scores(x, t).sum(),
+        "padding scored": lambda x, t, m: scores(x, t)[int(m.nonzero()[0]) - 1 :].sum(),
+        "the last token left out": lambda x, t, m: scores(x, t)[m[1:]][:-1].sum(),
+        "all from the first scored to the last": lambda x, t, m: scores(x, t)[
+            int(m.nonzero()[0]) - 1 : int(m.nonzero()[-1])
+        ].sum(),
+        "mean for sum": lambda x, t, m: scores(x, t)[m[1:]].mean(),
+        "logits for log-probabilities": lambda x, t, m: (
+            x[:-1].gather(-1, t[1:, None])[:, 0][m[1:]].sum()
+        ),
+        "probabilities": lambda x, t, m: scores(x, t)[m[1:]].exp().sum(),
+        "sign": lambda x, t, m: -scores(x, t)[m[1:]].sum(),
+        "softmax over the positions": lambda x, t, m: (
+            x.log_softmax(0)[:-1].gather(-1, t[1:, None])[:, 0][m[1:]].sum()
+        ),
+        "not summed": lambda x, t, m: scores(x, t)[m[1:]],
+    },
+    "perplexity": {
+        "sign": lambda x, m: x[m].mean().exp(),
+        "the exponential missing": lambda x, m: -x[m].mean(),
+        "sum for mean": lambda x, m: (-x[m].sum()).exp(),
+        "prompt and padding scored": lambda x, m: (-x.mean()).exp(),
+        "divided by all positions": lambda x, m: (-(x * m).mean()).exp(),
+        "the mean of the rows' means": lambda x, m: (-((x * m).sum(-1) / m.sum(-1)).mean()).exp(),
+        "the mean of the rows' perplexities": lambda x, m: (
+            (-(x * m).sum(-1) / m.sum(-1)).exp().mean()
+        ),
+        "the mean of inverse probabilities": lambda x, m: (-x[m]).exp().mean(),
+        "base 2": lambda x, m: 2 ** -x[m].mean(),
+        "shifted once more": lambda x, m: (-x[:, :-1][m[:, 1:]].mean()).exp(),
+    },
+    "ipo_limit": {
+        "DPO's answer": lambda b: 1.0,
+        "the factor 2 missing": lambda b: 1 / (1 + math.exp(-1 / b)),
+        "beta inverted": lambda b: 1 / (1 + math.exp(-2 * b)),
+        "half of beta": lambda b: 1 / (1 + math.exp(-b / 2)),
+        "the margin itself": lambda b: 1 / (2 * b),
+        "sign": lambda b: 1 / (1 + math.exp(1 / (2 * b))),
+        "not normalised": lambda b: math.exp(1 / (2 * b)),
+        "its logarithm": lambda b: -math.log1p(math.exp(-1 / (2 * b))),
+        "half the margin on each side": lambda b: 1 / (1 + math.exp(-1 / (4 * b))),
+    },
+    "sampled_kl": {
+        "the other way round": lambda p, q: (q - p).mean(),
+        "sum for mean": lambda p, q: (p - q).sum(),
+        "weighted by the policy once more": lambda p, q: (p.exp() * (p - q)).sum(),
+        "absolute values": lambda p, q: (p - q).abs().mean(),
+        "negative ones left out": lambda p, q: (p - q).clamp(min=0).mean(),
+        "ratio of log-probabilities": lambda p, q: (p / q).log().mean(),
+        "logarithm of the mean ratio": lambda p, q: (p - q).exp().mean().log(),
+        "divided by one less": lambda p, q: (p - q).sum() / max(len(p) - 1, 1),
+        "not reduced": lambda p, q: p - q,
+    },
+}
+CASES = [(name, mistake) for name, mistakes in WRONG.items() for mistake in mistakes]
+
+
+def test_every_exercise_has_at_least_five_mistakes_here():
+    assert WRONG.keys() == EXERCISES.keys()
+    assert all(len(mistakes) >= 5 for mistakes in WRONG.values())
+
+
+@pytest.mark.parametrize(("name", "mistake"), CASES)
+def test_mistake_is_refused(name, mistake):
+    answer = WRONG[name][mistake]
+    answer.__name__ = name
+    verdict = check(answer)
+    assert verdict.state == "not right"
+    # For its value, not for a slip in this file; that one sum does not even fit most shapes.
+    assert "stopped" not in verdict.reason or mistake == "log Z along the wrong axis"
+    shown = [title for title, _ in verdict.rows]
+    assert shown[: len(EXERCISES[name].parameters)] == [*EXERCISES[name].parameters]
+
+
+UNIFORM = torch.full((2, 4), 0.25, dtype=torch.float64)
+UNEVEN = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]], dtype=torch.float64)
+SCORES = torch.tensor([[0.3, -1.0, 2.0, 0.7], [1.0, 0.5, -0.2, 0.0]], dtype=torch.float64)
+EVERYWHERE = torch.ones(2, 4, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "inputs"),
+    [
+        ("objective", "the KL the other way round", (UNEVEN, UNEVEN, SCORES, 0.5)),
+        ("objective", "beta inverted", (UNEVEN, UNIFORM, SCORES, 1.0)),
+        ("optimal_policy", "reference missing", (UNIFORM, SCORES, 0.5)),
+        ("optimal_policy", "beta inverted", (UNEVEN, SCORES, 1.0)),
+        ("reward_from_policy", "log Z left out", (UNEVEN, UNIFORM, torch.zeros(2), 0.5)),
+        ("preference_from_policies", "reference missing", (*SCORES, *UNIFORM, 0.5)),
+        ("dpo_loss", "sum for mean", (*SCORES[:, :1], *UNEVEN[:, :1], 0.5)),
+        ("perplexity", "the mean of the rows' means", (-UNEVEN, EVERYWHERE)),
+        ("sampled_kl", "absolute values", (UNEVEN[0] + 1, UNEVEN[1])),
+    ],
+)
+def test_mistake_that_symmetric_inputs_would_hide_is_refused(name, mistake, inputs):
+    answer = WRONG[name][mistake]
+    torch.testing.assert_close(answer(*inputs), EXERCISES[name].target(*inputs))
+    answer.__name__ = name
+    assert check(answer).state == "not right"

@@ -1,0 +1,179 @@
+"""Tries a learner's function on random inputs and says what came of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+from workbench.exercises.registry import EXERCISES, Exercise, Inputs
+from workbench.exercises.verdict import NOT_RIGHT, NOT_YET, RIGHT, Verdict, brief, one_line
+
+# Wide enough for an answer in float32, far too narrow for another formula.
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+HINT_AFTER = 2  # failures
+
+_failures: Counter[str] = Counter()  # of this session, an exercise; a success sets it back
+
+
+def check(function: Callable[..., object]) -> Verdict:
+    """Compare a function with the exercise of its name, on several random inputs.
+
+    Whatever the function does, be it an exception or an endless recursion, becomes part of the
+    verdict; only an interruption from the keyboard is let through.
+
+    Args:
+        function: takes copies of the inputs in the order that the task names them, and returns a
+            tensor, an array, a list or a number.
+
+    Raises:
+        WorkbenchError: there is no exercise of this name.
+
+    >>> def preference_probability(chosen_reward, rejected_reward):
+    ...     return (chosen_reward - rejected_reward).sigmoid()
+    >>> check(preference_probability).passed
+    True
+    """
+    name = getattr(function, "__name__", None)
+    if not callable(function) or not isinstance(name, str) or name not in EXERCISES:
+        given = name if isinstance(name, str) else type(function).__name__
+        raise WorkbenchError(
+            f"there is no exercise called {given!r}; accepted: functions called "
+            + ", ".join(EXERCISES)
+        )
+    verdict = _try(EXERCISES[name], function)
+    if verdict.passed:
+        _failures[name] = 0
+    elif verdict.state == NOT_RIGHT:
+        _failures[name] += 1
+        if _failures[name] >= HINT_AFTER:
+            return replace(verdict, hint=EXERCISES[name].hint)
+    return verdict
+
+
+def _try(exercise: Exercise, function: Callable[..., object]) -> Verdict:
+    """The verdict on the first inputs that go wrong, or on all of them."""
+    cases = list(exercise.cases())
+    for inputs in cases:
+        target = exercise.target(*_copies(inputs))
+        state, reason, yours = _answer(function, inputs, target)
+        if state == NOT_YET:
+            return Verdict(exercise.name, NOT_YET, reason)
+        if state == NOT_RIGHT:
+            rows = [*zip(exercise.parameters, map(brief, inputs), strict=True)]
+            rows += [("target", brief(target)), *([("yours", yours)] if yours else [])]
+            return Verdict(exercise.name, NOT_RIGHT, reason, tuple(rows))
+    return Verdict(exercise.name, RIGHT, f"It agrees with the target on {len(cases)} inputs.")
+
+
+def _answer(
+    function: Callable[..., object], inputs: Inputs, target: Tensor
+) -> tuple[str, str, str]:
+    """State, reason and the learner's value in text, for one set of inputs."""
+    try:
+        answer = function(*_copies(inputs))
+    except KeyboardInterrupt:
+        raise
+    except NotImplementedError as error:
+        # Torch raises it as well, where an operation doesn't take a type: so its words are kept.
+        told = _told(error)
+        return NOT_YET, "Nothing is written yet." if told == "NotImplementedError" else told, ""
+    except BaseException as error:  # exit() in a cell is no reason to end the session
+        return NOT_RIGHT, f"It stopped{_place(error, function)} with {_told(error)}.", ""
+    if answer is None or answer is Ellipsis:
+        return NOT_YET, f"It returned {answer}. Is a return missing?", ""
+    try:
+        yours = _numbers(answer)
+        reason = _difference(yours, target)
+        return (NOT_RIGHT, reason, brief(yours)) if reason else (RIGHT, "", "")
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # what an object does when it is read is the learner's code, too
+        kind = one_line(type(answer).__name__)
+        return NOT_RIGHT, f"It returned {kind}, which can't be read; {_wanted(target)}.", ""
+
+
+def _copies(inputs: Inputs) -> Inputs:
+    """Inputs that may be written to."""
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
+
+
+def _numbers(answer: object) -> Tensor:
+    """An answer as float64, or as bool where it is one; TypeError where it is neither."""
+    if isinstance(answer, Tensor):
+        tensor = answer.detach().cpu()
+        if tensor.is_complex():
+            raise TypeError
+        return tensor if tensor.dtype == torch.bool else tensor.double()
+    array = np.array(answer, order="C")
+    if array.dtype.kind not in "bfiu":
+        raise TypeError
+    return torch.from_numpy(array if array.dtype.kind == "b" else array.astype(np.float64))
+
+
+def _difference(yours: Tensor, target: Tensor) -> str:
+    """What is wrong with the answer, in words; empty where nothing is."""
+    if yours.shape != target.shape:
+        return f"Its shape is {tuple(yours.shape)}; {_wanted(target)}."
+    if target.dtype == torch.bool:
+        if yours.dtype != torch.bool:
+            return f"It holds numbers; {_wanted(target)}."
+        wrong = yours != target
+        return f"{_count(wrong)}; the first is {_first(wrong)}." if wrong.any() else ""
+    return _distance(yours.double(), target)
+
+
+def _distance(yours: Tensor, target: Tensor) -> str:
+    """Which numbers of the same shape differ, and by how much; empty where all are close."""
+    gap = (yours - target).abs()
+    wrong = ~(gap <= ABSOLUTE + RELATIVE * target.abs())  # NaN is never close
+    broken = wrong & ~yours.isfinite()
+    if not wrong.any():
+        return ""
+    if not yours.ndim:
+        return f"It is {yours.item()}." if broken else f"The difference is {gap.item():.4g}."
+    if broken.any():
+        return f"{_count(broken, 'no finite number')}; the first is {_first(broken)}."
+    largest = gap.max()
+    return f"{_count(wrong)}; the largest difference is {largest:.4g}, {_first(gap == largest)}."
+
+
+def _wanted(target: Tensor) -> str:
+    kind = "True and False" if target.dtype == torch.bool else "numbers"
+    return f"asked for: {kind} of shape {tuple(target.shape)}"
+
+
+def _count(wrong: Tensor, what: str = "different") -> str:
+    number = int(wrong.sum())
+    return f"{number} of {wrong.numel()} values {'is' if number == 1 else 'are'} {what}"
+
+
+def _first(wrong: Tensor) -> str:
+    """The first place that is True."""
+    return f"at {wrong.nonzero()[0].tolist()}"
+
+
+def _told(error: BaseException) -> str:
+    """Type and message of an exception on one line; the message itself may be broken."""
+    try:
+        message = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        message = ""
+    return one_line(f"{type(error).__name__}: {message}").rstrip(": .")
+
+
+def _place(error: BaseException, function: Callable[..., object]) -> str:
+    """Where in the learner's function an exception came up, as far as that can be told."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if frame.f_code is code]
+    return f" in line {lines[-1] - code.co_firstlineno + 1}" if lines else ""
