@@ -1,0 +1,61 @@
+"""What stands in for the slow parts of the notebooks: smaller numbers, models and files."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.data.tokenizer import Tokenizer
+from workbench.models.load import Model, save_model
+
+WORDS = (
+    *("how", "do", "robots", "charge", "please", "wait", "for", "a", "green", "light"),
+    *("then", "go", "back", "and", "ask", "me", "again"),
+)
+TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}please "
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory) -> Path:
+    """A folder like the real model's: chat template, end token, Llama weights; but untrained."""
+    folder = tmp_path_factory.mktemp("small-model")
+    words = Tokenizer.from_words([*WORDS, "user", "system", "assistant"])
+    tokenizer = Tokenizer(words.backend, words.eos_id, words.pad_id, (), TEMPLATE)
+    shape = TransformerConfig(
+        tokenizer.vocab_size, dim=32, layers=2, heads=2, kv_heads=1, hidden_dim=64
+    )
+    save_model(Model("small", Transformer(shape), tokenizer, shape.max_length), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_pairs(tmp_path_factory) -> Path:
+    """A file of a person's own, with one row that can't be used."""
+    rng = random.Random(0)
+
+    def text() -> str:
+        return " ".join(rng.choices(WORDS, k=6))
+
+    rows = [{"prompt": text(), "chosen": text(), "rejected": text()} for _ in range(20)]
+    rows.append({"prompt": "how", "chosen": "wait", "rejected": "wait"})
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
+    """For each notebook, the parameters of its short form."""
+    return {
+        "00_start": {},
+        "01_derivation": {},
+        "02_scored_tokens": {"model": str(small_model)},
+        "03_base_model": {"steps": 60, "texts": 2000},
+        "04_train_dpo": {"pairs": 512, "epochs": 1},
+        "06_beta_and_kl": {"pairs": 256, "seeds": 1},
+        "10_real_model": {
+            "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,
+        },
+    }  # fmt: skip
