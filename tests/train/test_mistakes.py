@@ -311,7 +311,7 @@ def test_every_mistake_says_what_it_is() -> None:
         assert name == entry.name
         assert entry.summary.endswith(".")
         assert entry.watch.endswith(".")
-        assert entry.step in ("tokens", "scores")
+        assert entry.step in ("tokens", "mask", "sum")
     assert len({entry.label for entry in MISTAKES.values()}) == len(MISTAKES)
 
 

@@ -67,8 +67,8 @@ class Rows:
 class Mistake:
     """A registered mistake: callable, and the facts that switches, tables and tests need.
 
-    `step` is "tokens" for what changes a `Draft`, "scores" for what changes `Rows`; `label` is for
-    people; `watch` says what to look at.
+    `step` is "tokens" for what changes a `Draft`; "mask" or "sum" for what changes `Rows`. `label`
+    is for people; `watch` says what to look at.
     """
 
     name: str
@@ -175,7 +175,7 @@ def doubled_eos(draft: Draft) -> Draft:
 
 
 @mistake(
-    "scores",
+    "mask",
     "prompt scored",
     "In a sum it cancels in the margin; it stays in the log-ratios that people plot. In a mean it "
     "cancels only where both sides are equally long.",
@@ -186,7 +186,7 @@ def prompt_scored(rows: Rows) -> Rows:
 
 
 @mistake(
-    "scores",
+    "mask",
     "padding scored",
     "A pair's loss depends on how long the others in its batch are.",
 )
@@ -196,7 +196,7 @@ def padding_scored(rows: Rows) -> Rows:
 
 
 @mistake(
-    "scores",
+    "mask",
     "mask by pad id",
     "The end token is there and not scored: the same loss as without one.",
 )
@@ -207,7 +207,7 @@ def mask_by_pad_id(rows: Rows) -> Rows:
 
 
 @mistake(
-    "scores",
+    "mask",
     "mask off by one",
     "Each completion loses its first token and scores one behind its end, where there is one.",
 )
@@ -217,7 +217,7 @@ def mask_off_by_one(rows: Rows) -> Rows:
 
 
 @mistake(
-    "scores",
+    "sum",
     "mean for sum",
     "Divides beta by each side's own length: a token of a short completion is pulled harder.",
 )

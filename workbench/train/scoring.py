@@ -57,7 +57,7 @@ def text_rows(
         draft = entry(draft) if entry.step == "tokens" else draft
     rows = _rows(draft, width)
     for entry in wanted:
-        rows = entry(rows) if entry.step == "scores" else rows
+        rows = entry(rows) if entry.step != "tokens" else rows
     scored = rows.scored.clone()
     scored[:, 0] = False  # nothing comes before it that could predict it
     return replace(rows, scored=scored)
