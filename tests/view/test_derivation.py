@@ -69,10 +69,13 @@ def test_the_quick_picture_is_the_whole_picture(name: str) -> None:
     explorer.set(beta=explorer.values["beta"] * 1.3)
     assert isinstance(explorer.shown, Figure)
     assert len(explorer.png) > 1000
-    fresh = Layers(explorer.shown).png(level=1)
+    fresh = Layers(explorer.shown).png()
     assert explorer.png == fresh
-    whole = cards.png(explorer.shown, level=1)
-    one, other = (np.asarray(Image.open(io.BytesIO(data)), dtype=int) for data in (fresh, whole))
+    whole = cards.png(explorer.shown)
+    one, other = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int)
+        for data in (fresh, whole)
+    )
     apart = (abs(one - other).max(-1) > 64).mean()
     assert apart < 0.01  # only where lines cross what is behind them
 

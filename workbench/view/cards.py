@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.view.lane import Lane
 
 MOST_ROWS = 200  # of those set aside that are listed
+COLOURS = 256  # of a kept picture
 
 
 def escape(text: str) -> str:
@@ -113,19 +114,23 @@ def picture(figure: Figure) -> str:
     return f'<img alt="figure" src="data:image/png;base64,{data}">'
 
 
-def png(figure: Figure, level: int = 6) -> bytes:
-    """A figure as PNG on an opaque background; `level` 1 is quick, 9 is small."""
+def png(figure: Figure) -> bytes:
+    """A figure as PNG on an opaque background, small enough to be kept in a notebook."""
     canvas = figure.canvas
     if not isinstance(canvas, FigureCanvasAgg):
         canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return encode(canvas, level)
+    return encode(pixels(canvas).quantize(COLOURS, dither=Image.Dither.NONE), level=9)
 
 
-def encode(canvas: FigureCanvasAgg, level: int) -> bytes:
-    """What is on a canvas as PNG."""
-    size, pixels = canvas.get_width_height(), canvas.buffer_rgba()
-    image = Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
+def pixels(canvas: FigureCanvasAgg) -> Image.Image:
+    """What is on a canvas, in true colour."""
+    size, data = canvas.get_width_height(), canvas.buffer_rgba()
+    return Image.frombuffer("RGBA", size, data, "raw", "RGBA", 0, 1).convert("RGB")
+
+
+def encode(image: Image.Image, level: int) -> bytes:
+    """An image as PNG; `level` 1 is quick, 9 is small."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=level)
     return file.getvalue()

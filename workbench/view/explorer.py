@@ -70,7 +70,7 @@ class Explorer:
             else:
                 if made is not self.shown:
                     self._layers = Layers(made)
-                self._picture.value = self._layers.png(level=1)
+                self._picture.value = self._layers.png()
             self.shown = made
 
     def _ipython_display_(self) -> None:
@@ -78,7 +78,6 @@ class Explorer:
         if isinstance(self.shown, str):
             display({**bundle, "text/html": self.shown}, raw=True)
         else:
-            # Kept in notebooks, so made as small as it goes.
             display({**bundle, "image/png": cards.png(self.shown)}, raw=True)
 
 

@@ -8,7 +8,6 @@ of the figure's own colours.
 
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
@@ -20,7 +19,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from workbench.train.events import Event
-from workbench.view import marks, plots
+from workbench.view import cards, marks, plots
 from workbench.view.curves import History
 
 SHADES = 24  # of each ink in the palette; with more, Pillow takes a neighbour of white for white
@@ -102,13 +101,8 @@ class LiveFigure:
             self._background = canvas.copy_from_bbox(self.figure.bbox)
 
     def _encode(self) -> bytes:
-        size = self._canvas.get_width_height()
-        pixels = self._canvas.buffer_rgba()
-        image = Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
-        image = image.quantize(palette=_PALETTE, dither=Image.Dither.NONE)
-        file = io.BytesIO()
-        image.save(file, "PNG", compress_level=1)
-        return file.getvalue()
+        image = cards.pixels(self._canvas)
+        return cards.encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level=1)
 
 
 def _moving(axes: Axes) -> list[Line2D]:

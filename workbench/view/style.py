@@ -19,9 +19,14 @@ STYLE = """<style>
   gap: 8px 16px; flex-wrap: wrap; align-items: center; overflow: visible;
 }
 .wb-dashboard .wb-row > *, .wb-explorer .wb-row > * { margin: 0; }
-.wb-explorer .widget-slider { flex: 1 1 270px; max-width: 420px; }
+.wb-explorer > .wb-row {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); width: 100%;
+}
+.wb-explorer > .wb-row > * { width: auto; min-width: 0; }
+.wb-explorer > .wb-row > .wb-wide { grid-column: 1 / -1; }
+.wb-explorer .widget-inline-hbox .widget-label { flex: 0 0 138px; text-align: left; }
 .wb-explorer .wb-figure {
-  width: auto; max-width: 100%; height: auto; margin: 0; border-radius: 4px;
+  width: auto; max-width: 100%; height: auto; align-self: flex-start; margin: 0; border-radius: 4px;
 }
 .wb-explorer .wb-text, .wb-explorer .wb-text .widget-html-content { width: 100%; margin: 0; }
 :is(.wb-dashboard, .wb-explorer) .widget-label {
