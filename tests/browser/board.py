@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from typing import Any
 
+from jupyter_page import PATIENCE, note_errors, picture_bytes, wait_for_change
 from playwright.sync_api import Locator, Page, expect
-
-PATIENCE = 20_000  # ms
 
 # A real run in seconds: the embedded world with a decoder of some thousand weights, untrained.
 NOTEBOOK = """
@@ -58,8 +55,6 @@ addEventListener("keydown", event => {
 }, true);
 """
 
-READ_IMAGE = "new Uint8Array(await (await fetch(image.src)).arrayBuffer())"
-
 
 class Board:
     """The dashboard on `page`."""
@@ -70,9 +65,7 @@ class Board:
         self.prompt = self.root.locator(".wb-prompt textarea")
         self.picture = self.root.locator("img.wb-picture")
         self.errors: list[str] = []
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
+        note_errors(page, self.errors)
         page.add_init_script(NOTE_KEYS)
 
     def press(self, name: str) -> None:
@@ -116,15 +109,11 @@ class Board:
 
     def picture_bytes(self) -> tuple[int, str]:
         """Size and hash of the picture that is shown."""
-        data = self.picture.evaluate(f"async image => Array.from({READ_IMAGE})")
-        return len(data), hashlib.sha256(bytes(data)).hexdigest()
+        return picture_bytes(self.picture)
 
     def changes_its_picture(self) -> None:
         """Wait until the picture is another one."""
-        before, deadline = self.picture_bytes(), time.monotonic() + PATIENCE / 1000
-        while self.picture_bytes() == before:
-            assert time.monotonic() < deadline, "the picture stays the same"
-            self.page.wait_for_timeout(50)
+        wait_for_change(self.picture, self.picture_bytes())
 
     def delays(self, heard: list[float]) -> list[float]:
         """Milliseconds from each key press to the next time that the training thread heard of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import runpy
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 TOKEN = "only-for-this-test"
 FLAGS = (
@@ -24,6 +25,8 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+READ_IMAGE = "new Uint8Array(await (await fetch(image.src)).arrayBuffer())"
+PATIENCE = 20_000  # ms
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 
@@ -133,3 +136,24 @@ def open_notebook(page: Page, address: str, name: str) -> None:
 def run_all(page: Page) -> None:
     """Run every cell of the notebook."""
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+def note_errors(page: Page, errors: list[str]) -> None:
+    """Add to `errors` whatever the page complains of."""
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(f"dialog: {dialog.message}"))
+
+
+def picture_bytes(picture: Locator) -> tuple[int, str]:
+    """Size and hash of the picture that an <img> shows."""
+    data = picture.evaluate(f"async image => Array.from({READ_IMAGE})")
+    return len(data), hashlib.sha256(bytes(data)).hexdigest()
+
+
+def wait_for_change(picture: Locator, before: tuple[int, str]) -> None:
+    """Wait until an <img> shows another picture than `before`."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while picture_bytes(picture) == before:
+        assert time.monotonic() < deadline, "the picture stays the same"
+        picture.page.wait_for_timeout(50)

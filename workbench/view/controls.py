@@ -29,7 +29,7 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
     elif low is None or high is None:
         widget = widgets.Text(value=str(value), **about)
     elif facts.get("log"):
-        widget = _log_slider(value, low, high, about)
+        widget = log_slider(value, low, high, about)
     elif isinstance(value, int):
         widget = widgets.BoundedIntText(
             value=value, min=min(low, value), max=max(high, value), **about
@@ -41,9 +41,10 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
     return widget.add_class(f"wb-{name.replace('_', '-')}")
 
 
-def _log_slider(
+def log_slider(
     value: float, low: float, high: float, about: dict[str, str]
 ) -> widgets.FloatLogSlider:
+    """A slider in equal ratios; `about` holds its description and tooltip."""
     exponent = math.log10(value)
     below = math.floor((exponent - math.log10(min(low, value))) / LOG_STEP + 1e-9)
     return widgets.FloatLogSlider(

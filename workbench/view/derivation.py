@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
-from workbench.view.explorer import Explorer, beta_slider, slider
+from workbench.view.explorer import BETAS, Explorer, beta_slider, slider
 from workbench.view.marks import (
     BLUE,
     GREEN,
@@ -36,7 +36,7 @@ from workbench.view.policies import (
     write_above,
 )  # fmt: skip
 
-BETAS = np.geomspace(0.05, 10, 60)
+GRID = np.geomspace(*BETAS, 60)
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 NAMES = ("KL(π* ‖ reference)", "expected reward")
 
@@ -109,11 +109,11 @@ def explore_optimum(
     bars.set_xlim(0, 1.12)
     name_axes(curves, "The optimum's KL and reward by beta", "beta", "nats, reward")
     curves.set_xscale("log")
-    curves.set_xlim(BETAS[0], BETAS[-1])
+    curves.set_xlim(*BETAS)
     curves.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
     curves.minorticks_off()
     curves.set_ylim(-3, 3.5)
-    betas = torch.tensor(BETAS)[:, None]
+    betas = torch.tensor(GRID)[:, None]
 
     def draw(beta: float, temperature: float, **given: float) -> Figure:
         rewards = torch.tensor(list(given.values()), dtype=torch.float64)
@@ -122,8 +122,8 @@ def explore_optimum(
         draw_policies(bars, reference, optimum)
         every = (reference + rewards / betas).log_softmax(-1)  # (beta, response)
         costs, gains = tabular.kl(every, reference), tabular.expected(every, rewards)
-        move_line(curves, NAMES[0], BETAS, costs, color=ORANGE, linestyle="--", linewidth=1.8)
-        move_line(curves, NAMES[1], BETAS, gains, color=GREEN, linewidth=1.8)
+        move_line(curves, NAMES[0], GRID, costs, color=ORANGE, linestyle="--", linewidth=1.8)
+        move_line(curves, NAMES[1], GRID, gains, color=GREEN, linewidth=1.8)
         if curves.get_legend() is None:
             curves.legend(curves.lines[:2], NAMES, frameon=False, fontsize=8.5, labelcolor=INK)
         move_line(curves, "here", [beta] * 2, [-9, 9], color=INK, linewidth=1)

@@ -13,11 +13,12 @@ import ipywidgets as widgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from workbench.train.config import TrainConfig
 from workbench.view import cards
-from workbench.view.controls import control
+from workbench.view.controls import log_slider
 from workbench.view.layers import Layers
 from workbench.view.style import STYLE
+
+BETAS = (0.05, 10.0)
 
 
 class Explorer:
@@ -29,12 +30,13 @@ class Explorer:
         controls: widgets with a `value`, shown in this order.
 
     Attributes:
+        controls: by name.
         shown: what `draw` gave last.
         box: all of it, as a widget.
     """
 
     def __init__(self, draw: Callable[..., str | Figure], **controls: widgets.DOMWidget) -> None:
-        self._draw, self._controls = draw, controls
+        self._draw, self.controls = draw, controls
         self._turn = threading.Lock()  # callbacks may come on any thread
         self._picture = widgets.Image(format="png").add_class("wb-figure")
         self._text = widgets.HTML().add_class("wb-text")
@@ -50,7 +52,7 @@ class Explorer:
     @property
     def values(self) -> dict[str, Any]:
         """The value of every control by name."""
-        return {name: widget.value for name, widget in self._controls.items()}
+        return {name: widget.value for name, widget in self.controls.items()}
 
     @property
     def png(self) -> bytes:
@@ -60,7 +62,7 @@ class Explorer:
     def set(self, **values: Any) -> None:
         """Move controls, as a person would."""
         for name, value in values.items():
-            self._controls[name].value = value
+            self.controls[name].value = value
 
     def _show(self) -> None:
         with self._turn:
@@ -91,5 +93,5 @@ def slider(
 
 
 def beta_slider(value: float = 0.5) -> widgets.FloatLogSlider:
-    """A slider for beta, in equal ratios."""
-    return control(TrainConfig(beta=value), "beta")
+    """A slider for beta in equal ratios, over the range that shows something in a small world."""
+    return log_slider(value, *BETAS, {"description": "beta"}).add_class("wb-beta")

@@ -1,0 +1,58 @@
+"""Interactive figures in a real JupyterLab: a key press on a slider changes the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_page import (  # isort: skip - beside this file, see conftest
+    PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, picture_bytes, run_all,
+    wait_for_change, write_notebook,
+)  # fmt: skip
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+CELLS = (
+    "from workbench.view.derivation import explore_optimum\nexplore_optimum()",
+    "from workbench.view.descent import explore_loss\nexplore_loss()",
+)
+
+
+@pytest.fixture
+def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+    """A notebook with two figures, run from top to bottom."""
+    write_notebook(tmp_path / "figures.ipynb", *CELLS)
+    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
+        open_notebook(page, address, "figures.ipynb")
+        run_all(page)
+        yield page
+
+
+def press(explorer: Locator, place: int) -> None:
+    """One step of a slider, by the keyboard."""
+    explorer.locator("[role=slider]").nth(place).focus()
+    explorer.page.keyboard.press("ArrowRight")
+
+
+def test_a_key_press_changes_the_picture(page: Page) -> None:
+    errors: list[str] = []
+    note_errors(page, errors)
+    explorers = page.locator(".wb-explorer")
+    expect(explorers).to_have_count(len(CELLS), timeout=3 * PATIENCE)
+    for place in range(len(CELLS)):
+        explorer = explorers.nth(place)
+        picture = explorer.locator("img.wb-figure")
+        sliders = explorer.locator("[role=slider]").count()
+        assert sliders >= 5
+        other = explorers.nth(1 - place).locator("img.wb-figure")
+        untouched = picture_bytes(other)
+        for which in range(sliders):
+            before = picture_bytes(picture)
+            assert before[0] > 1000
+            press(explorer, which)
+            wait_for_change(picture, before)
+        assert picture_bytes(other) == untouched
+    assert errors == []
