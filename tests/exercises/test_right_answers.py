@@ -220,3 +220,12 @@ def test_targets_by_hand(name, inputs, value):
         inputs.append(torch.tensor([[False, True, True], [False, True, False]]))
     found = EXERCISES[name].target(*inputs)
     torch.testing.assert_close(found, torch.tensor(value, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+def test_random_state_is_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    for entry in EXERCISES.values():
+        list(entry.cases())
+    assert torch.equal(torch.rand(1), expected)
