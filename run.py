@@ -2,7 +2,8 @@
 
 usage: python run.py [command] [arguments]
 
-  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab
+  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab;
+           notebooks/mine/ gets a copy without solutions of every notebook with exercises
   setup    make or renew .venv, then stop
   test     check style, layers and types, then run the tests; arguments go to pytest,
            --full adds the tests that take minutes
@@ -27,6 +28,8 @@ import sys
 from collections import deque
 from pathlib import Path
 from typing import NoReturn
+
+from unsolved import write_copies
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -194,6 +197,9 @@ def main(arguments: list[str]) -> int:
     set_up()
     if command == "setup":
         return 0
+    if command == "lab":
+        for line in write_copies(ROOT / "notebooks"):
+            print(line)
     if command == "bench":
         add_peers()
     if command == "test":

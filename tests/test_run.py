@@ -22,6 +22,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(run, "set_up", lambda: None)
     monkeypatch.setattr(run, "add_peers", lambda: None)
+    monkeypatch.setattr(run, "write_copies", lambda notebooks: [])
     monkeypatch.setattr(run, "hand_over", start)
     monkeypatch.setattr(subprocess, "call", start)
     monkeypatch.chdir(ROOT)  # `test` changes the folder: this undoes it
@@ -105,6 +106,25 @@ def test_lab_opens_the_first_notebook_for_this_machine_alone(
     assert "--ServerApp.ip=127.0.0.1" in command
     assert "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb" in command
     assert not any("token" in part.lower() or "password" in part.lower() for part in command)
+
+
+@pytest.mark.parametrize(("command", "expected"), [("lab", 1), ("test", 0), ("train", 0)])
+def test_learners_copies_are_written_before_lab_opens_and_told_of(
+    started: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    expected: int,
+) -> None:
+    def write(notebooks: Path) -> list[str]:
+        started.append([str(notebooks)])
+        return ["01: yours", "02: yours"]
+
+    monkeypatch.setattr(run, "write_copies", write)
+    run.main([command])
+    assert started.count([str(ROOT / "notebooks")]) == expected
+    assert started[-1][0] == "-m"
+    assert capsys.readouterr().out.count("01: yours\n02: yours\n") == expected
 
 
 def test_arguments_of_lab_come_last_so_that_they_win(started: list[list[str]]) -> None:
