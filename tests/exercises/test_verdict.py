@@ -92,6 +92,7 @@ def test_html_reads_on_light_and_on_dark_ground(function):
     assert re.search(r'data-state="(right|not-yet|not-right)"', page)
     assert re.search(r"[✓…✗] dpo_loss: ", page)
     assert set(re.findall(r"(?<![-\w])color: ([^;\"]+)", page)) <= {"inherit"}
+    assert all("color: inherit" in look for look in re.findall(r'<table style="([^"]+)"', page))
     assert all(
         ground == "none" or re.fullmatch(r"rgba\(\d+, \d+, \d+, 0\.10\)", ground)
         for ground in re.findall(r"background: ([^;\"]+)", page)

@@ -74,11 +74,13 @@ def _table(rows: tuple[tuple[str, str], ...]) -> str:
     cell = "text-align: left; vertical-align: top; padding: 2px 16px 2px 0; background: none"
     code = "color: inherit; background: none; white-space: pre-wrap"
     written = "".join(
-        f'<tr style="background: none"><th scope="row" style="{cell}">{escape(name)}</th>'
+        '<tr style="background: none">'
+        f'<th scope="row" style="{cell}; white-space: nowrap">{escape(name)}</th>'
         f'<td style="{cell}"><code style="{code}"><bdi>{escape(text)}</bdi></code></td></tr>'
         for name, text in rows
     )
-    return f'<table style="border-collapse: collapse; margin: 6px 0">{written}</table>'
+    table = "border-collapse: collapse; margin: 6px 0; color: inherit; font-size: inherit"
+    return f'<table style="{table}">{written}</table>'
 
 
 def escape(text: str) -> str:
