@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workbench.data import grammar
 from workbench.data.grammar import RULES, SLOT, TOPICS, is_review, write_review
-from workbench.data.likelihood import fitting_words, review_logp
+from workbench.data.likelihood import fitting_words, next_words, review_logp
 
 topics = st.sampled_from(list(TOPICS))
 seeds = st.integers(0, 2**32)
@@ -85,6 +85,18 @@ def test_a_wrong_word_ends_what_fits(topic: str, seed: int, place: int) -> None:
     text = grammar.join_words(words)
     assert fitting_words(topic, text) == place
     assert review_logp(topic, text) == -math.inf
+
+
+@settings(max_examples=20)
+@given(topics, seeds, st.integers(0, 50))
+def test_the_next_words_are_those_that_fit(topic: str, seed: int, place: int) -> None:
+    words = grammar.split_words(write_review(topic, random.Random(seed)))
+    place %= len(words) + 1
+    head = grammar.join_words(words[:place])
+    fits = {word for word in grammar.vocabulary() if fitting_words(topic, f"{head} {word}") > place}
+    assert next_words(topic, head) == fits
+    assert (place < len(words)) <= bool(fits)
+    assert not next_words(topic, f"{head} nonsense")
 
 
 @pytest.mark.parametrize("text", ["", " ", "<script>", "the breakfast was good."])

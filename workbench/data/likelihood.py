@@ -41,6 +41,17 @@ def fitting_words(topic: str, text: str) -> int:
     return walk.furthest
 
 
+def next_words(topic: str, text: str) -> set[str]:
+    """The words with which some review of this topic goes on; none where no review begins so.
+
+    >>> sorted(next_words("film", "the plot"))
+    ['seemed', 'was']
+    """
+    walk = _Walk(topic, grammar.split_words(text), MOODS[1])
+    walk.ends("review", 0)
+    return walk.following
+
+
 class _Walk:
     """One text against the rules, in one mood."""
 
@@ -49,7 +60,8 @@ class _Walk:
         self._topical = {"topic": (topic,), "verb": (verb,), "aspect": aspects}
         self._words, self._share_good = words, share_good
         self._known: dict[tuple[str, int], Ends] = {}
-        self.furthest = 0
+        self.furthest = 0  # words of the text, from the first, that fit
+        self.following: set[str] = set()  # what may come after the last word
 
     def ends(self, slot: str, start: int) -> Ends:
         """What a slot can cover from the word at `start` on."""
@@ -77,5 +89,7 @@ class _Walk:
                 elif part in self._words[place : place + 1]:
                     after[place + 1] += p
                     self.furthest = max(self.furthest, place + 1)
+                elif place == len(self._words):
+                    self.following.add(part)
             here = after
         return here
