@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import torch
 
-from workbench.data.likelihood import review_logp
+from workbench.data.grammar import is_review, join_words, split_words
+from workbench.data.likelihood import next_words, review_logp
 from workbench.data.worlds import Reviews, ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
@@ -64,6 +66,21 @@ def test_loss_and_floor_are_means_over_the_same_tokens(examination: Examination)
     assert examination.loss(model) == pytest.approx(ours / count, rel=1e-5)
     assert examination.floor == pytest.approx(grammars / count)
     assert examination.loss(model) > examination.floor
+
+
+def test_misfits_are_what_cannot_come_next(examination: Examination) -> None:
+    """A model with equal logits gives every word 1 of the vocabulary's share."""
+    model = new_model(WORLD, SMALL)
+    with torch.no_grad():
+        model.policy.norm.weight.zero_()  # type: ignore[union-attr,operator]
+    rests = []
+    for example in WORLD.corpus(2, seed=-1):
+        topic, words = WORLD.topic_of(example.prompt), split_words(example.completion)
+        for place in range(len(words) + 1):
+            so_far = join_words(words[:place])
+            fits = len(next_words(topic, so_far)) + is_review(topic, so_far)
+            rests.append(1 - fits / WORLD.tokenizer.vocab_size)
+    assert examination.misfit(model, 2) == pytest.approx(fmean(rests))
 
 
 def test_texts_are_judged(examination: Examination, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from statistics import fmean
 
 import torch
 
 from workbench.core.batch import collate_sequences
 from workbench.core.logps import completion_logps
-from workbench.data.likelihood import fitting_words, review_logp
+from workbench.data.likelihood import fitting_words, next_words, review_logp
 from workbench.data.pairs import TextPair
 from workbench.data.worlds import Reviews
 from workbench.errors import WorkbenchError
@@ -106,6 +107,28 @@ class Examination:
         ).to(next(model.policy.parameters()).device)
         with torch.no_grad():
             return -float(completion_logps(model.policy, batch).sum()) / self._tokens  # type: ignore[arg-type]
+
+    def misfit(self, model: Model, count: int = 64) -> float:
+        """Mean probability, 0 to 1, of words with which no review could go on.
+
+        Taken at every place of the first `count` fresh texts. The end of the text is one of the
+        words that fit where the text so far parses.
+        """
+        encode, found = model.tokenizer.encode, []
+        device = next(model.policy.parameters()).device
+        for prompt, review in self._fresh[:count]:
+            topic, start = self.world.topic_of(prompt), model.tokenizer.render_prompt(prompt)
+            completion = model.tokenizer.completion(review)
+            with torch.no_grad():
+                logits = model.policy(torch.tensor([start + completion], device=device))[0]
+            chances = logits[len(start) - 1 : -1].softmax(-1)  # (word, vocab)
+            for place, chance in enumerate(chances):
+                so_far = model.tokenizer.decode(completion[:place])
+                fits = [encode(word)[0] for word in next_words(topic, so_far)]
+                if self.world.is_grammatical(prompt, so_far):
+                    fits.append(model.tokenizer.eos_id)
+                found.append(1 - float(chance[fits].sum()))
+        return fmean(found)
 
     def texts(self, model: Model) -> tuple[Written, ...]:
         """One text a prompt."""
