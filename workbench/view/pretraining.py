@@ -113,13 +113,8 @@ class Board:
         """All of it."""
         steps = {0, *ladder(self._total, (1, 3))}
         rows = [snapshot for snapshot in self._snapshots if snapshot.step in steps]
-        facts = " · ".join(
-            (
-                f"step {self._step:,} of {self._total:,}",
-                f"{self._now - self._begin:.1f} s",
-                f"{self._parameters:,} parameters",
-            )
-        )
+        where = f"step {self._step:,} of {self._total:,}"
+        facts = f"{where} · {self._now - self._begin:.1f} s · {self._parameters:,} parameters"
         return (
             f'<div class="wb-pretraining" data-step="{self._step}"><p>{facts}</p>'
             f"{picture(self.figure())}{text_table(rows, self._shown)}</div>"
