@@ -16,11 +16,21 @@ from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
 from workbench.train.tabular_sweep import fixed_budget
 from workbench.view.explorer import Explorer, beta_slider, slider
-from workbench.view.marks import BLUE, INK, ORANGE, move_line, move_texts, name_axes, new_figure
+from workbench.view.marks import (
+    BLUE,
+    INK,
+    ORANGE,
+    Values,
+    move_line,
+    move_texts,
+    name_axes,
+    new_figure,
+)  # fmt: skip
 from workbench.view.policies import draw_policies, name_lines, name_rows, places_of, write_above
 
 BETAS = np.round(10.0 ** np.arange(-1.5, 0.51, 0.1), 4)
-TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2)
+WIDE = np.geomspace(0.05, 10, 60)  # as far as beta's own slider goes
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 COSTS = (0.0001, 0.001, 0.01, 0.1, 1)
 LRS = (0.03, 0.1, 0.3, 1.0)
 BUDGET = 300  # steps, the longest one
@@ -52,7 +62,7 @@ def explore_two_truths(
     figure, (left, right, best, now) = new_figure(4, (940, 560))
     for axes, place in zip(
         (left, right, best, now),
-        ((0.075, 0.5, 0.41, 0.33), (0.565, 0.5, 0.41, 0.33), (0.235, 0.09, 0.33, 0.27),
+        ((0.09, 0.5, 0.395, 0.33), (0.58, 0.5, 0.395, 0.33), (0.235, 0.09, 0.33, 0.27),
          (0.645, 0.09, 0.33, 0.27)),
         strict=True,
     ):  # fmt: skip
@@ -110,9 +120,9 @@ def explore_reference_temperature(
     figure.subplots_adjust(0.235, 0.15, 0.86, 0.74, wspace=0.24)
     name_rows(bars, names, "Reference (hatched), optimum (solid)", "probability; ▼ before")
     bars.set_xlim(0, 1.12)
-    _beta_axis(curves, "The optimum's KL by beta", "nats")
+    _beta_axis(curves, "The optimum's KL by beta", "nats", WIDE)
     curves.set_ylim(0, 2.6)
-    betas = torch.tensor(BETAS)[:, None]
+    betas = torch.tensor(WIDE)[:, None]
 
     def draw(beta: float, temperature: float) -> Figure:
         reference = (before / temperature).log_softmax(-1)
@@ -126,7 +136,7 @@ def explore_reference_temperature(
             ("to this reference", reference, AT_OPTIMUM), ("to the one before", before, REACHED)
         ):  # fmt: skip
             costs = tabular.kl(every, to)
-            move_line(curves, name, BETAS, costs, **line)
+            move_line(curves, name, WIDE, costs, **line)
             ends[name] = (costs[-1].item(), line["color"])
         name_lines(curves, ends)
         move_line(curves, "here", [beta] * 2, [0, 9], color=INK, linewidth=1)
@@ -148,17 +158,18 @@ def explore_reference_temperature(
 def _by_beta(axes: Axes, title: str, upwards: str, ends: torch.Tensor) -> None:
     """KL by beta on logarithmic scales, with the optimum's curve."""
     axes.set_yscale("log")
-    axes.set_ylim(1e-5, 8)
+    axes.set_ylim(1e-5, 30)
     axes.set_yticks(COSTS, [f"{cost:g}" for cost in COSTS])
-    _beta_axis(axes, title, upwards)
+    _beta_axis(axes, title, upwards, BETAS)
     move_line(axes, "optimum", BETAS, ends, **AT_OPTIMUM)
     look = {"color": ORANGE, "fontsize": 9, "va": "bottom"}
-    move_texts(axes, "named", [(BETAS[1], 3.2)], ["the optimum"], **look)
+    move_texts(axes, "named", [(BETAS[1], 4)], ["the optimum"], **look)
 
 
-def _beta_axis(axes: Axes, title: str, upwards: str) -> None:
+def _beta_axis(axes: Axes, title: str, upwards: str, betas: Values) -> None:
     name_axes(axes, title, "beta", upwards)
     axes.set_xscale("log")
-    axes.set_xlim(BETAS[0], BETAS[-1])
-    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    ticks = [tick for tick in TICKS if betas[0] <= tick <= betas[-1]]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xlim(betas[0], betas[-1])
     axes.minorticks_off()
