@@ -15,7 +15,7 @@ from workbench.train.base import BaseConfig, new_model
 from workbench.train.mistakes import MISTAKES
 from workbench.train.scoring import score_pair
 from workbench.view.explorer import Explorer
-from workbench.view.scoring import explore_scoring, explore_tokens, without_template
+from workbench.view.scoring import draw_scoring, explore_scoring, explore_tokens, without_template
 
 PAIR = ("how was the film?", "the plot was good.", "overall, i hated the music.")
 
@@ -75,6 +75,18 @@ def test_mistakes_combine_and_are_told_one_by_one(policy: Model, reference: Mode
     assert "prompt scored : The prompt" in text
     assert "mean for sum : Log-prob" in text
     assert "cosine" in text
+
+
+def test_one_scoring_is_drawn_alone_or_beside_the_right_one(
+    policy: Model, reference: Model
+) -> None:
+    models = policy.policy, reference.policy, policy.tokenizer
+    right = score_pair(*models, *PAIR)
+    wrong = score_pair(*models, *PAIR, ["padding_scored"])
+    assert "with the mistakes" not in plain(draw_scoring(right, policy.tokenizer))
+    text = plain(draw_scoring(wrong, policy.tokenizer, right, below="pull"))
+    assert f"loss {right.loss:.4f} {wrong.loss:.4f}" in text
+    assert text.count("under each token: pull") == 2
 
 
 def test_typing_beta_and_padding_change_what_is_shown(explorer: Explorer) -> None:

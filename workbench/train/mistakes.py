@@ -107,7 +107,7 @@ def mistake(step: str, label: str, watch: str) -> Callable[[Callable[..., Any]],
 @mistake(
     "tokens",
     "tokenised together",
-    "Tokens melt across the boundary, if it is no blank, and change sides with it.",
+    "A token that reaches across the boundary counts as the prompt's, and is not scored.",
 )
 def tokenised_together(draft: Draft) -> Draft:
     """Prompt and completion become tokens as one text, which is cut at the prompt's own length."""

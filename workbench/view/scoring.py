@@ -86,10 +86,11 @@ def explore_tokens(
     chosen: str,
     rejected: str,
     mistakes: Collection[str] = (),
+    template: bool = True,
 ) -> Explorer:
     """What a tokenizer makes of a pair that can be typed, rightly and with any mistakes.
 
-    Where the tokenizer has a chat template, a switch takes it away.
+    Where the tokenizer has a chat template there is a switch for it, which stands at `template`.
     """
     names = [name for name, entry in MISTAKES.items() if entry.step != "sum"]
 
@@ -109,7 +110,12 @@ def explore_tokens(
 
     switches = _switches(names, mistakes)
     if tokenizer.chat_template is not None:
-        switches = {"template": _checkbox("chat template", True, ""), **switches}
+        switches = {
+            "template": _checkbox(
+                "chat template", template, "wrap the prompt as the model's chats are"
+            ),
+            **switches,
+        }
     return Explorer(draw, **_fields(prompt, chosen, rejected), **switches)
 
 
@@ -119,6 +125,17 @@ def without_template(tokenizer: Tokenizer) -> Tokenizer:
         tokenizer.backend, tokenizer.eos_id, tokenizer.pad_id, tokenizer.bos_ids,
         stop_ids=tokenizer.stop_ids, special_names=tokenizer.special_names,
     )  # fmt: skip
+
+
+def draw_scoring(
+    scoring: Scoring, tokenizer: Tokenizer, right: Scoring | None = None, below: str = "log-ratio"
+) -> str:
+    """The numbers of a pair and its two strips as HTML; beside `right`, if that is given.
+
+    `below` is a name out of `BELOW`: what stands under the tokens.
+    """
+    table = score_table(scoring) if right is None else score_table(right, scoring)
+    return table + _strips(scoring, tokenizer, below)
 
 
 def score_table(right: Scoring, wrong: Scoring | None = None) -> str:
@@ -203,9 +220,11 @@ def _switched_on(switches: dict[str, bool]) -> tuple[str, ...]:
 
 def _fields(prompt: str, chosen: str, rejected: str) -> dict[str, widgets.Textarea]:
     texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    wide = widgets.Layout(flex="1 1 100%", width="auto")
+    auto = widgets.Layout(width="auto")
     return {  # more than one line, since line ends make tokens too
-        name: widgets.Textarea(value=text, description=name, rows=1, layout=wide)
+        name: widgets.Textarea(value=text, description=name, rows=1, layout=auto).add_class(
+            "wb-wide"
+        )
         for name, text in texts.items()
     }
 

@@ -22,19 +22,17 @@ RIGHTLY = ("completion", "end")  # the roles that are to be scored
 MARKS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 # Line and ground by role: grey dotted, blue solid, green solid, grey dashed; orange is a mistake.
 LOOKS = {
-    "prompt": ("dotted rgb(128, 128, 128)", "128, 128, 128"),
+    "prompt": ("dotted #888", "128, 128, 128"),
     "completion": ("solid #0072B2", "0, 114, 178"),
     "end": ("solid #009E73", "0, 158, 115"),
-    "padding": ("dashed rgb(128, 128, 128)", "128, 128, 128"),
+    "padding": ("dashed #888", "128, 128, 128"),
     "wrong": ("solid #D55E00", "213, 94, 0"),
 }
+FAINT_SHARE = 0.05  # of the largest value; below it a ground could not be seen
 WRONG = " <small>✗</small>"
-BOX = (
-    "display: inline-block; vertical-align: top; margin: 2px 1px; padding: 0 5px; "
-    "border-radius: 4px; text-align: center; line-height: 1.5; "
-)
-LABEL = "display: inline-block; vertical-align: top; margin: 3px 4px 0 8px; opacity: 0.75"
-MONO = "font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 12.5px"
+BOX = "display: inline-block; margin: 2px 1px; padding: 0 5px; border-radius: 4px; "
+LABEL = "margin: 0 4px 0 8px; opacity: 0.75; font-family: system-ui, sans-serif"
+MONO = "font: 12.5px/1.5 ui-monospace, Menlo, Consolas, monospace"
 CELL = "text-align: left; padding: 2px 10px; border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
 
 
@@ -118,7 +116,8 @@ def draw_strip(strip: Strip, title: str = "", values: Numbers | None = None) -> 
         )
         groups.append(f'<small style="{LABEL}">{escape(label)}:</small> {boxes}')
     head = f"<div><b>{escape(title)}</b></div>" if title else ""
-    return f'<div class="wb-strip" style="margin: 4px 0 10px">{head}{" ".join(groups)}</div>'
+    body = f'<div style="{MONO}">{" ".join(groups)}</div>'
+    return f'<div class="wb-strip" style="margin: 4px 0 10px">{head}{body}</div>'
 
 
 def is_wrong(role: str, scored: bool) -> bool:
@@ -131,10 +130,10 @@ def _box(
 ) -> str:
     wrong = is_wrong(role, scored)
     line, ground = LOOKS["wrong" if wrong else role]
-    style = f"{BOX}border: 1px {line}; {MONO}; "
+    style = f"{BOX}border: 1px {line}"
     shown = f"<bdi>{visible(text)}</bdi>{WRONG if wrong else ''}"
     if scored:
-        style += f"border-bottom-width: 3px; background: rgba({ground}, 0.18)"
+        style += f"; border-bottom-width: 3px; background: rgba({ground}, 0.18)"
         shown = f"<b>{shown}</b>"
     told = f"{role}, {'scored' if scored else 'not scored'}{', which is wrong' if wrong else ''}"
     below = _below(value, largest) if with_values else ""
@@ -146,8 +145,10 @@ def _below(value: float | None, largest: float) -> str:
     if value is None:
         return "<br><small>&nbsp;</small>"
     share = abs(value) / largest if largest else 0.0
+    if share < FAINT_SHARE:
+        return f"<br><small>{signed(value)}</small>"
     ground = LOOKS["completion" if value > 0 else "wrong"][1]
-    style = f"padding: 0 2px; border-radius: 2px; background: rgba({ground}, {0.45 * share:.2f})"
+    style = f"padding: 0 2px; background: rgba({ground}, {0.45 * share:.2f})"
     return f'<br><small style="{style}">{signed(value)}</small>'
 
 
