@@ -30,9 +30,7 @@ from workbench.train.objectives import Settings, preference
 from workbench.train.precision import peak_memory_bytes
 from workbench.train.prepare import Parts, prepare
 from workbench.train.record import Record, trainable_state
-from workbench.train.reference import (
-    cache_key,
-)
+from workbench.train.reference import LiveReference, cache_key
 
 
 class Run:
@@ -174,6 +172,11 @@ class Run:
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return self.model.tokenizer
+
+    @property
+    def reference(self) -> LiveReference:
+        """The frozen model that the policy is compared with."""
+        return self._evaluator.reference
 
     @property
     def set_aside(self) -> list[SetAside]:
