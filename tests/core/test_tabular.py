@@ -91,9 +91,15 @@ def test_dpo_reaches_the_closed_form_from_twenty_starts(beta: float) -> None:
         assert worst < 1e-3  # on every prompt, not only on average
 
 
-@given(worlds, st.sampled_from(["dpo", "cdpo", "ipo"]), betas)
-def test_descent_never_climbs(world: TabularWorld, loss: str, beta: float) -> None:
-    losses = [found.loss for found in descend(world, beta, loss, steps=20)]
+@given(worlds, st.sampled_from(["dpo", "cdpo", "ipo"]), betas, st.integers(0, 100))
+def test_descent_never_climbs(world: TabularWorld, loss: str, beta: float, seed: int) -> None:
+    """Neither on the population's preferences nor on uneven counts of a few labels."""
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.randint(0, 9, world.preferences.shape, generator=generator).double()
+    counts[0, 0, 1] += 1
+    preferences = counts if seed % 2 else None
+    steps = descend(world, beta, loss, steps=20, preferences=preferences)
+    losses = [found.loss for found in steps]
     assert loss == "ipo" or losses[0] == pytest.approx(math.log(2))
     assert all(after <= before + 1e-12 for before, after in pairwise(losses))
 

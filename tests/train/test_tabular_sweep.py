@@ -14,7 +14,6 @@ from workbench.errors import WorkbenchError
 from workbench.train.tabular_sweep import (
     KL,
     REWARD,
-    _longest_step,
     fixed_budget,
     sample_pairs,
     tabular_sweep,
@@ -58,14 +57,6 @@ def test_many_pairs_bring_a_run_to_the_optimum() -> None:
     last = frame.iloc[-1]
     assert last[KL] == pytest.approx(kl(optimum, WORLD.reference_logps).mean().item(), abs=0.01)
     assert last[REWARD] == pytest.approx(expected(optimum, WORLD.rewards).mean().item(), abs=0.01)
-
-
-def test_the_longest_step_never_overshoots() -> None:
-    counts = sample_pairs(WORLD, 30, seed=3)
-    for beta in (0.05, 2.0):
-        lr = _longest_step(counts, beta)
-        losses = [at.loss for at in descend(WORLD, beta, lr=lr, preferences=counts, steps=50)]
-        assert losses == sorted(losses, reverse=True)
 
 
 @pytest.mark.parametrize("wrong", [{"betas": []}, {"seeds": []}, {"pairs": 0}])

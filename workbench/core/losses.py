@@ -5,8 +5,9 @@ decorated function here; the menus, the command line and the tests read it from 
 the names alone, so torch is not loaded here until a loss is computed.
 
 On the direction of `beta`: at the optimum a higher beta stays closer to the reference. Within a
-fixed budget of steps the opposite shows first, because the gradient of the DPO loss is
-`beta * sigmoid(-beta * margin)` and starts at beta / 2. Both statements are true.
+fixed budget of plain gradient steps the opposite shows first, because the gradient of the DPO loss
+is `beta * sigmoid(-beta * margin)` and starts at beta / 2. Both statements are true. Optimisers
+that divide by the gradient's size, as Adam does, take that factor out again.
 """
 
 from __future__ import annotations

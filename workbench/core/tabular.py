@@ -201,13 +201,13 @@ def descend(
 
     Args:
         beta: of the loss and of the optimum that `kl` is measured to.
-        lr: step length on the logits. Left open: the inverse of the loss's curvature where policy
-            and reference agree, with which dpo, cdpo and ipo cannot overshoot.
+        lr: step length on the logits. Left open: the inverse of the loss's largest curvature, with
+            which dpo, cdpo and ipo cannot overshoot.
         seed: of random logits to start from; None starts at the reference.
         preferences: see `expected_loss`; left open: the world's own.
     """
     weights = world.preferences if preferences is None else preferences
-    lr = _inverse_curvature(world, beta, loss) if lr is None else lr
+    lr = _inverse_curvature(weights, beta, loss) if lr is None else lr
     logits = world.reference_logps.clone()
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)
@@ -224,12 +224,12 @@ def descend(
         logits = logits.detach() - lr * gradient
 
 
-def _inverse_curvature(world: TabularWorld, beta: float, loss: str) -> float:
+def _inverse_curvature(preferences: Tensor, beta: float, loss: str) -> float:
     """A bound on the loss's second derivative by the logits, inverted.
 
     A pair's loss bends by c with its margin; c is largest where the margin is 0 for losses of the
-    logistic kind, and the same everywhere for ipo. Over all n (n - 1) / 2 pairs of a prompt these
-    add up to at most n c, and the mean is over the pairs of all prompts.
+    logistic kind, and the same everywhere for ipo. Margins are differences of logits, so the
+    Hessian is at most c times the Laplacian of the graph that the weighted pairs make.
     """
     margin = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     zero = torch.zeros_like(margin)
@@ -237,5 +237,8 @@ def _inverse_curvature(world: TabularWorld, beta: float, loss: str) -> float:
         value = find_loss(loss)(PairLogps(margin, zero, zero, zero), beta=beta).sum()
         (slope,) = torch.autograd.grad(value, margin, create_graph=True)
         bend = torch.autograd.grad(slope, margin)[0].item() if slope.requires_grad else 0.0
-    prompts, count = world.rewards.shape
-    return prompts * (count - 1) / 2 / (bend or beta**2 / 4)
+    pairs = preferences.clone()
+    pairs.diagonal(dim1=-2, dim2=-1).zero_()
+    weights = (pairs + pairs.mT) / pairs.sum()
+    laplacian = torch.diag_embed(weights.sum(-1)) - weights
+    return 1 / ((bend or beta**2 / 4) * torch.linalg.eigvalsh(laplacian).max().item())

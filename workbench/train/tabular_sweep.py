@@ -45,8 +45,7 @@ def tabular_sweep(
         rows: list[tuple[float, int, int, float, float]] = []
         for beta, seed in product(betas, seeds):
             counts = drawn[seed]
-            lr = _longest_step(counts, beta)
-            for at in descend(world, beta, steps=steps, lr=lr, preferences=counts):
+            for at in descend(world, beta, steps=steps, preferences=counts):
                 if at.step % eval_every == 0 or at.step == steps:
                     distance = kl(at.logps, world.reference_logps).mean().item()
                     reward = expected(at.logps, world.rewards).mean().item()
@@ -54,17 +53,6 @@ def tabular_sweep(
             yield pd.DataFrame(rows, columns=["beta", "seed", "step", KL, REWARD])
 
     return go()
-
-
-def _longest_step(counts: Tensor, beta: float) -> float:
-    """The inverse of the largest curvature of the DPO loss on these pairs.
-
-    -log sigmoid(beta m) bends by beta^2 / 4 at most, and margins are differences of logits, so the
-    Hessian is at most beta^2 / 4 times the Laplacian of the graph that the pairs make.
-    """
-    weights = (counts + counts.mT) / counts.sum()
-    laplacian = torch.diag_embed(weights.sum(-1)) - weights
-    return 1 / (beta**2 / 4 * torch.linalg.eigvalsh(laplacian).max().item())
 
 
 def sample_pairs(world: TabularWorld, pairs: int, seed: int) -> Tensor:
