@@ -6,8 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import settings
 
 from workbench.data.cache import cache_folder
+
+settings.register_profile("workbench", deadline=None)  # tests don't time things
+settings.load_profile("workbench")
 
 CACHE = "WORKBENCH_CACHE"
 OWN_CACHE = os.environ.get(CACHE)  # what the person set, before the tests change it
