@@ -38,5 +38,5 @@ def test_a_panel_a_metric(metrics: list[str]) -> None:
     figure = moves(pd.concat([FRAME.assign(metric=metric) for metric in metrics]))
     assert [axes.get_title("left") for axes in figure.axes] == metrics
     assert figure.get_facecolor() == (1, 1, 1, 1)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["reference", "policy"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before", "after"]
     assert figure.get_size_inches().tolist() == pytest.approx([9.4, 1.87])

@@ -72,6 +72,7 @@ class Examination:
 
     Attributes:
         prompts: answered by one sampled text each.
+        fresh: the grammar's texts that are predicted.
         floor: the loss of the grammar itself on the fresh texts, nats a token. On average over all
             texts no model has less; on these few it may, by chance.
     """
@@ -89,10 +90,10 @@ class Examination:
         self.world, self._seed = world, seed
         more = islice(cycle(world.prompts), max(0, samples - len(shown)))
         self.prompts = [*shown, *more]
-        self._fresh = world.corpus(fresh, seed=-1)
+        self.fresh = world.corpus(fresh, seed=-1)
         encode = world.tokenizer.completion
-        self._tokens = sum(len(encode(example.completion)) for example in self._fresh)
-        known = (review_logp(world.topic_of(e.prompt), e.completion) for e in self._fresh)
+        self._tokens = sum(len(encode(example.completion)) for example in self.fresh)
+        known = (review_logp(world.topic_of(e.prompt), e.completion) for e in self.fresh)
         self.floor = -sum(known) / self._tokens
 
     def loss(self, model: Model) -> float:
@@ -101,7 +102,7 @@ class Examination:
         batch = collate_sequences(
             [
                 (tokenizer.render_prompt(example.prompt), tokenizer.completion(example.completion))
-                for example in self._fresh
+                for example in self.fresh
             ],
             tokenizer.pad_id,
         ).to(next(model.policy.parameters()).device)
@@ -116,7 +117,7 @@ class Examination:
         """
         encode, found = model.tokenizer.encode, []
         device = next(model.policy.parameters()).device
-        for prompt, review in self._fresh[:count]:
+        for prompt, review in self.fresh[:count]:
             topic, start = self.world.topic_of(prompt), model.tokenizer.render_prompt(prompt)
             completion = model.tokenizer.completion(review)
             with torch.no_grad():

@@ -72,6 +72,6 @@ def _draw_row(axes: Axes, height: float, before: float, after: float) -> None:
 def _key() -> list[Line2D]:
     look: dict[str, Any] = {"marker": "o", "markersize": 8, "linestyle": "none"}
     return [
-        Line2D([], [], color=ORANGE, markerfacecolor="white", label="reference", **look),
-        Line2D([], [], color=BLUE, label="policy", **look),
+        Line2D([], [], color=ORANGE, markerfacecolor="white", label="before", **look),
+        Line2D([], [], color=BLUE, label="after", **look),
     ]

@@ -32,6 +32,9 @@ from workbench.view.plots import Data
 from workbench.view.watch import watch
 
 SHARPENED = "sharpened/"
+SIZE = (940, 300)
+# Kept while a new picture is decoded; without it the page would jump at each of them.
+PLACE = f"aspect-ratio: {SIZE[0]} / {SIZE[1]}; max-width: {SIZE[0]}px"
 MOST_MISFITS = 14  # words that are shown from where a text can't be a review any more
 LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
 MISFIT = compare.MARKS["del"]
@@ -88,7 +91,7 @@ class Board:
         self._parameters = sum(weight.numel() for weight in model.policy.parameters())
         self._floor, self._chance = examination.floor, math.log(model.tokenizer.vocab_size)
         self._history, self._snapshots = History(total=total), list[Snapshot]()
-        self._figure, self._axes = marks.new_figure(2, (940, 300))
+        self._figure, self._axes = marks.new_figure(2, SIZE)
         self._figure.subplots_adjust(0.05, 0.16, 0.985, 0.89, wspace=0.17)
         self._step, self._begin, self._now = 0, time.perf_counter(), time.perf_counter()
 
@@ -117,7 +120,8 @@ class Board:
         facts = f"{where} · {self._now - self._begin:.1f} s · {self._parameters:,} parameters"
         return (
             f'<div class="wb-pretraining" data-step="{self._step}"><p>{facts}</p>'
-            f"{picture(self.figure())}{text_table(rows, self._shown)}</div>"
+            f'<div style="{PLACE}">{picture(self.figure())}</div>'
+            f"{text_table(rows, self._shown)}</div>"
         )
 
 
@@ -139,15 +143,14 @@ def draw_loss(data: Data, axes: Axes, floor: float, chance: float) -> Axes:
     if not axes.lines:
         _prepare(axes, history.total, "Loss, nats a token")
         axes.set_ylim(0, 1.17 * chance)
-        look: Any = {"fontsize": 8.5, "color": MUTED}
-        for height, name, side in (
-            (floor, "the grammar itself", "top"),
-            (chance, "all words alike", "bottom"),
-        ):
+        guides = (
+            ("the grammar itself", floor, 1.08, "left", "top", -0.03),
+            ("all words alike", chance, history.total, "right", "bottom", 0.03),
+        )
+        for name, height, at, ends, side, gap in guides:
             axes.axhline(height, gid=marks.GUIDE, color=MUTED, linewidth=0.9, linestyle=":")
-            gap = 0.03 * chance * (1 if side == "bottom" else -1)
-            at, ends = (1.08, "left") if side == "top" else (history.total, "right")
-            axes.text(at, height + gap, f"{name}: {height:.2f}", va=side, ha=ends, **look)
+            look: Any = {"va": side, "ha": ends, "fontsize": 8.5, "color": MUTED}
+            axes.text(at, height + gap * chance, f"{name}: {height:.2f}", **look)
     marks.draw_training(history, axes, "loss", BLUE)
     _draw_last(history, axes, "loss", "{:.2f}")
     return axes
@@ -209,7 +212,8 @@ def text_table(snapshots: Sequence[Snapshot], shown: int) -> str:
         f'<th style="{compare.CELL}; {LINE}"><bdi>{escape(prompt)}</bdi></th>' for prompt in prompts
     )
     rows = "".join(_row(snapshot, shown) for snapshot in snapshots)
-    look = "border-collapse: collapse; table-layout: fixed; width: 100%; max-width: 940px"
+    wide = f"width: 100%; max-width: {SIZE[0]}px"
+    look = f"border-collapse: collapse; table-layout: fixed; {wide}"
     return (
         f'<table class="wb-snapshots" style="{look}"><thead>'
         f'<tr><th style="{LINE}; width: 12em"></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
