@@ -85,7 +85,7 @@ class Stepper:
         # Row, head, dim; the sign of the half that is swapped in stands in the sine.
         cos, sin = cos[:, 0].to(self._type), sin[:, 0].to(self._type)
         sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)
-        hidden = None if visible is None else ~visible[:, None, None]
+        mask = None if visible is None else visible[:, None, None]
         for number, (block, look, out, gate, down) in enumerate(self._layers):
             parts = look(self._normed(block.input_layernorm, x))
             parts = parts.view(rows, turned + shape.kv_heads, shape.head_dim)
@@ -94,13 +94,10 @@ class Stepper:
             keys, values = self._cache.update(
                 number, both[:, shape.heads :, None], parts[:, turned:, None]
             )
-            queries = both[:, : shape.heads] * shape.head_dim**-0.5
-            queries = queries.view(rows, shape.kv_heads, -1, shape.head_dim)
-            scores = queries @ keys.transpose(-1, -2)  # (row, kv_head, group, key)
-            if hidden is not None:
-                scores.masked_fill_(hidden, -torch.inf)
-            mixed = scores.softmax(-1) @ values
-            x = x + out(mixed.view(rows, -1))
+            # The heads of a group are queries of one head, so keys and values are never copied.
+            queries = both[:, : shape.heads].view(rows, shape.kv_heads, -1, shape.head_dim)
+            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+            x = x + out(mixed.reshape(rows, -1))
             gated, up = gate(self._normed(block.post_attention_layernorm, x)).chunk(2, -1)
             x = x + down(F.silu(gated).mul_(up))
         self._cache.length += 1
