@@ -14,14 +14,14 @@ from collections.abc import Iterator
 
 import ipywidgets as widgets
 
-from workbench.view.derivation import (
+from workbench.view.explorer import Explorer
+from workbench.view.lessons.derivation import (
     explore_objective,
     explore_optimum,
     explore_preference,
     explore_reward,
 )
-from workbench.view.descent import explore_loss
-from workbench.view.explorer import Explorer
+from workbench.view.lessons.descent import explore_loss
 
 MOVES = 50
 FIGURES = (

@@ -16,8 +16,8 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.browser
 
 CELLS = (
-    "from workbench.view.derivation import explore_optimum\nexplore_optimum()",
-    "from workbench.view.descent import explore_loss\nexplore_loss()",
+    "from workbench.view.lessons.derivation import explore_optimum\nexplore_optimum()",
+    "from workbench.view.lessons.descent import explore_loss\nexplore_loss()",
 )
 
 

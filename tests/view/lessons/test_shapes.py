@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 from workbench.view.explorer import Explorer
-from workbench.view.shapes import MARGINS, _look, explore_gradient_weight, explore_losses, shape
+from workbench.view.lessons.shapes import (
+    MARGINS,
+    _look,
+    explore_gradient_weight,
+    explore_losses,
+    shape,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from workbench.view.lessons.moves import draw_moves, moves
 from workbench.view.marks import GUIDE
-from workbench.view.moves import draw_moves, moves
 
 FRAME = pd.DataFrame(
     [("short", "reward", -0.12, 0.5), ("long", "reward", 0.99, 0.98)],

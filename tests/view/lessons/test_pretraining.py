@@ -17,8 +17,7 @@ from workbench.data.worlds import Reviews, ReviewsConfig
 from workbench.models.load import model_hash
 from workbench.train.base import BaseConfig, new_model, pretrain
 from workbench.train.snapshots import Snapshot, Written
-from workbench.view.marks import GUIDE
-from workbench.view.pretraining import (
+from workbench.view.lessons.pretraining import (
     as_metrics,
     draw_loss,
     draw_share,
@@ -26,6 +25,7 @@ from workbench.view.pretraining import (
     text_table,
     watch_pretraining,
 )
+from workbench.view.marks import GUIDE
 
 WORLD = Reviews(ReviewsConfig(pairs=8, topics=3))
 SMALL = BaseConfig(dim=16, layers=1, hidden_dim=24, steps=12, texts=256)

@@ -14,15 +14,15 @@ from workbench.core.losses import LOSSES
 from workbench.core.tabular import TabularWorld, descend
 from workbench.errors import WorkbenchError
 from workbench.view import cards
-from workbench.view.derivation import (
+from workbench.view.explorer import Explorer
+from workbench.view.layers import Layers
+from workbench.view.lessons.derivation import (
     explore_objective,
     explore_optimum,
     explore_preference,
     explore_reward,
 )
-from workbench.view.descent import explore_loss, watch_descent
-from workbench.view.explorer import Explorer
-from workbench.view.layers import Layers
+from workbench.view.lessons.descent import explore_loss, watch_descent
 
 MADE = {
     function.__name__: function()
@@ -131,7 +131,7 @@ def test_watched_descent_ends_where_descent_does(monkeypatch: pytest.MonkeyPatch
         for state in states:
             drawn.append(draw(state))
 
-    monkeypatch.setattr("workbench.view.descent.watch", go_through)
+    monkeypatch.setattr("workbench.view.lessons.descent.watch", go_through)
     world = TabularWorld.example()
     ends = watch_descent(world, starts=2, steps=30)
     for seed, end in enumerate(ends):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from workbench.core.tabular import TabularWorld
 from workbench.train.tabular_sweep import KL, REWARD, tabular_sweep
 from workbench.view import cards
-from workbench.view.frontier import (
+from workbench.view.lessons.frontier import (
     PANELS,
     below_optimum,
     frontier,

@@ -15,7 +15,12 @@ from workbench.train.base import BaseConfig, new_model
 from workbench.train.mistakes import MISTAKES
 from workbench.train.scoring import score_pair
 from workbench.view.explorer import Explorer
-from workbench.view.scoring import draw_scoring, explore_scoring, explore_tokens, without_template
+from workbench.view.lessons.scoring import (
+    draw_scoring,
+    explore_scoring,
+    explore_tokens,
+    without_template,
+)
 
 PAIR = ("how was the film?", "the plot was good.", "overall, i hated the music.")
 

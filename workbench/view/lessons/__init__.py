@@ -1,0 +1,1 @@
+"""The lessons' pictures: each interactive figure is one call that fits into any notebook."""

@@ -1,0 +1,130 @@
+"""What it costs to leave the reference: reward against KL, for runs and for the exact optimum.
+
+Runs of one beta share colour and mark; both are in the key, so neither is needed alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
+
+from workbench.core.tabular import TabularWorld, expected, kl
+from workbench.train.tabular_sweep import KL, REWARD
+from workbench.view.marks import INK, MUTED, Values, name_axes, new_figure
+
+MARKERS = "osD^vPX*"
+UNIT = "KL(policy ‖ reference), nats"
+LOOSEST, CLOSEST = 1e-2, 1e2  # the betas between which the exact curve is drawn
+PANELS = {
+    "samples/reward": ("True reward of all texts", "mean of a text"),
+    "samples/grammatical": ("Share of texts that still parse", "share"),
+    "samples/parsed_reward": ("Reward of texts that parse; the others count 0", "mean of a text"),
+}
+
+
+def frontier(frame: pd.DataFrame, world: TabularWorld) -> Figure:
+    """The runs of `tabular_sweep` below the best that any policy can do in this world."""
+    figure, (axes,) = new_figure(size=(760, 430))
+    figure.subplots_adjust(0.075, 0.115, 0.98, 0.87)
+    below_optimum(frame, world, axes)
+    write_betas(frame, figure)
+    return figure
+
+
+def over_optimisation(frame: pd.DataFrame) -> Figure:
+    """The runs of a `sweep` in the reviews world: reward, fluency and both, over one KL axis."""
+    figure, panels = new_figure(3, (760, 720))
+    heights = ((0.7, 0.22), (0.41, 0.2), (0.075, 0.245))
+    for axes, (metric, (title, unit)), (low, height) in zip(
+        panels, PANELS.items(), heights, strict=True
+    ):
+        axes.set_position((0.075, low, 0.905, height))
+        trajectories(frame, axes, metric)
+        name_axes(axes, title, "", unit)
+    panels[-1].set_xlabel(f"{UNIT} a text, on a square-root scale", fontsize=9, color=MUTED)
+    write_betas(frame, figure)
+    return figure
+
+
+def below_optimum(frame: pd.DataFrame, world: TabularWorld, axes: Axes) -> Axes:
+    """Ends of runs in (KL, reward), under the curve of the exact optima.
+
+    A thin line joins the runs of one seed, which were trained on the same pairs. Hollow marks on
+    the curve are the optima of the same betas: where a run ends that has all the pairs there are.
+    No policy lies above the curve.
+    """
+    axes.plot(*optima(world, np.geomspace(CLOSEST, LOOSEST, 200)), color=INK, linewidth=1.8)
+    for beta, look in looks(frame).items():
+        hollow = {**look, "markerfacecolor": "white"}
+        axes.plot(*optima(world, np.array([beta])), zorder=5, **hollow)
+    ends = frame.sort_values("step").groupby(["beta", "seed"]).last().reset_index()
+    for _, alike in ends.groupby("seed"):
+        axes.plot(alike[KL], alike[REWARD], color=MUTED, linewidth=0.8, alpha=0.6, zorder=2)
+    for beta, look in looks(frame).items():
+        these = ends[ends["beta"] == beta]
+        axes.plot(these[KL], these[REWARD], zorder=6, alpha=0.9, **look)
+    name_axes(axes, "Reward against distance from the reference", UNIT, "expected reward")
+    (x,), (y,) = optima(world, np.array([0.6]))
+    place: Any = {"xytext": (-7, 7), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    axes.annotate("the best possible", (x, y), fontsize=9.5, color=INK, **place)
+    return axes
+
+
+def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
+    """Where the runs went, in (KL, `metric`): a small mark each evaluation, a large one the end."""
+    axes.set_xscale("function", functions=(_root, np.square))
+    for beta, look in looks(frame).items():
+        small = {**look, "markersize": 3.5, "alpha": 0.7, "markeredgewidth": 0}
+        for _, run in frame[frame["beta"] == beta].groupby("seed"):
+            path, values = run[KL].to_numpy(), run[metric].to_numpy()
+            axes.plot(path, values, color=look["color"], linewidth=1, alpha=0.35, zorder=2)
+            axes.plot(path, values, zorder=3, **small)
+            axes.plot(path[-1:], values[-1:], zorder=4, **look)
+    farthest = max(4.0, frame[KL].max())
+    axes.set_xlim(-0.003 * farthest, 1.06 * farthest)
+    axes.xaxis.set_major_locator(FixedLocator([n * n for n in range(int(farthest**0.5) + 2)]))
+    return axes
+
+
+def _root(values: Any) -> Any:
+    """The square root, with its sign: a KL that is estimated may fall below 0 by chance."""
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def optima(world: TabularWorld, betas: Values) -> tuple[Values, Values]:
+    """Exact KL and expected reward of the optimal policies, (beta,) each, means over prompts."""
+    logps = torch.stack([world.optimum(float(beta)) for beta in betas])  # (beta, prompt, response)
+    distance = kl(logps, world.reference_logps).mean(-1)
+    return distance.numpy(), expected(logps, world.rewards).mean(-1).numpy()
+
+
+def looks(frame: pd.DataFrame) -> dict[float, dict[str, Any]]:
+    """Colour and mark of every beta; the smaller, the darker."""
+    betas = sorted(frame["beta"].unique())
+    shades = np.linspace(0.0, 0.82, max(2, len(betas)))
+    return {
+        float(beta): {
+            "color": colormaps["viridis"](shades[place]), "marker": MARKERS[place % len(MARKERS)],
+            "markersize": 7.5, "linestyle": "none", "markeredgewidth": 1.3,
+        }
+        for place, beta in enumerate(betas)
+    }  # fmt: skip
+
+
+def write_betas(frame: pd.DataFrame, figure: Figure) -> None:
+    """One line over all panels: which mark is which beta."""
+    handles = [
+        Line2D([], [], label=f"beta {beta:g}", **look) for beta, look in looks(frame).items()
+    ]
+    figure.legend(
+        handles=handles, loc="upper right", bbox_to_anchor=(0.985, 1.0), ncols=len(handles),
+        frameon=False, fontsize=9, labelcolor=INK, handletextpad=0.1, columnspacing=1.2,
+    )  # fmt: skip

@@ -1,0 +1,242 @@
+"""A preference pair that a learner types, with a switch for every scoring mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+import ipywidgets as widgets
+from torch import Tensor
+
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+from workbench.models.load import Model
+from workbench.train.mistakes import MISTAKES, Rows
+from workbench.train.scoring import Scoring, score_rows, text_rows
+from workbench.view.cards import error_card, escape
+from workbench.view.explorer import Explorer, beta_slider
+from workbench.view.tokens import CELL, pair_strips, signed
+
+LONGEST = 160  # positions of a row that is computed while somebody types
+BELOW = ("log-ratio", "log-probability", "pull", "nothing")
+QUIET = "line-height: 1.5; font-size: 13px"
+Texts = tuple[str, str, str]
+DIRECTIONS = (  # lowest cosine, what to say
+    (0.9995, "the same direction"),
+    (0.95, "nearly the same direction"),
+    (0.5, "a different direction"),
+    (0.0, "mostly elsewhere"),
+    (-1.0, "against the right direction"),
+)
+
+
+def explore_scoring(
+    policy: Model,
+    reference: Model,
+    prompt: str,
+    chosen: str,
+    rejected: str,
+    beta: float = 0.5,
+    mistakes: Collection[str] = (),
+) -> Explorer:
+    """Tokens, loss and gradient of a pair that can be typed, rightly and with any mistakes.
+
+    Args:
+        policy, reference: models with one tokenizer; the policy's weights are not changed.
+        prompt, chosen, rejected: the texts to begin with.
+        beta: where its slider starts.
+        mistakes: names out of `MISTAKES` that are switched on to begin with.
+    """
+    tokenizer = policy.tokenizer
+
+    def score(texts: Texts, made: Sequence[str], width: int, beta: float) -> Scoring:
+        rows = _short(text_rows(tokenizer, *texts, made, width))
+        return score_rows(policy.policy, reference.policy, rows, beta)
+
+    def draw(
+        prompt: str, chosen: str, rejected: str, beta: float, width: int, below: str,
+        **switches: bool,
+    ) -> str:  # fmt: skip
+        texts, made = (prompt, chosen, rejected), _switched_on(switches)
+        try:
+            right = score(texts, (), width, beta)
+            wrong = score(texts, made, width, beta) if made else None
+        except WorkbenchError as error:
+            return error_card(error)
+        parts = [score_table(right, wrong)]
+        if wrong is not None:
+            parts += [_told(made, wrong.rows.same_as(right.rows))]
+            parts += [_headed("with the mistakes", _strips(wrong, tokenizer, below))]
+        parts += [_headed("as it should be", _strips(right, tokenizer, below))]
+        return "".join(parts)
+
+    return Explorer(
+        draw,
+        **_fields(prompt, chosen, rejected),
+        beta=beta_slider(beta),
+        width=widgets.BoundedIntText(value=0, min=0, max=LONGEST, description="pad rows to"),
+        below=widgets.Dropdown(options=BELOW, description="under the tokens"),
+        **_switches(MISTAKES, mistakes),
+    )
+
+
+def explore_tokens(
+    tokenizer: Tokenizer,
+    prompt: str,
+    chosen: str,
+    rejected: str,
+    mistakes: Collection[str] = (),
+    template: bool = True,
+) -> Explorer:
+    """What a tokenizer makes of a pair that can be typed, rightly and with any mistakes.
+
+    Where the tokenizer has a chat template there is a switch for it, which stands at `template`.
+    """
+    names = [name for name, entry in MISTAKES.items() if entry.step != "sum"]
+
+    def draw(prompt: str, chosen: str, rejected: str, **switches: bool) -> str:
+        used = tokenizer if switches.pop("template", True) else without_template(tokenizer)
+        texts, made = (prompt, chosen, rejected), _switched_on(switches)
+        try:
+            right = _short(text_rows(used, *texts))
+            wrong = _short(text_rows(used, *texts, made))
+        except WorkbenchError as error:
+            return error_card(error)
+        shown = _headed("as it should be", pair_strips(right, used))
+        if not made:
+            return shown
+        told = _told(made, wrong.same_as(right))
+        return told + _headed("with the mistakes", pair_strips(wrong, used)) + shown
+
+    switches = _switches(names, mistakes)
+    if tokenizer.chat_template is not None:
+        switches = {
+            "template": _checkbox(
+                "chat template", template, "wrap the prompt as the model's chats are"
+            ),
+            **switches,
+        }
+    return Explorer(draw, **_fields(prompt, chosen, rejected), **switches)
+
+
+def without_template(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer for a model that continues texts and knows no chat."""
+    return Tokenizer(
+        tokenizer.backend, tokenizer.eos_id, tokenizer.pad_id, tokenizer.bos_ids,
+        stop_ids=tokenizer.stop_ids, special_names=tokenizer.special_names,
+    )  # fmt: skip
+
+
+def draw_scoring(
+    scoring: Scoring, tokenizer: Tokenizer, right: Scoring | None = None, below: str = "log-ratio"
+) -> str:
+    """The numbers of a pair and its two strips as HTML; beside `right`, if that is given.
+
+    `below` is a name out of `BELOW`: what stands under the tokens.
+    """
+    table = score_table(scoring) if right is None else score_table(right, scoring)
+    return table + _strips(scoring, tokenizer, below)
+
+
+def score_table(right: Scoring, wrong: Scoring | None = None) -> str:
+    """Loss, margin and gradient as an HTML table: right, and with mistakes beside it."""
+    columns = [right] if wrong is None else [right, wrong]
+    lines = {
+        "loss": [f"{each.loss:.4f}" for each in columns],
+        "margin": [signed(each.margin) for each in columns],
+        "log-ratio of the chosen": [signed(each.logratios[0].item()) for each in columns],
+        "log-ratio of the rejected": [signed(each.logratios[1].item()) for each in columns],
+        "tokens scored": ["{} and {}".format(*each.rows.scored.sum(-1)) for each in columns],
+        "length of the gradient": [f"{each.gradient_norm:.3g}" for each in columns],
+    }
+    if wrong is not None:
+        lines["length of the gradient"][1] += f", {_times(wrong, right)}"
+        lines["direction of the gradient"] = ["", _direction(wrong, right)]
+    titles = ["", "right", "with the mistakes"][: len(columns) + 1]
+    head = "".join(f'<th style="{CELL}">{title}</th>' for title in titles)
+    body = "".join(
+        f'<tr style="background: none"><td style="{CELL}">{name}</td>'
+        + "".join(f'<td style="{CELL}">{value}</td>' for value in values)
+        + "</tr>"
+        for name, values in lines.items()
+    )
+    return (
+        f'<table class="wb-scores" style="border-collapse: collapse; {QUIET}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _times(wrong: Scoring, right: Scoring) -> str:
+    return f"× {wrong.gradient_norm / right.gradient_norm:.3g}" if right.gradient_norm else "× –"
+
+
+def _direction(wrong: Scoring, right: Scoring) -> str:
+    if not wrong.gradient_norm or not right.gradient_norm:
+        return "none: there is no gradient"
+    cosine = wrong.direction(right)
+    words = next(words for lowest, words in DIRECTIONS if cosine >= lowest)
+    return f"cosine {signed(cosine)}: {words}"
+
+
+def _told(made: Sequence[str], same: bool) -> str:
+    """What each mistake is, and where to look."""
+    listed = "".join(
+        f"<li><b>{escape(MISTAKES[name].label)}</b>: {_with_code(MISTAKES[name].summary)} "
+        f"<i>{escape(MISTAKES[name].watch)}</i></li>"
+        for name in made
+    )
+    nothing = "<li>Nothing changes for this pair.</li>" if same else ""
+    return f'<ul style="{QUIET}">{listed}{nothing}</ul>'
+
+
+def _with_code(text: str) -> str:
+    """Text as HTML, what stands between backquotes as code."""
+    return re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
+
+
+def _headed(title: str, content: str) -> str:
+    return f'<h4 style="{QUIET}; margin: 12px 0 4px">{title}</h4>{content}'
+
+
+def _strips(scoring: Scoring, tokenizer: Tokenizer, below: str) -> str:
+    values: dict[str, Tensor] = {
+        "log-ratio": scoring.policy - scoring.reference,
+        "log-probability": scoring.policy,
+        "pull": -scoring.slopes,
+    }
+    return pair_strips(scoring.rows, tokenizer, values.get(below), below)
+
+
+def _short(rows: Rows) -> Rows:
+    length = rows.tokens.shape[1]
+    if length > LONGEST:
+        raise WorkbenchError(f"the texts make {length} tokens a row; at most {LONGEST} are shown")
+    return rows
+
+
+def _switched_on(switches: dict[str, bool]) -> tuple[str, ...]:
+    return tuple(name for name, on in switches.items() if on)
+
+
+def _fields(prompt: str, chosen: str, rejected: str) -> dict[str, widgets.Textarea]:
+    texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    auto = widgets.Layout(width="auto")
+    return {  # more than one line, since line ends make tokens too
+        name: widgets.Textarea(value=text, description=name, rows=1, layout=auto).add_class(
+            "wb-wide"
+        )
+        for name, text in texts.items()
+    }
+
+
+def _switches(names: Collection[str], on: Collection[str]) -> dict[str, widgets.Checkbox]:
+    return {
+        name: _checkbox(MISTAKES[name].label, name in on, MISTAKES[name].summary) for name in names
+    }
+
+
+def _checkbox(label: str, value: bool, tip: str) -> widgets.Checkbox:
+    return widgets.Checkbox(
+        value=value, description=label, tooltip=tip, indent=False,
+        layout=widgets.Layout(width="auto"),
+    )  # fmt: skip
