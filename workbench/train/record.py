@@ -139,14 +139,29 @@ class Record:
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         found = (self.folder / "checkpoints").glob("step-*")
-        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+        return sorted(found, key=step_of)
 
-    def numbers(self) -> dict[str, Any] | None:
-        """What the newest checkpoint holds besides tensors, None without one."""
-        checkpoints = self.checkpoints()
-        if not checkpoints:
+    def checkpoint(self, step: int | None = None) -> Path:
+        """The newest checkpoint, or the one of `step`.
+
+        Raises:
+            WorkbenchError: there is none, or none of that step; those that are there are named.
+        """
+        found = {step_of(path): path for path in self.checkpoints()}
+        if not found:
+            raise WorkbenchError(f"{self.folder} has no checkpoint yet")
+        if step is None:
+            return found[max(found)]
+        if step not in found:
+            steps = ", ".join(map(str, found))
+            raise WorkbenchError(f"{self.folder} has no checkpoint of step {step}; it has {steps}")
+        return found[step]
+
+    def numbers(self, step: int | None = None) -> dict[str, Any] | None:
+        """What a checkpoint holds besides tensors, the newest by default; None without any."""
+        if not self.checkpoints():
             return None
-        return json.loads((checkpoints[-1] / "state.json").read_text(encoding="utf-8"))
+        return json.loads((self.checkpoint(step) / "state.json").read_text(encoding="utf-8"))
 
     def save_checkpoint(
         self,
@@ -174,13 +189,16 @@ class Record:
         return path
 
     def load_checkpoint(
-        self, policy: nn.Module, optimizer: torch.optim.Optimizer | None = None
+        self,
+        policy: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        step: int | None = None,
     ) -> None:
-        """Fill policy and optimiser from the newest checkpoint; there must be one."""
-        newest = self.checkpoints()[-1]
-        load_trainable_state(policy, load_file(newest / "policy.safetensors"))
+        """Fill policy and optimiser from the newest checkpoint or the one of `step`."""
+        chosen = self.checkpoint(step)
+        load_trainable_state(policy, load_file(chosen / "policy.safetensors"))
         if optimizer is not None:
-            moments = newest / "optimizer.safetensors"
+            moments = chosen / "optimizer.safetensors"
             if not moments.exists():
                 raise WorkbenchError(f"{moments} is missing; the run can't go on without it")
             _unflatten(optimizer, load_file(moments))
@@ -193,6 +211,11 @@ class Record:
         """The summary of a run that ended, or None."""
         path = self.folder / "summary.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step at which a checkpoint was made."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def trainable_state(policy: nn.Module) -> dict[str, Tensor]:

@@ -6,9 +6,11 @@ two runs, or any models that share a tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +18,14 @@ from torch import Tensor, nn
 from workbench.core.batch import SequenceBatch, collate_sequences
 from workbench.core.logps import next_token
 from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.models.sampling import generate
-from workbench.train.precision import computing
-from workbench.train.run import Run
+from workbench.train.base import Progress
+from workbench.train.config import TrainConfig
+from workbench.train.precision import computing, pick_device, pick_precision, set_threads
+from workbench.train.prepare import open_model
+from workbench.train.run import Run, load_policy
 
 Ids = Sequence[int]
 
@@ -47,38 +53,51 @@ class Writer:
         with torch.no_grad(), self.around(), computing(self.model, self.device, self.precision):
             yield self.model
 
-    def answer(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[str]:
-        """One text a prompt. The same seed gives every writer the same luck."""
+    def write(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[list[int]]:
+        """The new tokens for each prompt, without the end token."""
         tokenizer = self.tokenizer
         rendered = [tokenizer.render_prompt(prompt) for prompt in prompts]
         with self.active() as model:
-            found = generate(model, rendered, sampling, tokenizer.stop_ids, tokenizer.pad_id)
-        return [tokenizer.decode(ids) for ids in found]
+            return generate(model, rendered, sampling, tokenizer.stop_ids, tokenizer.pad_id)
+
+    def answer(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[str]:
+        """One text a prompt. The same seed gives every writer the same luck."""
+        return [self.tokenizer.decode(ids) for ids in self.write(prompts, sampling)]
 
     def next_logps(self, prompt: Ids, completion: Ids) -> Tensor:
         """(completion, vocab) log-probabilities of every token at each place of a completion."""
-        (found,) = self._distributions([(prompt, completion)])
-        return found
+        return self.all_next_logps([(prompt, completion)])[0]
+
+    def all_next_logps(self, sequences: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
+        """`next_logps` of each (prompt, completion); for a large vocabulary ask a few at a time."""
+        return self._score(sequences, lambda logps, completion: logps)
 
     def token_logps(self, sequences: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
         """For each (prompt, completion) the log-probability of its completion's tokens."""
-        return [
-            logps.gather(-1, torch.tensor(completion)[:, None])[:, 0]
-            for logps, (_, completion) in zip(
-                self._distributions(sequences), sequences, strict=True
-            )
-        ]
+        return self._score(
+            sequences, lambda logps, ids: logps.gather(-1, torch.tensor(ids)[:, None])[:, 0]
+        )
 
-    def _distributions(self, sequences: Sequence[tuple[Ids, Ids]]) -> Iterator[Tensor]:
-        """One sequence at a time: a whole vocabulary a position is large."""
-        for sequence in sequences:
-            batch: SequenceBatch = collate_sequences([sequence], self.tokenizer.pad_id)
-            here = batch.to(self.device)
-            with self.active() as model:
+    def _score(
+        self, sequences: Sequence[tuple[Ids, Ids]], keep: Callable[[Tensor, Ids], Tensor]
+    ) -> list[Tensor]:
+        """What `keep` takes of (completion, vocab), one sequence after the other.
+
+        Not in a batch, because a whole vocabulary a position is large; but in one context, because
+        entering it may round all weights or read them from disk.
+        """
+        found = []
+        with self.active() as model:
+            for prompt, completion in sequences:
+                batch: SequenceBatch = collate_sequences(
+                    [(prompt, completion)], self.tokenizer.pad_id
+                )
+                here = batch.to(self.device)
                 hidden = model.hidden(here.tokens, here.positions, here.attention_mask())  # type: ignore[operator]
                 before, scored = next_token(hidden, here.completion_mask)
                 logits = model.head(before[scored])  # type: ignore[operator]
-            yield logits.float().log_softmax(-1).cpu()
+                found.append(keep(logits.float().log_softmax(-1).cpu(), completion))
+        return found
 
 
 def writers(run: Run) -> tuple[Writer, Writer]:
@@ -87,3 +106,51 @@ def writers(run: Run) -> tuple[Writer, Writer]:
     reference = run.reference
     asked = replace(policy, name="reference", model=reference.model, around=reference.active)
     return asked, policy
+
+
+Source: TypeAlias = Run | Writer | Path | str
+
+
+def open_writers(
+    what: Source | Sequence[Writer] | Mapping[str, Source], progress: Progress | None = None
+) -> tuple[Writer, ...]:
+    """All who are to be compared; the first is the one whom the others are compared with.
+
+    Args:
+        what: a run or the folder of one, which gives its reference and its policy; writers; or
+            names for runs (their policies), folders of runs, models and writers, in any mixture.
+        progress: told what is being loaded.
+
+    Raises:
+        WorkbenchError: a name that is neither a run's folder nor a model, or is given twice.
+    """
+    if isinstance(what, Run):
+        return writers(what)
+    if isinstance(what, str | Path):
+        return writers(load_policy(what, progress)) if _is_run(what) else (_model(what, progress),)
+    if isinstance(what, Mapping):
+        found = tuple(replace(_one(source, progress), name=name) for name, source in what.items())
+    else:
+        found = (what,) if isinstance(what, Writer) else tuple(what)
+    names = [writer.name for writer in found]
+    if not found or len(set(names)) < len(names):
+        raise WorkbenchError(f"writers={names} is not accepted: one or more, each name once")
+    return found
+
+
+def _one(source: Source, progress: Progress | None) -> Writer:
+    """The policy, where there is a reference as well."""
+    return open_writers(source, progress)[-1]
+
+
+def _is_run(source: str | Path) -> bool:
+    return (Path(source) / "config.toml").exists()
+
+
+def _model(source: str | Path, progress: Progress | None) -> Writer:
+    """A model without any run, where and in which number format it is computed best."""
+    model = open_model(TrainConfig(model=str(source)), progress)
+    device = pick_device("auto")
+    precision = pick_precision("auto", device, model.policy.to(device))
+    set_threads(model.policy)
+    return Writer(model.name, model.policy, model.tokenizer, device, precision)

@@ -1,0 +1,259 @@
+"""What several writers answer to the same prompts with the same seed, as tidy frames of numbers.
+
+One row a prompt and writer. Log-probabilities and KL are in nats and exact: every next-token
+distribution along the answer is compared, nothing is estimated from samples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+from workbench.models.config import SamplingConfig
+from workbench.train.base import Progress
+from workbench.train.evaluate import TextScores
+from workbench.train.record import Record, step_of
+from workbench.train.run import walk_checkpoints
+from workbench.train.writers import Ids, Writer, writers
+
+LOGP = "logp/"  # + name: log-probability of the answer under this writer
+AT_ONCE = 4  # prompts whose answers are scored together; bounds the distributions in memory
+GRAM = 3  # words
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a writer wrote; `ended` tells whether by itself, rather than being cut off."""
+
+    prompt: str
+    text: str
+    ids: tuple[int, ...]
+    ended: bool
+
+
+def words_of(text: str) -> list[str]:
+    """Words and punctuation marks.
+
+    >>> words_of("It was good, I think.")
+    ['It', 'was', 'good', ',', 'I', 'think', '.']
+    """
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
+def repetition(text: str, size: int = GRAM) -> float:
+    """Share of a text's runs of `size` words that came before in it, 0 to 1; 0 for short texts.
+
+    1 - distinct / all, which is seq-rep-n of Welleck et al. 2020 (Neural text generation with
+    unlikelihood training), here over words and punctuation without regard to case.
+
+    >>> repetition("so good, so good, so good,")  # 4 of 7 came before
+    0.5714285714285714
+    """
+    words = [word.lower() for word in words_of(text)]
+    grams = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def changed(before: str, after: str) -> float:
+    """How much two texts differ in their words, 0 (the same) to 1 (nothing shared).
+
+    1 - 2 shared / (words of both), after the longest matching blocks (Ratcliff and Metzener 1988).
+
+    >>> changed("the room was small", "the room was lovely")
+    0.25
+    """
+    return 1 - SequenceMatcher(None, words_of(before), words_of(after), autojunk=False).ratio()
+
+
+def kl_along(left: Writer, right: Writer, prompt: Ids, completion: Ids) -> Tensor:
+    """(completion,) exact KL(left || right) between next-token distributions at each place.
+
+    Summed over a text that `left` wrote, its mean over such texts is the KL of the two models'
+    texts, by the chain rule; unlike a log-ratio, no single value is below 0.
+    """
+    return _kl(left.next_logps(prompt, completion), right.next_logps(prompt, completion))
+
+
+def _kl(left: Tensor, right: Tensor) -> Tensor:
+    return F.kl_div(right.double(), left.double(), reduction="none", log_target=True).sum(-1)
+
+
+def ask(writer: Writer, prompts: Sequence[str], sampling: SamplingConfig) -> list[Answer]:
+    """One answer a prompt."""
+    if not prompts:
+        raise WorkbenchError("prompts is empty; at least one is needed")
+    tokenizer, longest = writer.tokenizer, sampling.max_new_tokens
+    found = []
+    for prompt, ids in zip(prompts, writer.write(prompts, sampling), strict=True):
+        # Another reason to end is that the model takes no more, or a text at which to stop.
+        room = _max_length(writer) - len(tokenizer.render_prompt(prompt))
+        ended = len(ids) < min(longest, room) and not getattr(sampling, "stop", None)
+        found.append(Answer(prompt, tokenizer.decode(ids), tuple(ids), ended))
+    return found
+
+
+def _max_length(writer: Writer) -> int:
+    model = writer.model
+    owner: Any = model if hasattr(model, "max_length") else getattr(model, "config", None)
+    return getattr(owner, "max_length", 1 << 30)
+
+
+def answers_frame(
+    asked: Sequence[Writer],
+    prompts: Sequence[str],
+    sampling: SamplingConfig,
+    scores: TextScores | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Every writer's answer to every prompt, with its numbers.
+
+    Args:
+        asked: the first is the one whom the others are compared with.
+        prompts: a prompt that comes twice is answered twice, with different luck.
+        sampling: the same for all, the seed included.
+        scores: of a world that knows the truth about a text.
+        progress: told who writes and who is scored, with the share done.
+
+    Returns:
+        One row a prompt and writer, those of a prompt together: `place` of the prompt from 0,
+        `prompt`, `who`, `text`, `words`, `tokens`, `ended` (by itself, not cut off), `repetition`
+        and `changed` against the first writer's answer (see the functions of these names),
+        `logp/NAME` for each writer (of the whole answer, end token included where it was drawn),
+        `kl`, the sum of `kl_along` from who wrote the answer to the first writer, and what `scores`
+        gives. NaN where two writers have no tokens in common, or a world can't score a prompt.
+    """
+    tell = progress or (lambda text, share: None)
+    answers = {}
+    for number, writer in enumerate(asked):
+        tell(f"{writer.name} answers", number / (2 * len(asked)))
+        answers[writer.name] = ask(writer, prompts, sampling)
+    return measure(answers, asked, scores, lambda text, share: tell(text, 0.5 + share / 2))
+
+
+def checkpoint_answers(
+    folder: Path | str,
+    prompts: Sequence[str] = (),
+    sampling: SamplingConfig | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """How the answers changed while a recorded run trained, with the same seed at every checkpoint.
+
+    Args:
+        folder: of the run.
+        prompts: left out, some held-out ones of the run.
+        sampling: left out, as the run shows its texts.
+        progress: told how many checkpoints have answered.
+
+    Returns:
+        `answers_frame` with a column `step` in front: the reference's answers at step 0, where
+        policy and reference were the same, then the policy's at each checkpoint.
+
+    Raises:
+        WorkbenchError: no run there, or one without a checkpoint.
+    """
+    tell = progress or (lambda text, share: None)
+    steps = [step_of(path) for path in Record(Path(folder)).checkpoints()]
+    frames: list[pd.DataFrame] = []
+    before: list[Answer] = []
+    for number, run in enumerate(walk_checkpoints(folder, tell)):
+        tell(f"step {run.step} answers", number / len(steps))
+        (reference, policy), how = writers(run), sampling or run.shown_sampling
+        asked = list(prompts) or run.prompts[:4]
+        before = before or ask(reference, asked, how)
+        answers = {reference.name: before, policy.name: ask(policy, asked, how)}
+        found = measure(answers, (reference, policy), run.data.scores)
+        mine = found["who"] == policy.name
+        if not frames:
+            frames.append(found[~mine].assign(step=0))
+        frames.append(found[mine].assign(step=run.step))
+    whole = pd.concat(frames, ignore_index=True)
+    return whole[["step", *whole.columns.drop("step")]]
+
+
+def measure(
+    answers: Mapping[str, Sequence[Answer]],
+    asked: Sequence[Writer],
+    scores: TextScores | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """The frame of `answers_frame` for answers in hand, by the names of their writers."""
+    rows: list[dict[str, Any]] = []
+    count = len(next(iter(answers.values())))
+    for start in range(0, count, AT_ONCE):
+        if progress:
+            progress("measuring the answers", start / count)
+        places = range(start, min(start + AT_ONCE, count))
+        keys = [(place, who) for place in places for who in answers]
+        found = dict(zip(keys, _scored([(w, answers[w][p]) for p, w in keys], asked), strict=True))
+        for place, who in keys:
+            first = next(iter(answers.values()))[place]
+            rows.append(
+                {"place": place, "prompt": first.prompt, "who": who}
+                | _of_text(answers[who][place], first)
+                | found[place, who]
+                | _known(scores, answers[who][place])
+            )
+    return pd.DataFrame(rows)
+
+
+def _of_text(answer: Answer, first: Answer) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "words": len(answer.text.split()),
+        "tokens": len(answer.ids),
+        "ended": answer.ended,
+        "repetition": repetition(answer.text),
+        "changed": changed(first.text, answer.text),
+    }
+
+
+def _known(scores: TextScores | None, answer: Answer) -> dict[str, float]:
+    if scores is None:
+        return {}
+    try:
+        return scores(answer.prompt, answer.text)
+    except WorkbenchError:  # a prompt from outside the world
+        return {}
+
+
+def _scored(
+    answers: Sequence[tuple[str, Answer]], asked: Sequence[Writer]
+) -> Iterator[dict[str, float]]:
+    """Log-probabilities and KL of each (writer's name, answer)."""
+    own = {writer.name: writer for writer in asked}
+    under = {writer.name: _distributions(writer, answers, own) for writer in asked}
+    first = asked[0]
+    for number, (who, _) in enumerate(answers):
+        values = {}
+        for writer in asked:
+            ids, logps = under[writer.name][number]
+            values[LOGP + writer.name] = float(logps.gather(-1, ids[:, None]).double().sum())
+        same = own[who].tokenizer.digest == first.tokenizer.digest
+        along = [under[name][number][1] for name in (who, first.name)]
+        values["kl"] = float(_kl(*along).sum()) if same else float("nan")
+        yield values
+
+
+def _distributions(
+    writer: Writer, answers: Sequence[tuple[str, Answer]], own: Mapping[str, Writer]
+) -> list[tuple[Tensor, Tensor]]:
+    """(completion,) ids of each answer as `writer` reads it, and its (completion, vocab)."""
+    tokenizer, sequences = writer.tokenizer, []
+    for who, answer in answers:
+        same = own[who].tokenizer.digest == tokenizer.digest
+        ids = list(answer.ids) if same else tokenizer.encode(answer.text)
+        # A text that is empty and cut off has nothing to score but its end.
+        ids += [tokenizer.eos_id] if answer.ended or not ids else []
+        sequences.append((tokenizer.render_prompt(answer.prompt), ids))
+    found = writer.all_next_logps(sequences)
+    return [(torch.tensor(ids), logps) for (_, ids), logps in zip(sequences, found, strict=True)]
