@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import ipywidgets as widgets
 
 from workbench.view.explorer import Explorer
+from workbench.view.lessons.beta import explore_reference_temperature, explore_two_truths
 from workbench.view.lessons.derivation import (
     explore_objective,
     explore_optimum,
@@ -22,10 +23,12 @@ from workbench.view.lessons.derivation import (
     explore_reward,
 )
 from workbench.view.lessons.descent import explore_loss
+from workbench.view.lessons.shapes import explore_losses
 
 MOVES = 50
 FIGURES = (
-    explore_objective, explore_optimum, explore_reward, explore_preference, explore_loss
+    explore_objective, explore_optimum, explore_reward, explore_preference, explore_loss,
+    explore_two_truths, explore_reference_temperature, explore_losses,
 )  # fmt: skip
 
 
