@@ -1,26 +1,12 @@
-"""Sampling against plain definitions: one prompt, no padding, no cache, filters by sorting."""
-
-import math
+"""Sampling against plain definitions: one prompt, no padding, no cache."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
-from workbench.models.sampling import (
-    FILTERS,
-    SamplingConfig,
-    choose,
-    generate,
-    min_p,
-    row_generators,
-    stream,
-    top_k,
-    top_p,
-)
+from workbench.models.sampling import SamplingConfig, generate, row_generators, stream
 
 VOCAB = 23
 PROMPTS = [[3, 1, 4, 1, 5, 9, 2, 6], [7], [2, 7, 1], [8, 2, 8, 1, 8]]
@@ -160,91 +146,3 @@ def test_a_row_ends_where_the_length_of_the_model_does(policy) -> None:
 def test_no_prompt_is_refused(policy, prompts) -> None:
     with pytest.raises(WorkbenchError, match="prompt"):
         generate(policy, prompts, SamplingConfig(), (), 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("temperature", -0.1),
-        ("temperature", math.nan),
-        ("temperature", "1"),
-        ("top_k", -1),
-        ("top_k", 2.5),
-        ("top_p", 0.0),
-        ("top_p", 1.1),
-        ("min_p", -0.1),
-        ("min_p", 1.5),
-        ("max_new_tokens", 0),
-        ("seed", True),
-    ],
-)
-def test_a_bad_value_is_named(name, value) -> None:
-    with pytest.raises(WorkbenchError, match=f"^{name}="):
-        SamplingConfig(**{name: value})
-
-
-def test_every_filter_has_a_field_and_a_range() -> None:
-    fields = SamplingConfig.__dataclass_fields__
-    assert FILTERS.keys() <= fields.keys()
-    assert all(set(part.metadata) == {"help", "low", "high"} for part in fields.values())
-
-
-# Filters against definitions that go through a sorted list, one row at a time.
-
-
-def kept(logits: Tensor) -> list[set[int]]:
-    return [set(row.isfinite().nonzero()[:, 0].tolist()) for row in logits]
-
-
-def by_sorting(row: list[float], name: str, value: float) -> set[int]:
-    order = sorted(range(len(row)), key=lambda token: -row[token])
-    total = math.fsum(math.exp(x) for x in row)
-    probability = [math.exp(x) / total for x in row]
-    if name == "top_k":
-        return set(order[: int(value)])
-    if name == "min_p":
-        return {t for t in order if probability[t] >= value * probability[order[0]]}
-    chosen: list[int] = []
-    while math.fsum(probability[t] for t in chosen) < value:
-        chosen.append(order[len(chosen)])
-    return set(chosen)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    size=st.sampled_from([1, 7, 40, 700]),  # beyond 512, `top_p` first looks at a part
-    spread=st.sampled_from([0.01, 1.0, 6.0]),
-    seed=st.integers(0, 10**6),
-    share=st.sampled_from([0.001, 0.1, 0.5, 0.9, 0.999]),
-    count=st.integers(1, 50),
-)
-def test_filters_keep_what_their_definitions_keep(size, spread, seed, share, count) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    logits = spread * torch.randn(3, size, generator=generator)
-    rows = logits.double().tolist()
-    for name, value in [("top_k", count), ("top_p", share), ("min_p", share)]:
-        filtered = FILTERS[name](logits, value)
-        assert kept(filtered) == [by_sorting(row, name, value) for row in rows], name
-        alive = filtered.isfinite()
-        assert torch.equal(filtered[alive], logits[alive])
-
-
-def test_filters_worked_by_hand() -> None:
-    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    assert kept(top_k(logits, 2)) == [{0, 1}]
-    assert kept(top_p(logits, 0.4)) == [{0}]  # at least one
-    assert kept(top_p(logits, 0.79)) == [{0, 1}]
-    assert kept(top_p(logits, 0.81)) == [{0, 1, 2}]
-    assert kept(min_p(logits, 0.25)) == [{0, 1, 2}]  # at least 0.125
-    assert kept(top_p(top_k(logits, 2), 0.7)) == [{0, 1}]  # 0.625 of what is left is not enough
-
-
-def test_draws_follow_the_filtered_distribution() -> None:
-    """At temperature 0.5 the weights 5 : 3 : 2 : 1 become 25 : 9 : 4 : 1; top-k 3 leaves three."""
-    logits = torch.tensor([5.0, 3.0, 2.0, 1.0]).log().expand(8000, 4)
-    config = SamplingConfig(temperature=0.5, top_k=3)
-    generators = row_generators([[1]] * 8000, 0, torch.device("cpu"))
-    counts = choose(logits, config, generators).bincount(minlength=4)
-    expected = torch.tensor([25 / 38, 9 / 38, 4 / 38, 0.0])
-    # four standard errors of a share of 8000 draws, at most 4 * sqrt(25 * 13) / 38 / sqrt(8000)
-    assert torch.allclose(counts / 8000, expected, atol=0.0212)

@@ -39,6 +39,11 @@ class KVCache:
         stored_values[:, :, self.length : end] = values
         return stored_keys[:, :, :end], stored_values[:, :, :end]
 
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes a copy of row `rows[i]`, (row,); there may be more or fewer than before."""
+        self._shape = (len(rows), *self._shape[1:])
+        self._layers = [(keys[rows], values[rows]) for keys, values in self._layers]
+
 
 @dataclass
 class DenseLook:

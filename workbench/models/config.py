@@ -14,21 +14,61 @@ def _setting(default: float, help: str, low: float, high: float) -> Any:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How tokens are chosen. Bounds are inclusive; a value outside raises WorkbenchError."""
+    """How tokens are chosen. Bounds are inclusive; a value outside raises WorkbenchError.
+
+    `stop` takes a list, too, and keeps it as a tuple. Beam search looks at every token and draws
+    nothing, so it goes with temperature 0 and without filters.
+    """
 
     temperature: float = _setting(1.0, "divides the logits; 0: the likeliest token", 0.0, 5.0)
     top_k: int = _setting(0, "keep this many likeliest tokens; 0: all", 0, 1_000_000)
     top_p: float = _setting(1.0, "keep the likeliest tokens up to this probability", 0.001, 1.0)
     min_p: float = _setting(0.0, "keep tokens this likely relative to the likeliest", 0.0, 1.0)
+    top_a: float = _setting(
+        0.0, "keep tokens this likely relative to the likeliest one's square", 0.0, 1.0
+    )
+    repetition_penalty: float = _setting(
+        1.0, "divides positive logits of tokens already there, multiplies negative ones", 0.1, 10.0
+    )
+    beams: int = _setting(1, "texts that beam search follows at once; 1: no beam search", 1, 64)
+    contrast_alpha: float = _setting(
+        0.0,
+        "contrastive decoding: of tokens this likely relative to the likeliest, take those that "
+        "gained most over the reference; 0: off",
+        0.0,
+        1.0,
+    )
+    stop: tuple[str, ...] = field(
+        default=(), metadata={"help": "texts that end an answer, which is cut before them"}
+    )
     max_new_tokens: int = _setting(48, "longest completion, tokens", 1, 4096)
     seed: int = _setting(0, "of the draws; the same seed gives the same text", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
+        if isinstance(self.stop, list):
+            object.__setattr__(self, "stop", tuple(self.stop))
         for part in fields(self):
-            _check(part, getattr(self, part.name))
+            if part.name != "stop":
+                _check_number(part, getattr(self, part.name))
+        texts = isinstance(self.stop, tuple) and all(isinstance(t, str) and t for t in self.stop)
+        if not texts:
+            raise WorkbenchError(
+                f"stop={self.stop!r} is not accepted: a tuple of texts, none empty, as in ('\\n',)"
+            )
+        if self.beams > 1:
+            self._check_beams()
+
+    def _check_beams(self) -> None:
+        neutral = {"temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0, "top_a": 0}
+        for name, accepted in {**neutral, "contrast_alpha": 0}.items():
+            if (value := getattr(self, name)) != accepted:
+                raise WorkbenchError(
+                    f"{name}={value:g} with beams={self.beams} is not accepted: beam search looks "
+                    f"for the likeliest text; set {name}={accepted}, or beams=1"
+                )
 
 
-def _check(part: Field[Any], value: Any) -> None:
+def _check_number(part: Field[Any], value: Any) -> None:
     low, high = part.metadata["low"], part.metadata["high"]
     kind = int if isinstance(part.default, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:

@@ -25,6 +25,7 @@ from workbench.core.packed import Packed
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.extras import optional
+from workbench.models.hub_cache import empty_cache
 from workbench.models.llama import weight_files
 
 TOLERANCE = 1e-3  # of logits, relative to the largest; a wrong head or mask is off by far more
@@ -139,7 +140,7 @@ class HubPolicy(nn.Module):
         """An empty cache, which grows as needed; None where the model has another kind."""
         if "past_key_values" not in self._accepted:
             return None
-        return optional("transformers").DynamicCache(config=self.settings)
+        return empty_cache(self.settings)
 
     def _body(self) -> nn.Module:
         """The model without its head."""

@@ -1,64 +1,32 @@
-"""From a policy and prompts to text: greedy or sampled, batched, cached, seeded, one step a time.
+"""From a policy and prompts to answers: batched, cached, seeded, one step a time.
 
-A row's text depends on its prompt and the seed alone, never on what else is in the batch: every
+- Greedy or drawn: temperature, then the filters of `filters.py`; repetition penalty.
+- Beam search (`beam.py`), which follows several texts at once.
+- Contrastive decoding: what a policy makes likelier than an amateur does, among what is likely.
+
+A row's answer depends on its prompt and the seed alone, never on what else is in the batch: every
 row has a random generator of its own. A token is drawn as argmax(logits + Gumbel noise), so that a
 policy and its reference share the noise of a seed, and differ only where their distributions do.
-
-A new filter is one function in `FILTERS` and one field, of the same name, in `SamplingConfig`,
-which stands in `config.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import fields
-from itertools import takewhile
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
 
 from workbench.errors import WorkbenchError
+from workbench.models.beam import search
 from workbench.models.config import SamplingConfig as SamplingConfig  # also found here
+from workbench.models.filters import FILTERS, contrast, repetition_penalty
+from workbench.models.rows import Rows, room_for
+from workbench.models.stops import Decode, Stops
 
-RANKED_FIRST = 512  # most likely tokens that `top_p` looks at before it ranks a whole vocabulary
-
-
-def top_k(logits: Tensor, value: int) -> Tensor:
-    """Keep the `value` largest of each row (row, vocab); ties with the last one stay too."""
-    smallest = logits.topk(min(value, logits.shape[-1])).values[:, -1:]
-    return logits.masked_fill(logits < smallest, -math.inf)
-
-
-def top_p(logits: Tensor, value: float) -> Tensor:
-    """Keep the fewest most likely tokens that sum to `value`, at least one (Holtzman et al. 2020).
-
-    (row, vocab) in and out; ties with the last one stay too.
-    """
-    probabilities = logits.softmax(-1)
-    ranked = probabilities.topk(min(RANKED_FIRST, logits.shape[-1])).values
-    if (ranked.sum(-1) < value).any():
-        ranked = probabilities.sort(descending=True).values
-    before = ranked.cumsum(-1) - ranked
-    last = (before < value).sum(-1, keepdim=True) - 1
-    return logits.masked_fill(probabilities < ranked.gather(-1, last), -math.inf)
-
-
-def min_p(logits: Tensor, value: float) -> Tensor:
-    """Keep tokens at least `value` times as likely as the likeliest (Nguyen et al. 2024)."""
-    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(value), -math.inf)
-
-
-# Applied in this order, after the temperature; the default of the field of that name is neutral.
-FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {
-    "top_k": top_k,
-    "top_p": top_p,
-    "min_p": min_p,
-}
+Prompts = Sequence[Sequence[int]]
 
 
 def choose(logits: Tensor, config: SamplingConfig, generators: Sequence[torch.Generator]) -> Tensor:
@@ -66,10 +34,10 @@ def choose(logits: Tensor, config: SamplingConfig, generators: Sequence[torch.Ge
     if config.temperature == 0:
         return logits.argmax(-1)
     logits = logits / config.temperature
-    for part in fields(config):
-        value = getattr(config, part.name)
-        if part.name in FILTERS and value != part.default:
-            logits = FILTERS[part.name](logits, value)
+    for name, keep in FILTERS.items():
+        value = getattr(config, name)
+        if value != type(config).__dataclass_fields__[name].default:
+            logits = keep(logits, value)
     uniform = torch.empty_like(logits)
     for row, generator in zip(uniform, generators, strict=True):
         row.uniform_(generator=generator)
@@ -77,9 +45,7 @@ def choose(logits: Tensor, config: SamplingConfig, generators: Sequence[torch.Ge
     return (logits + gumbel).argmax(-1)
 
 
-def row_generators(
-    prompts: Sequence[Sequence[int]], seed: int, device: torch.device
-) -> list[torch.Generator]:
+def row_generators(prompts: Prompts, seed: int, device: torch.device) -> list[torch.Generator]:
     """One generator a row, seeded by `seed`, the prompt, and how often it came before.
 
     So repeated prompts get different texts, and no row depends on the other prompts.
@@ -93,119 +59,125 @@ def row_generators(
     return generators
 
 
-class _Rows:
-    """Prompts padded on the left, growing on the right; knows what each position may see."""
-
-    def __init__(
-        self, policy: Any, prompts: Sequence[Sequence[int]], pad_id: int, room: int, cached: bool
-    ) -> None:
-        device = next(policy.parameters()).device
-        width = max(map(len, prompts))
-        padding = [width - len(prompt) for prompt in prompts]
-        blank, after = [pad_id], [pad_id] * room
-        rows = [[*blank * (width - len(prompt)), *prompt, *after] for prompt in prompts]
-        place = torch.arange(width + room, device=device)
-        first = torch.tensor(padding, device=device)[:, None]
-        self.tokens = torch.tensor(rows, device=device)  # (row, pos)
-        self.positions = (place - first).clamp(min=0)
-        self.visible = place >= first  # (row, key)
-        self.padded = any(padding)
-        self.seen, self.end = 0, width
-        self.policy = policy
-        self.cache = policy.new_cache(len(prompts), width + room) if cached else None
-
-    def logits(self) -> Tensor:
-        """(row, vocab) what follows the last token, in float32."""
-        new = slice(self.seen, self.end)
-        tokens, positions = self.tokens[:, new], self.positions[:, new]
-        hidden = self.policy.hidden(tokens, positions, self._mask(), self.cache)
-        if self.cache is not None:
-            self.seen = self.end
-        return self.policy.head(hidden[:, -1]).float()
-
-    def append(self, column: Tensor) -> None:
-        """Add one token (row,) to every row."""
-        self.tokens[:, self.end] = column
-        self.end += 1
-
-    def _mask(self) -> Tensor | None:
-        if not self.padded:
-            return None
-        visible = self.visible[:, None, : self.end]  # (row, 1, key)
-        if self.end - self.seen == 1:
-            return visible
-        # Padding sees itself: a position that sees nothing would turn into NaN.
-        square = visible.new_ones(self.end, self.end)
-        return square.tril() & (visible | square.tril().triu())
-
-
-def _room(policy: Any, prompts: Sequence[Sequence[int]], config: SamplingConfig) -> list[int]:
-    """New tokens for each row: `max_new_tokens`, or fewer where the model's length ends before."""
-    if not prompts:
-        raise WorkbenchError("prompts is empty; at least one is needed")
-    longest = _max_length(policy)
-    for number, prompt in enumerate(prompts):
-        if not 1 <= len(prompt) < longest:
-            raise WorkbenchError(
-                f"prompt {number} has {len(prompt)} tokens; accepted: 1 to {longest - 1}, "
-                f"because the model takes {longest} with the answer"
-            )
-    return [min(config.max_new_tokens, longest - len(prompt)) for prompt in prompts]
-
-
-def _max_length(policy: Any) -> int:
-    owner = policy if hasattr(policy, "max_length") else getattr(policy, "config", None)
-    return getattr(owner, "max_length", sys.maxsize)
-
-
 def stream(
     policy: nn.Module,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     config: SamplingConfig,
     stop_ids: Collection[int],
     pad_id: int,
     use_cache: bool = True,
+    decode: Decode | None = None,
+    amateur: nn.Module | None = None,
 ) -> Iterator[Tensor]:
     """Yield one column (row,) of new tokens a step, until every row has ended.
 
     A row's end token is yielded; from then on the row gives `pad_id`. End tokens inside a prompt
-    don't count. The policy is used in the mode it is in, and no gradient is kept.
-
-    Raises:
-        WorkbenchError: no prompts, or a prompt that is empty or fills the model's length.
+    don't count. Beam search decides on its first token last: it yields when all is found. The
+    policy is used in the mode it is in, and no gradient is kept. Arguments as in `drafts`.
     """
-    room = _room(policy, prompts, config)
-    rows = _Rows(policy, prompts, pad_id, max(room), use_cache)
-    device = rows.tokens.device
-    generators = row_generators(prompts, config.seed, device)
-    stops = torch.tensor(sorted(stop_ids), dtype=torch.long, device=device)
-    left = torch.tensor(room, device=device)
-    ended = torch.zeros_like(left, dtype=torch.bool)
-    for step in range(1, max(room) + 1):
-        # Not around the loop: the mode would stay on in the caller between two steps. And not
-        # inference mode, in which autocast would round all weights anew at every step.
-        with torch.no_grad():
-            column = choose(rows.logits(), config, generators).masked_fill(ended, pad_id)
-            ended = ended | torch.isin(column, stops) | (left == step)
-            rows.append(column)
-        yield column
-        if ended.all():
-            return
+    stops = Stops(stop_ids, config.stop, decode)
+    steps = _answers(policy, prompts, config, stops, pad_id, use_cache, amateur)
+    if config.beams > 1:
+        *_, found = steps
+        steps = repeat(found, max(map(len, found)))
+    device = next(policy.parameters()).device
+    for place, answers in enumerate(steps):
+        column = [answer[place] if place < len(answer) else pad_id for answer in answers]
+        yield torch.tensor(column, device=device)
 
 
-def generate(
+def drafts(
     policy: nn.Module,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     config: SamplingConfig,
     stop_ids: Collection[int],
     pad_id: int,
     use_cache: bool = True,
+    decode: Decode | None = None,
+    amateur: nn.Module | None = None,
+) -> Iterator[list[list[int]]]:
+    """Yield after every step the new tokens of each prompt so far, without the end token.
+
+    They only grow, but for beam search, which may change its mind.
+
+    Args:
+        policy: any `core.transformer.Policy`; `amateur` is one, too.
+        prompts: token ids; any lengths.
+        stop_ids: end tokens. `pad_id` fills up short prompts and is never seen.
+        decode: makes a text of an answer's ids; only asked where `config.stop` is given. An answer
+            keeps the tokens that reach into a stop string: `stops.cut` cuts its text.
+        amateur: whom contrastive decoding compares with.
+
+    Raises:
+        WorkbenchError: no prompts, or a prompt that is empty or fills the model's length; an
+            amateur without `contrast_alpha`, or the other way round; `stop` without `decode`.
+    """
+    stops = Stops(stop_ids, config.stop, decode)
+    for answers in _answers(policy, prompts, config, stops, pad_id, use_cache, amateur):
+        yield [stops.without_end(answer) for answer in answers]
+
+
+def generate(
+    policy: nn.Module,
+    prompts: Prompts,
+    config: SamplingConfig,
+    stop_ids: Collection[int],
+    pad_id: int,
+    use_cache: bool = True,
+    decode: Decode | None = None,
+    amateur: nn.Module | None = None,
 ) -> list[list[int]]:
-    """The new tokens of each prompt, without the end token; see `stream`."""
-    columns = list(stream(policy, prompts, config, stop_ids, pad_id, use_cache))
-    room = _room(policy, prompts, config)
-    rows = torch.stack(columns, dim=1).tolist()
-    return [
-        list(takewhile(lambda token: token not in stop_ids, row[:limit]))
-        for row, limit in zip(rows, room, strict=True)
-    ]
+    """The new tokens of each prompt, without the end token; see `drafts`."""
+    stops = Stops(stop_ids, config.stop, decode)
+    *_, found = _answers(policy, prompts, config, stops, pad_id, use_cache, amateur)
+    return [stops.without_end(answer) for answer in found]
+
+
+def _answers(
+    policy: nn.Module,
+    prompts: Prompts,
+    config: SamplingConfig,
+    stops: Stops,
+    pad_id: int,
+    use_cache: bool,
+    amateur: nn.Module | None,
+) -> Iterator[list[list[int]]]:
+    """Yield the answers so far, end tokens included; the lists that are yielded go on growing."""
+    if (config.contrast_alpha > 0) != (amateur is not None):
+        given = "no amateur" if amateur is None else "an amateur"
+        raise WorkbenchError(
+            f"contrast_alpha={config.contrast_alpha:g} with {given} is not accepted: contrastive "
+            "decoding takes an amateur and contrast_alpha above 0, such as 0.1"
+        )
+    models = [policy] if amateur is None else [policy, amateur]
+    room = room_for(models, prompts, config.max_new_tokens)
+    every = [Rows(model, prompts, pad_id, max(room), use_cache) for model in models]
+    if config.beams > 1:
+        yield from search(every[0], room, config, stops)
+        return
+    generators = row_generators(prompts, config.seed, every[0].tokens.device)
+    answers: list[list[int]] = [[] for _ in prompts]
+    going = set(range(len(prompts)))
+    while going:
+        # Not around the loop: the mode would stay on in the caller between two steps. And not
+        # inference mode, in which autocast would round all weights anew at every step.
+        with torch.no_grad():
+            column = choose(_scores(every, config), config, generators).tolist()
+            for rows in every:
+                rows.append([t if row in going else pad_id for row, t in enumerate(column)])
+        for row in list(going):
+            answers[row].append(column[row])
+            if len(answers[row]) == room[row] or stops.reached(answers[row]):
+                going.remove(row)
+        yield answers
+
+
+def _scores(every: Sequence[Rows], config: SamplingConfig) -> Tensor:
+    """(row, vocab) what a token is chosen by, before temperature and filters."""
+    expert, *amateurs = every
+    logits = expert.logits()
+    if config.repetition_penalty != 1:
+        logits = repetition_penalty(logits, expert.own_tokens(), config.repetition_penalty)
+    for amateur in amateurs:
+        logits = contrast(logits, amateur.logits(), config.contrast_alpha)
+    return logits

@@ -1,0 +1,85 @@
+"""What is done to logits before a token is chosen: (row, vocab) in and out, one function each.
+
+A new filter is one function in `FILTERS` and one field, of the same name, in `SamplingConfig`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+
+RANKED_FIRST = 512  # most likely tokens that `top_p` looks at before it ranks a whole vocabulary
+
+
+def top_k(logits: Tensor, value: int) -> Tensor:
+    """Keep the `value` largest of each row; ties with the last one stay too."""
+    smallest = logits.topk(min(value, logits.shape[-1])).values[:, -1:]
+    return logits.masked_fill(logits < smallest, -math.inf)
+
+
+def top_p(logits: Tensor, value: float) -> Tensor:
+    """Keep the fewest most likely tokens that sum to `value`, at least one (Holtzman et al. 2020).
+
+    Ties with the last one stay too.
+    """
+    probabilities = logits.softmax(-1)
+    ranked = probabilities.topk(min(RANKED_FIRST, logits.shape[-1])).values
+    if (ranked.sum(-1) < value).any():
+        ranked = probabilities.sort(descending=True).values
+    before = ranked.cumsum(-1) - ranked
+    last = (before < value).sum(-1, keepdim=True) - 1
+    return logits.masked_fill(probabilities < ranked.gather(-1, last), -math.inf)
+
+
+def min_p(logits: Tensor, value: float) -> Tensor:
+    """Keep tokens at least `value` times as likely as the likeliest (Nguyen et al. 2024)."""
+    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(value), -math.inf)
+
+
+def top_a(logits: Tensor, value: float) -> Tensor:
+    """Keep tokens of at least `value` times the square of the largest probability.
+
+    So a sure model has few to choose from, an unsure one many (BlinkDL's RWKV-LM, 2021).
+    """
+    logps = logits.log_softmax(-1)
+    lowest = math.log(value) + 2 * logps.amax(-1, keepdim=True)
+    return logits.masked_fill(logps < lowest, -math.inf)
+
+
+# Applied in this order, after the temperature; the default of the field of that name is neutral.
+FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {
+    "top_k": top_k,
+    "top_p": top_p,
+    "min_p": min_p,
+    "top_a": top_a,
+}
+
+
+def repetition_penalty(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
+    """Divide the logits of `tokens` (row, pos) by `value` where positive, else multiply them.
+
+    Once a token, however often it came (Keskar et al. 2019, section 4.1; there positive logits
+    only, which would favour repetition wherever they are negative).
+    """
+    found = logits.gather(-1, tokens)
+    return logits.scatter(-1, tokens, torch.where(found > 0, found / value, found * value))
+
+
+def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
+    """Scores log p_expert - log p_amateur of tokens that the expert finds likely, of others -inf.
+
+    Likely means at least `alpha` times the expert's largest probability (Li et al. 2023, eq. 2 and
+    3, with the amateur at temperature 1). Two models that agree leave nothing to choose by.
+    """
+    if expert.shape != amateur.shape:
+        raise WorkbenchError(
+            f"the amateur tells {amateur.shape[-1]} tokens apart, the policy {expert.shape[-1]}; "
+            "accepted: two models with one vocabulary"
+        )
+    return min_p(expert, alpha).log_softmax(-1) - amateur.log_softmax(-1)
