@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from workbench.core.losses import PairLogps
-from workbench.core.metrics import mean_metrics, pair_metrics, sampled_kl, wilson_interval
+from workbench.core.metrics import (
+    mean_metrics,
+    pair_metrics,
+    reward_metrics,
+    sampled_kl,
+    wilson_interval,
+    win_interval,
+)
 
 
 def test_pair_metrics_by_hand():
@@ -67,3 +74,32 @@ def test_sampled_kl_finds_the_exact_kl():
     drawn = torch.multinomial(policy.exp(), 20_000, replacement=True, generator=generator)
     mean, error = sampled_kl(policy[drawn], reference[drawn])
     assert abs(mean - exact) < 4 * error
+
+
+def test_win_interval_as_published():
+    # The example of statpsych's ci.prop.ps, which is Bonett and Price 2012: 26 and 4 discordant of
+    # 48 give a difference between 0.2548067 and 0.6251933; a rate is (1 + difference) / 2.
+    low, high = win_interval(wins=26, losses=4, count=48, z=1.959964)
+    assert (2 * low - 1, 2 * high - 1) == pytest.approx((0.2548067, 0.6251933), abs=1e-6)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(20, 0), (0, 20), (0, 0)])
+def test_win_interval_has_a_width_where_all_outcomes_are_alike(wins, losses):
+    low, high = win_interval(wins, losses, 20)
+    rate = (1 + (wins - losses) / 20) / 2
+    assert low <= rate <= high
+    assert high - low > 0.1
+
+
+def test_ties_make_the_win_interval_narrower():
+    widths = [high - low for low, high in (win_interval(n, n, 60) for n in (30, 20, 10, 0))]
+    assert widths == sorted(widths, reverse=True)
+    assert win_interval(0, 0, 0) == (0.0, 1.0)
+
+
+def test_reward_metrics_by_hand():
+    chosen, rejected = torch.tensor([2.0, 1.0, 0.0]), torch.tensor([0.5, 1.0, 3.0])
+    values = reward_metrics(chosen, rejected, chosen)
+    assert values["rewards/margins"].tolist() == [1.5, 0.0, -3.0]
+    assert values["rewards/accuracies"].tolist() == [1.0, 0.0, 0.0]
+    assert values["rewards/ties"].tolist() == [0.0, 1.0, 0.0]

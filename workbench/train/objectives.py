@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from workbench.core.batch import PreferenceBatch, SequenceBatch
 from workbench.core.logps import completion_logps
 from workbench.core.losses import LOSSES, PairLogps
-from workbench.core.metrics import pair_metrics
+from workbench.core.metrics import pair_metrics, reward_metrics
 from workbench.core.transformer import Policy
+from workbench.models.reward import RewardModel
 from workbench.train.reference import Reference
 
 
@@ -59,3 +62,17 @@ def sft(
     lengths = batch.lengths()
     losses = -completion_logps(policy, batch) * (batch.sequences / lengths.sum())
     return losses, {"loss": losses.detach(), "lengths/completion": lengths.float()}
+
+
+def bradley_terry(
+    model: Policy, batch: SequenceBatch, settings: Settings
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """-log sigmoid(r_w - r_l) of each pair, for a reward model (Ouyang et al. 2022, eq. 1).
+
+    They rank several answers a prompt and take the mean over all pairs of them; here each pair
+    stands for itself. No setting counts: beta belongs to the policy that is trained later.
+    """
+    assert isinstance(model, RewardModel)
+    chosen, rejected = rearrange(model.rewards(batch), "(pair side) -> side pair", side=2)
+    losses = -F.logsigmoid(chosen - rejected)
+    return losses, reward_metrics(chosen, rejected, losses)
