@@ -96,23 +96,32 @@ def pair_strips(
     )
 
 
-def draw_strip(strip: Strip, title: str = "", values: Numbers | None = None) -> str:
+def draw_strip(
+    strip: Strip,
+    title: str = "",
+    values: Numbers | None = None,
+    at: int | None = None,
+    largest: float | None = None,
+) -> str:
     """A row of boxes, grouped by role, as HTML; `values` stand under their tokens.
 
     Scored tokens are bold on coloured ground. A cross stands on tokens that are scored and should
-    not be, and on those that should be and are not.
+    not be, and on those that should be and are not; an arrow and a frame on the token at place
+    `at`. The ground under a value is strongest at `largest`; left open: at the strip's largest.
     """
     under: Numbers = values or [None] * len(strip.tokens)
-    largest = max((abs(value) for value in under if value is not None), default=0.0)
-    tokens = zip(strip.tokens, strip.roles, strip.scored, under, strict=True)
+    if largest is None:
+        largest = max((abs(value) for value in under if value is not None), default=0.0)
+    places = range(len(strip.tokens))
+    tokens = zip(strip.tokens, strip.roles, strip.scored, under, places, strict=True)
     groups = []
     for role, members in groupby(tokens, lambda token: token[1]):
         listed = list(members)
-        count = sum(scored for _, _, scored, _ in listed)
+        count = sum(scored for _, _, scored, _, _ in listed)
         label = f"{role}, {count} of {len(listed)} scored"
         boxes = " ".join(
-            _box(text, role, scored, value, largest, values is not None)
-            for text, _, scored, value in listed
+            _box(text, role, scored, value, largest, values is not None, place == at)
+            for text, _, scored, value, place in listed
         )
         groups.append(f'<small style="{LABEL}">{escape(label)}:</small> {boxes}')
     head = f"<div><b>{escape(title)}</b></div>" if title else ""
@@ -126,7 +135,13 @@ def is_wrong(role: str, scored: bool) -> bool:
 
 
 def _box(
-    text: str, role: str, scored: bool, value: float | None, largest: float, with_values: bool
+    text: str,
+    role: str,
+    scored: bool,
+    value: float | None,
+    largest: float,
+    with_values: bool,
+    marked: bool,
 ) -> str:
     wrong = is_wrong(role, scored)
     line, ground = LOOKS["wrong" if wrong else role]
@@ -136,6 +151,9 @@ def _box(
         style += f"; border-bottom-width: 3px; background: rgba({ground}, 0.18)"
         shown = f"<b>{shown}</b>"
     told = f"{role}, {'scored' if scored else 'not scored'}{', which is wrong' if wrong else ''}"
+    if marked:
+        style += "; outline: 2px solid; outline-offset: 1px"
+        shown = f"<small>▶</small>{shown}"
     below = _below(value, largest) if with_values else ""
     return f'<span title="{told}" style="{style}">{shown}{below}</span>'
 
