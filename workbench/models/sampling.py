@@ -15,6 +15,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ def stream(
     pad_id: int,
     use_cache: bool = True,
     decode: Decode | None = None,
-    amateur: nn.Module | None = None,
+    amateur: Any | None = None,
 ) -> Iterator[Tensor]:
     """Yield one column (row,) of new tokens a step, until every row has ended.
 
@@ -94,7 +95,7 @@ def drafts(
     pad_id: int,
     use_cache: bool = True,
     decode: Decode | None = None,
-    amateur: nn.Module | None = None,
+    amateur: Any | None = None,
 ) -> Iterator[list[list[int]]]:
     """Yield after every step the new tokens of each prompt so far, without the end token.
 
@@ -125,7 +126,7 @@ def generate(
     pad_id: int,
     use_cache: bool = True,
     decode: Decode | None = None,
-    amateur: nn.Module | None = None,
+    amateur: Any | None = None,
 ) -> list[list[int]]:
     """The new tokens of each prompt, without the end token; see `drafts`."""
     stops = Stops(stop_ids, config.stop, decode)
@@ -140,7 +141,7 @@ def _answers(
     stops: Stops,
     pad_id: int,
     use_cache: bool,
-    amateur: nn.Module | None,
+    amateur: Any | None,
 ) -> Iterator[list[list[int]]]:
     """Yield the answers so far, end tokens included; the lists that are yielded go on growing."""
     if (config.contrast_alpha > 0) != (amateur is not None):
@@ -179,5 +180,5 @@ def _scores(every: Sequence[Rows], config: SamplingConfig) -> Tensor:
     if config.repetition_penalty != 1:
         logits = repetition_penalty(logits, expert.own_tokens(), config.repetition_penalty)
     for amateur in amateurs:
-        logits = contrast(logits, amateur.logits(), config.contrast_alpha)
+        logits = contrast(logits, amateur.logits().to(logits.device), config.contrast_alpha)
     return logits

@@ -7,10 +7,10 @@ two runs, or any models that share a tokenizer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,13 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.models.sampling import generate
+from workbench.models.stops import cut
 from workbench.train.base import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing, pick_device, pick_precision, set_threads
 from workbench.train.prepare import open_model
 from workbench.train.run import Run, load_policy
+from workbench.train.streams import Inside, stream
 
 Ids = Sequence[int]
 
@@ -38,6 +40,10 @@ class Writer:
         name: what people see it by.
         model: a policy, see `core.transformer.Policy`.
         around: a context within which `model` is this writer; adapters switched off, for one.
+        own_model: nobody else uses `model`, so that `around` may stay on between the steps of a
+            stream.
+        amateur: whom contrastive decoding compares with. A writer without one writes plainly, as
+            the reference does beside its policy.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Writer:
     device: str = "cpu"
     precision: str = "float32"
     around: Callable[[], AbstractContextManager[object]] = nullcontext
+    own_model: bool = False
+    amateur: Writer | None = None
 
     @contextmanager
     def active(self) -> Iterator[nn.Module]:
@@ -54,15 +62,50 @@ class Writer:
             yield self.model
 
     def write(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[list[int]]:
-        """The new tokens for each prompt, without the end token."""
+        """The new tokens for each prompt, without the end token; `text` makes texts of them."""
         tokenizer = self.tokenizer
         rendered = [tokenizer.render_prompt(prompt) for prompt in prompts]
-        with self.active() as model:
-            return generate(model, rendered, sampling, tokenizer.stop_ids, tokenizer.pad_id)
+        sampling, along, amateur = self.contrasted(sampling)
+        with ExitStack() as stack:
+            for writer in (*along, self):
+                stack.enter_context(writer.active())
+            return generate(
+                self.model,
+                rendered,
+                sampling,
+                tokenizer.stop_ids,
+                tokenizer.pad_id,
+                decode=tokenizer.decode,
+                amateur=amateur,
+            )
+
+    def text(self, ids: Ids, sampling: SamplingConfig) -> str:
+        """The text of an answer, cut before the first stop string."""
+        return cut(self.tokenizer.decode(ids), sampling.stop)
 
     def answer(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[str]:
         """One text a prompt. The same seed gives every writer the same luck."""
-        return [self.tokenizer.decode(ids) for ids in self.write(prompts, sampling)]
+        return [self.text(ids, sampling) for ids in self.write(prompts, sampling)]
+
+    def stream(self, prompts: Sequence[str], sampling: SamplingConfig) -> Iterator[list[str]]:
+        """Yield each prompt's text so far after every step; the last ones are those of `answer`.
+
+        Texts only grow, but for beam search, which may change its mind, and for the beginning of a
+        stop string, which goes again once the whole is there. `streams.stream_together` lets
+        several writers take turns.
+        """
+        return stream(self, prompts, sampling)
+
+    def contrasted(
+        self, sampling: SamplingConfig
+    ) -> tuple[SamplingConfig, tuple[Writer, ...], Any]:
+        """What is left to ask for, who has to be opened before this writer, and the amateur."""
+        other = self.amateur
+        if not sampling.contrast_alpha or other is None:
+            return replace(sampling, contrast_alpha=0.0), (), None
+        if other.own_model:
+            return sampling, (other,), other.model
+        return sampling, (), Inside(other.model, other.around)
 
     def next_logps(self, prompt: Ids, completion: Ids) -> Tensor:
         """(completion, vocab) log-probabilities of every token at each place of a completion."""
@@ -102,10 +145,13 @@ class Writer:
 
 def writers(run: Run) -> tuple[Writer, Writer]:
     """Reference and policy of a run, as they are now."""
-    policy = Writer("policy", run.policy, run.tokenizer, run.config.device, run.config.precision)
-    reference = run.reference
+    config, reference = run.config, run.reference
+    apart = reference.model is not run.policy
+    policy = Writer(
+        "policy", run.policy, run.tokenizer, config.device, config.precision, own_model=apart
+    )
     asked = replace(policy, name="reference", model=reference.model, around=reference.active)
-    return asked, policy
+    return asked, replace(policy, amateur=asked)
 
 
 Source: TypeAlias = Run | Writer | Path | str
@@ -127,7 +173,7 @@ def open_writers(
     if isinstance(what, Run):
         return writers(what)
     if isinstance(what, str | Path):
-        return writers(load_policy(what, progress)) if _is_run(what) else (_model(what, progress),)
+        return writers(load_policy(what, progress)) if is_run(what) else (_model(what, progress),)
     if isinstance(what, Mapping):
         found = tuple(replace(_one(source, progress), name=name) for name, source in what.items())
     else:
@@ -135,7 +181,8 @@ def open_writers(
     names = [writer.name for writer in found]
     if not found or len(set(names)) < len(names):
         raise WorkbenchError(f"writers={names} is not accepted: one or more, each name once")
-    return found
+    first, *others = found
+    return (first, *(replace(one, amateur=one.amateur or first) for one in others))
 
 
 def _one(source: Source, progress: Progress | None) -> Writer:
@@ -143,7 +190,8 @@ def _one(source: Source, progress: Progress | None) -> Writer:
     return open_writers(source, progress)[-1]
 
 
-def _is_run(source: str | Path) -> bool:
+def is_run(source: str | Path) -> bool:
+    """Whether there is a recorded run in this folder."""
     return (Path(source) / "config.toml").exists()
 
 
@@ -153,4 +201,4 @@ def _model(source: str | Path, progress: Progress | None) -> Writer:
     device = pick_device("auto")
     precision = pick_precision("auto", device, model.policy.to(device))
     set_threads(model.policy)
-    return Writer(model.name, model.policy, model.tokenizer, device, precision)
+    return Writer(model.name, model.policy, model.tokenizer, device, precision, own_model=True)
