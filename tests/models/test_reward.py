@@ -83,6 +83,12 @@ def test_before_the_first_step_all_texts_are_worth_the_same() -> None:
     assert RewardModel(decoder()).rewards(collate(PAIRS, 0)).tolist() == [0.0] * 6
 
 
+def test_a_reference_that_is_kept_in_bf16_is_read_in_float32() -> None:
+    model = RewardModel(decoder().bfloat16().requires_grad_(False))
+    assert all(weight.dtype == torch.float32 for weight in model.parameters())
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_policy_is_left_alone_and_gradients_are_dense(tied: bool) -> None:
     policy = decoder(tie_embeddings=tied).requires_grad_(False)

@@ -26,13 +26,13 @@ class RewardModel(nn.Module):
     loss is log 2, and no random number is drawn.
 
     Args:
-        policy: a `core.transformer.Policy`, ours or one from the hub. It is copied; what of it is
-            trainable stays so, and of a frozen one all becomes trainable.
+        policy: a `core.transformer.Policy`, ours or one from the hub. It is copied, in float32;
+            what of it is trainable stays so, and of a frozen one all becomes trainable.
     """
 
     def __init__(self, policy: nn.Module) -> None:
         super().__init__()
-        self.body = copy.deepcopy(policy)
+        self.body = copy.deepcopy(policy).float()
         if not any(weight.requires_grad for weight in self.body.parameters()):
             self.body.requires_grad_(True)
         if isinstance(self.body, Transformer):

@@ -63,7 +63,7 @@ def start_from_reference(run: Run) -> RewardModel:
                     weight.zero_()
         return model
     with run.reference.active():
-        return RewardModel(run.reference.model).float()
+        return RewardModel(run.reference.model)
 
 
 def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -> RewardJudge:
