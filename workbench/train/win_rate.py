@@ -68,7 +68,7 @@ def win_rate(outcomes: Outcomes) -> WinRate:
     The interval is that of `core.metrics.win_interval` (Bonett & Price 2012). Answers to one prompt
     may resemble each other, so where prompts repeat, all counts are divided by the design effect:
     how much larger the variance is between prompts than it would be for independent answers (Kish
-    1965; Miller 2024, on clustered errors where language models are compared). With few prompts, ten
+    1965; Miller 2024, on clustered errors in comparing language models). With few prompts, ten
     or less, it holds for these prompts rather than for new ones.
 
     Raises:
