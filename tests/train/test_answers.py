@@ -16,10 +16,10 @@ from workbench.train.answers import (
     answers_frame,
     ask,
     changed,
-    checkpoint_answers,
     kl_along,
     repetition,
 )
+from workbench.train.checkpoint_answers import checkpoint_answers
 from workbench.train.run import Run, load_policy
 from workbench.train.writers import open_writers, writers
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,9 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.train.base import Progress
 from workbench.train.evaluate import TextScores
-from workbench.train.record import Record, step_of
-from workbench.train.run import walk_checkpoints
-from workbench.train.writers import Ids, Writer, writers
+from workbench.train.writers import Ids, Writer
 
 LOGP = "logp/"  # + name: log-probability of the answer under this writer
 AT_ONCE = 4  # prompts whose answers are scored together; bounds the distributions in memory
@@ -138,46 +135,6 @@ def answers_frame(
         tell(f"{writer.name} answers", number / (2 * len(asked)))
         answers[writer.name] = ask(writer, prompts, sampling)
     return measure(answers, asked, scores, lambda text, share: tell(text, 0.5 + share / 2))
-
-
-def checkpoint_answers(
-    folder: Path | str,
-    prompts: Sequence[str] = (),
-    sampling: SamplingConfig | None = None,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """How the answers changed while a recorded run trained, with the same seed at every checkpoint.
-
-    Args:
-        folder: of the run.
-        prompts: left out, some held-out ones of the run.
-        sampling: left out, as the run shows its texts.
-        progress: told how many checkpoints have answered.
-
-    Returns:
-        `answers_frame` with a column `step` in front: the reference's answers at step 0, where
-        policy and reference were the same, then the policy's at each checkpoint.
-
-    Raises:
-        WorkbenchError: no run there, or one without a checkpoint.
-    """
-    tell = progress or (lambda text, share: None)
-    steps = [step_of(path) for path in Record(Path(folder)).checkpoints()]
-    frames: list[pd.DataFrame] = []
-    before: list[Answer] = []
-    for number, run in enumerate(walk_checkpoints(folder, tell)):
-        tell(f"step {run.step} answers", number / len(steps))
-        (reference, policy), how = writers(run), sampling or run.shown_sampling
-        asked = list(prompts) or run.prompts[:4]
-        before = before or ask(reference, asked, how)
-        answers = {reference.name: before, policy.name: ask(policy, asked, how)}
-        found = measure(answers, (reference, policy), run.data.scores)
-        mine = found["who"] == policy.name
-        if not frames:
-            frames.append(found[~mine].assign(step=0))
-        frames.append(found[mine].assign(step=run.step))
-    whole = pd.concat(frames, ignore_index=True)
-    return whole[["step", *whole.columns.drop("step")]]
 
 
 def measure(

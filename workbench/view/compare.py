@@ -24,10 +24,11 @@ MARKS = {
 CELL = "text-align: left; vertical-align: top; padding: 6px 12px; overflow-wrap: anywhere"
 
 
-def marked_differences(reference: str, policy: str) -> tuple[str, str]:
+def marked_differences(reference: str, policy: str, styled: bool = True) -> tuple[str, str]:
     """Both texts as HTML; words that only the reference has are in <del>, the policy's in <ins>.
 
-    Words and punctuation are compared, spaces are not. All text is escaped.
+    Words and punctuation are compared, spaces are not. All text is escaped. Without `styled` there
+    are tags alone, for a page with a style sheet of its own.
     """
     left, right = _words(reference), _words(policy)
     stripped = [word.strip() for word in left], [word.strip() for word in right]
@@ -36,7 +37,7 @@ def marked_differences(reference: str, policy: str) -> tuple[str, str]:
     for kind, a, b, c, d in matcher.get_opcodes():
         for side, words, tag in ((0, left[a:b], "del"), (1, right[c:d], "ins")):
             text = "".join(words)
-            html[side] += escape(text) if kind == "equal" else _mark(text, tag)
+            html[side] += escape(text) if kind == "equal" else _mark(text, tag, styled)
     return html[0], html[1]
 
 
@@ -83,12 +84,20 @@ def show(what: str | Figure) -> None:
     display(HTML(what) if isinstance(what, str) else Image(png(what)))
 
 
+def marked_answers(texts: Sequence[str], styled: bool = True) -> list[str]:
+    """Answers to one prompt as HTML, each marked against the first; see `marked_differences`.
+
+    The first is marked only where there are two: against which of the others would it be?
+    """
+    both = [marked_differences(texts[0], text, styled) for text in texts[1:]]
+    first = both[0][0] if len(both) == 1 else escape(texts[0])
+    found = [first, *(right for _, right in both)]
+    return [f"<bdi>{text or '<i>(empty)</i>'}</bdi>" for text in found]
+
+
 def _answers(sample: Sample, others: Sequence[Sample] = ()) -> list[str]:
     """The reference's text and those of the policies as HTML; `others` share the reference's."""
-    marked, first = marked_differences(sample.reference, sample.policy)
-    rest = [marked_differences(other.reference, other.policy)[1] for other in others]
-    reference = escape(sample.reference) if others else marked
-    return [f"<bdi>{text or '<i>(empty)</i>'}</bdi>" for text in (reference, first, *rest)]
+    return marked_answers([sample.reference, sample.policy, *(other.policy for other in others)])
 
 
 def _row(row: Sequence[Sample], extra: Mapping[str, Callable[[Sample], object]]) -> str:
@@ -102,8 +111,9 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\s*(?:\w+|[^\w\s])|\s+$", text)
 
 
-def _mark(text: str, tag: str) -> str:
+def _mark(text: str, tag: str, styled: bool) -> str:
     """The text within a tag, the space before it outside."""
     body = text.lstrip()
     space = text[: len(text) - len(body)]
-    return escape(space) + (f'<{tag} style="{MARKS[tag]}">{escape(body)}</{tag}>' if body else "")
+    look = f' style="{MARKS[tag]}"' if styled else ""
+    return escape(space) + (f"<{tag}{look}>{escape(body)}</{tag}>" if body else "")
