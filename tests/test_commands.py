@@ -1,4 +1,4 @@
-"""The command line: train, sample, evaluate; and one clear line for whatever a person can mend."""
+"""The command line: what each command does; and one clear line for whatever a person can mend."""
 
 from __future__ import annotations
 
@@ -160,6 +160,35 @@ def test_evaluate_says_what_the_run_said_last(
     assert "held_out/rewards/margins" in capsys.readouterr().out
 
 
+def test_compare_prints_both_answers_and_their_means(
+    finished: Path, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    prompts = ["review of the film", "review of the [b]book"]
+    sampling = ["--max-new-tokens", "5", "--seed", "3"]
+    assert main(["sample", str(finished), "--json", "--prompt", *prompts, *sampling]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    assert main(["compare", str(finished), "--prompt", *prompts, *sampling]) == 0
+    told = capsys.readouterr().out
+    for texts in expected:
+        assert all(text in told for text in texts.values())
+    assert "logp/policy" in told
+    assert nothing_below(here)
+
+
+def test_compare_writes_one_page(
+    finished: Path, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    hostile = "<script>alert(1)</script> film"
+    flags = ["--prompt", hostile, "--max-new-tokens", "5", "--html", "new/page.html"]
+    assert main(["compare", str(finished), *flags, "--step", "4"]) == 0
+    assert "written: new/page.html" in capsys.readouterr().out
+    assert [path.name for path in (here / "new").iterdir()] == ["page.html"]
+    page = (here / "new" / "page.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; film" in page
+    assert hostile not in page
+    assert "after step 4 of 4" in page
+
+
 def test_rows_set_aside_are_told_up_to_ten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,7 +295,7 @@ def test_a_folder_that_holds_a_run_is_refused(
     assert "has finished" in refused(capsys, "train", "--resume", str(finished))
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate"])
+@pytest.mark.parametrize("command", ["sample", "evaluate", "compare"])
 @pytest.mark.parametrize("source", ["missing", "."])
 def test_what_is_no_run_is_named(
     command: str, source: str, here: Path, capsys: pytest.CaptureFixture[str]
@@ -282,7 +311,34 @@ def test_sample_refuses_in_one_line(
     refused(capsys, "sample", str(finished), *flags)
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["evaluate"]])
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--html", "."], "is a folder"),
+        (["--html", "file/page.html"], "takes no new file"),
+        (["--html", "page.html", "--step", "3"], "no checkpoint of step 3; it has 4"),
+        (["--html", "page.html", "--prompt", ""], "prompt 0 has 0 tokens"),
+        (["--html", "page.html", "--temperature", "9"], "temperature=9"),
+    ],
+    ids=" ".join,
+)
+def test_compare_refuses_in_one_line_and_writes_nothing(
+    finished: Path, flags: list[str], part: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "file").touch()
+    assert part in refused(capsys, "compare", str(finished), *flags)
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
+def test_compare_names_a_run_without_a_checkpoint(
+    finished: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "config.toml").write_text((finished / "config.toml").read_text())
+    assert "has no checkpoint yet" in refused(capsys, "compare", ".", "--html", "page.html")
+    assert [path.name for path in here.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["evaluate"], ["compare"]])
 def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])

@@ -1,4 +1,4 @@
-"""The command line: train, sample, evaluate. Flags come from the dataclasses' fields."""
+"""The command line: train, sample, evaluate, compare. Flags come from the dataclasses' fields."""
 
 from __future__ import annotations
 

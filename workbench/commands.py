@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,27 +12,34 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from workbench.data.pairs import SetAside, TextPair
 from workbench.errors import WorkbenchError
-from workbench.flags import Evaluate, SampleCommand, Train
+from workbench.flags import Command, Compare, Evaluate, SampleCommand, Train
+from workbench.train.answers import answers_frame
 from workbench.train.config import TrainConfig
 from workbench.train.evaluate import PREFIX
 from workbench.train.events import EvalEvent, Event, StepEvent
 from workbench.train.prepare import answer
+from workbench.train.record import write_text
 from workbench.train.run import Run, load_policy
+from workbench.train.writers import writers
 
 LISTED = 10  # rows set aside that are shown; the run's folder has all of them
 console = Console()
 
 
-def carry_out(command: Train | SampleCommand | Evaluate) -> None:
+def carry_out(command: Command) -> None:
     """Do what the command asks for."""
-    actions: dict[type, Any] = {Train: train, SampleCommand: sample, Evaluate: evaluate}
+    actions: dict[type, Any] = {
+        Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare
+    }  # fmt: skip
     actions[type(command)](command)
 
 
@@ -183,3 +191,60 @@ def evaluate(command: Evaluate) -> None:
         console.print_json(json.dumps(metrics))
     else:
         _table(metrics, command.source)
+
+
+# -- compare ----------------------------------------------------------------------------------
+
+
+def compare(command: Compare) -> None:
+    """Print a run's answers beside its reference's, with their numbers; write them as a page."""
+    if command.html is not None:
+        _refuse_unwritable(command.html)
+    with _progress() as (bar, task):
+
+        def tell(text: str, share: float) -> None:
+            bar.update(task, description=text, completed=share, total=1)
+
+        run = load_policy(command.source, tell, command.step)
+        prompts = list(command.prompt or run.prompts)
+        frame = answers_frame(writers(run), prompts, command.sampling, run.data.scores, tell)
+        if command.html is not None:
+            tell("writing the page", 1.0)
+            # Not before: pictures take a while to load, and the other commands need none.
+            from workbench.view.page import comparison_page
+
+            write_text(command.html, comparison_page(run, frame, command.sampling))
+        tell("done", 1.0)
+    _print_answers(frame)
+    if command.html is not None:
+        console.print(f"written: {command.html}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Raise before anything is computed for a file that can't be written."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir():
+        raise WorkbenchError(f"html={str(path)!r} is a folder; name a file")
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise WorkbenchError(f"html={str(path)!r} can't be written: {there} takes no new file")
+
+
+def _print_answers(frame: pd.DataFrame) -> None:
+    """Texts one above the other, then the means."""
+    for _, group in frame.groupby("place", sort=False):
+        lines = [
+            ("prompt", group["prompt"].iloc[0]),
+            *zip(group["who"], group["text"], strict=True),
+        ]
+        for name, text in lines:
+            line = Text.assemble((f"{name:>9}", "bold"), "  ", text)
+            console.print(line, highlight=False, soft_wrap=True)
+        console.print()
+    numbers = frame.drop(columns=["place", "ended"]).groupby("who", sort=False)
+    means = numbers.mean(numeric_only=True)
+    table = Table("mean", *means.index, title=f"{frame['place'].nunique()} prompts")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, values in means.items():
+        table.add_row(str(name), *("–" if v != v else f"{v:.3f}" for v in values))
+    console.print(table)

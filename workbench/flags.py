@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass, make_dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 
 import tyro
 
@@ -43,10 +43,22 @@ class Evaluate:
     json: bool = setting(False, "print JSON")
 
 
-COMMANDS = {"train": Train, "sample": SampleCommand, "evaluate": Evaluate}
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Show what training changed: a run's policy beside its reference, also as one page."""
+
+    source: str = setting("", "folder of a run")
+    html: Path | None = setting(None, "write one self-contained page to this file")
+    prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
+    step: int | None = setting(None, "of the checkpoint; left out: the newest")
+    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
 
 
-def parse(arguments: Sequence[str]) -> Train | SampleCommand | Evaluate:
+COMMANDS = {"train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare}
+Command: TypeAlias = Train | SampleCommand | Evaluate | Compare
+
+
+def parse(arguments: Sequence[str]) -> Command:
     """The command that the arguments ask for, with its settings.
 
     Raises:
@@ -57,7 +69,7 @@ def parse(arguments: Sequence[str]) -> Train | SampleCommand | Evaluate:
     parsed = tyro.extras.subcommand_cli_from_dict(
         parsers,  # type: ignore[arg-type]
         prog="python -m workbench",
-        description="Direct Preference Optimisation: train, sample, evaluate.",
+        description="Direct Preference Optimisation: train, sample, evaluate, compare.",
         args=arguments,
     )
     name = next(name for name, parser in parsers.items() if isinstance(parsed, parser))
