@@ -41,8 +41,15 @@ class KVCache:
 
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes a copy of row `rows[i]`, (row,); there may be more or fewer than before."""
+        as_many = len(rows) == self._shape[0]
         self._shape = (len(rows), *self._shape[1:])
-        self._layers = [(keys[rows], values[rows]) for keys, values in self._layers]
+        for number, parts in enumerate(self._layers):
+            kept = [part[:, :, : self.length][rows] for part in parts]
+            if not as_many:
+                parts = (kept[0].new_zeros(self._shape), kept[1].new_zeros(self._shape))
+            for part, seen in zip(parts, kept, strict=True):
+                part[:, :, : self.length] = seen
+            self._layers[number] = parts
 
 
 @dataclass
