@@ -14,7 +14,7 @@ from workbench.core.tabular import kl
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
-from workbench.train.continuations import Continuation, find_mass
+from workbench.train.continuations import Continuation, elsewhere, find_mass
 from workbench.train.run import Run
 from workbench.train.tokenwise import compare_tokens
 from workbench.train.writers import Writer, writers
@@ -85,7 +85,9 @@ def test_events_exclude_each_other_and_the_rest_is_known(pair: tuple[Writer, Wri
     assert set(drawn) == {(YES, END), (NO, END), *product((YES, NO), repeat=2)}
     assert [row.ended for row in drawn.values()] == [row.ids[-1] == END for row in drawn.values()]
     # The chosen begins like one that was cut, so it isn't counted again; nothing is left over.
-    assert mass.elsewhere() == (pytest.approx(0, abs=1e-5), pytest.approx(0, abs=1e-5))
+    rest = elsewhere(mass.exclusive)
+    assert len(mass.exclusive) == len(mass.rows) - 1 == 6
+    assert [rest.policy, rest.reference, rest.change] == pytest.approx([0, 0, 0], abs=1e-5)
     assert sum(row.change for row in drawn.values()) == pytest.approx(0, abs=1e-5)
     exact = kl(*(torch.tensor([getattr(row, side) for row in drawn.values()])
                  for side in ("policy", "reference"))).item()  # fmt: skip
@@ -96,7 +98,9 @@ def test_events_exclude_each_other_and_the_rest_is_known(pair: tuple[Writer, Wri
 def test_what_is_not_drawn_is_elsewhere(pair: tuple[Writer, Writer]) -> None:
     mass = find_mass(*pair, [ASK], [YES, END], [NO, END], draws=1)
     listed = [math.exp(row.policy) for row in mass.rows]
-    assert mass.elsewhere()[0] == pytest.approx(1 - sum(listed), abs=1e-9)
+    rest = elsewhere(mass.exclusive)
+    assert rest.policy == pytest.approx(1 - sum(listed), abs=1e-9)
+    assert rest.change == pytest.approx(rest.policy - rest.reference, abs=1e-9)
     assert math.isnan(mass.error)
 
 

@@ -20,6 +20,7 @@ from workbench.view.pair_table import (
     explore_pairs,
     pair_frame,
     pairs_table,
+    rounding,
 )
 from workbench.view.tokens import signed
 
@@ -127,3 +128,10 @@ def test_what_can_not_be_shown_is_refused(run: Run) -> None:
         explore_pairs(run, sort="loss")
     with pytest.raises(WorkbenchError, match="holds no pairs out"):
         explore_pairs(make_run(held_out=0))
+
+
+def test_a_margin_that_depends_on_the_batch_is_explained(run: Run) -> None:
+    assert "wb-rounding" not in str(explore_pairs(run).shown)
+    assert rounding(1.001, 1.0) == ""
+    assert "table says +2.57" in rounding(2.57, 2.07)
+    assert "scored alone, as below, the margin is +2.07" in rounding(2.57, 2.07)

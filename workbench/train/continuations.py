@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,19 +79,36 @@ class Mass:
     kl: float
     error: float
 
-    def elsewhere(self) -> tuple[float, float]:
-        """Probability of all other completions together, under the policy and the reference."""
+    @property
+    def exclusive(self) -> tuple[Continuation, ...]:
+        """The rows that are not already counted in one that was cut."""
         cut = [row.ids for row in self.rows if not row.ended]
-        counted = [
+        return tuple(
             row
             for row in self.rows
             if not row.ended or not any(row.ids[: len(start)] == start for start in cut)
-        ]
-        policy, reference = (
-            1 - sum(math.exp(getattr(row, side)) for row in counted)
-            for side in ("policy", "reference")
         )
-        return max(0.0, policy), max(0.0, reference)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What completions that are not listed have together: probability, and how it changed."""
+
+    policy: float
+    reference: float
+    change: float
+
+
+def elsewhere(rows: Sequence[Continuation]) -> Elsewhere:
+    """All completions but these, which exclude each other.
+
+    The change is summed up by itself, because against a whole of 1 it may be too small to be seen.
+    """
+    policy, reference = (
+        max(0.0, 1 - math.fsum(math.exp(getattr(row, side)) for row in rows))
+        for side in ("policy", "reference")
+    )
+    return Elsewhere(policy, reference, -math.fsum(row.change for row in rows))
 
 
 def find_mass(

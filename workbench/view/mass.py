@@ -11,7 +11,7 @@ from torch import Tensor
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
-from workbench.train.continuations import Continuation, Mass, find_mass
+from workbench.train.continuations import Continuation, Mass, elsewhere, find_mass
 from workbench.train.tokenwise import Place, TokenLogps, compare_tokens
 from workbench.view.cards import error_card, escape
 from workbench.view.explorer import Explorer
@@ -29,6 +29,7 @@ from workbench.view.token_view import Answering, asked, first_place, state_of, t
 from workbench.view.tokens import signed, visible
 
 GAINERS = 3  # tokens that gained most, listed at each place
+PAGE = 16  # places listed at a time
 MOST_MOVED = 5  # tokens that gained, and as many that lost, at one place
 MOST_TEXTS = 10  # drawn completions that are listed
 SEEDS = 1000
@@ -103,11 +104,10 @@ def tokens_html(tokens: TokenLogps, tokenizer: Tokenizer, at: int) -> str:
     changes = changes_of(tokens)
     title = "chosen · under each token: change of its probability"
     strip = token_strip(tokens, tokenizer, title, changes, at)
-    body = "".join(
-        _gainers(number, place, tokenizer, number == at)
-        for number, place in enumerate(tokens.places)
-    )
-    titles = ("token", "change", *(f"gained most: {rank + 1}" for rank in range(GAINERS)))
+    first = at - at % PAGE
+    page = list(enumerate(tokens.places))[first : first + PAGE]
+    body = "".join(_gainers(number, place, tokenizer, number == at) for number, place in page)
+    titles = ("token", "change", "gained most there", "second", "third")
     return head + strip + table_of(titles, body, "wb-gainers") + _in_full(tokens, tokenizer, at)
 
 
@@ -148,10 +148,8 @@ def mass_html(mass: Mass, tokenizer: Tokenizer) -> str:
     drawn = [row for row in mass.rows if not row.name]
     rows = [row for row in mass.rows if row.name] + drawn[:MOST_TEXTS]
     body = "".join(_text_line(row, tokenizer) for row in rows)
-    policy, reference = mass.elsewhere()
-    for row in drawn[MOST_TEXTS:]:
-        policy, reference = policy + math.exp(row.policy), reference + math.exp(row.reference)
-    others = ("", chance(policy), chance(reference), change(policy - reference), "", "")
+    rest = elsewhere([row for row in mass.exclusive if row in rows])
+    others = ("", chance(rest.policy), chance(rest.reference), tinted(rest.change), "", "")
     body += line_of("<i>all other completions</i>", *others)
     titles = (
         "completion", f"drawn, of {mass.draws}", "policy", "reference", "change", "log-ratio",

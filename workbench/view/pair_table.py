@@ -30,6 +30,7 @@ from workbench.view.token_view import (
 from workbench.view.tokens import signed
 
 PAGE = 8  # rows shown at a time
+SEEN = 0.02  # nats by which two margins differ before it is said why
 LONGEST_PROMPT = 90  # letters of a prompt in the table; the opened pair shows all
 DATA_ORDER = "order of the data"
 # Title of a column, its name in `pair_frame`, and how its numbers are written.
@@ -115,6 +116,7 @@ class _PairTable:
         except WorkbenchError as error:
             return head + error_card(error)
         assert pair is not None
+        head += rounding(float(found["margin"].iloc[place]), pair.margin)
         return head + pair_html(pair, self._policy.tokenizer, self._lines, side, at, below)
 
     def _compare(self, state: object, number: int) -> PairTokens:
@@ -184,6 +186,21 @@ def shorten(text: str, length: int) -> str:
     """
     line = " ".join(text.split())
     return line if len(line) <= length else line[:length].rstrip() + " …"
+
+
+def rounding(in_batch: float, alone: float) -> str:
+    """A line of HTML where the table's margin and the opened pair's are seen to differ.
+
+    Measured on SmolLM2 after three steps: up to 0.7 nats in bf16, where sums are rounded to three
+    digits in an order that depends on the batch; in float32 they agree to four decimals.
+    """
+    if abs(in_batch - alone) < SEEN:
+        return ""
+    return (
+        f'<p class="wb-rounding" style="{QUIET}">The table says {signed(in_batch)}, from a batch '
+        f"of pairs; scored alone, as below, the margin is {signed(alone)}. In bf16 the last digits "
+        "depend on what is computed together; with precision float32 both agree.</p>"
+    )
 
 
 def _texts(pair: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ HEAD = f"{CELL}; text-align: right; vertical-align: bottom"
 UP, DOWN = "0, 114, 178", "213, 94, 0"  # blue and orange
 WIDEST = 70  # pixels of a bar for a probability of 1
 LEAST_MARGIN = 0.05  # nats; shares of less are not given in percent
-LEAST_WRITTEN = 0.0005  # a smaller probability is written with its power of ten
+LEAST_WRITTEN = 0.001  # a smaller probability is written with its power of ten
 SHOWN = 6  # alternatives of either model
 
 UNDER: dict[str, Callable[[TokenLogps], Tensor]] = {
@@ -52,7 +52,7 @@ def chance(probability: float) -> str:
     """
     if probability == 0:
         return "0"
-    form = ".3f" if probability >= 0.1 else ".2g" if probability >= LEAST_WRITTEN else ".1e"
+    form = ".3f" if probability >= 0.1 else "#.2g" if probability >= LEAST_WRITTEN else ".1e"
     return f"{probability:{form}}".replace("-", "−")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from workbench.errors import WorkbenchError
 from workbench.train.precision import is_large
 from workbench.train.run import Run
-from workbench.train.tokenwise import PairTokens, TokenLogps, compare_pair, compare_tokens
+from workbench.train.tokenwise import PairTokens, TokenLogps, compare_tokens
 from workbench.train.writers import Source, Writer, open_writers
 from workbench.view.cards import error_card
 from workbench.view.explorer import Explorer
@@ -28,7 +28,7 @@ from workbench.view.token_parts import (
 from workbench.view.tokens import signed
 
 SIDES = ("chosen", "rejected")
-REMEMBERED = 8  # texts whose scores are kept, so that controls that score nothing answer at once
+REMEMBERED = 16  # texts whose scores are kept, so that controls that score nothing answer at once
 Answering: TypeAlias = Run | Path | str | Sequence[Writer] | Mapping[str, Source]
 
 
@@ -44,17 +44,12 @@ def explore_answer(source: Answering, prompt: str, text: str, token: int | None 
     Raises:
         WorkbenchError: not two models. What is wrong with a typed text is shown instead.
     """
-    reference, policy = asked(source)
-    tokenizer, lines = policy.tokenizer, Lines()
-
-    @lru_cache(REMEMBERED)
-    def score(state: object, prompt: str, text: str) -> TokenLogps:
-        ids = tokenizer.render_prompt(prompt), tokenizer.completion(text)
-        return compare_tokens(reference, policy, *ids)
+    two = asked(source)
+    score, tokenizer, lines = scorer(source, two), two[1].tokenizer, Lines()
 
     def draw(prompt: str, text: str, token: int, below: str) -> str:
         try:
-            tokens = score(state_of(source), prompt, text)
+            tokens = score(prompt, text)
         except WorkbenchError as error:
             return error_card(error)
         at = min(token, len(tokens.ids)) - 1
@@ -64,8 +59,8 @@ def explore_answer(source: Answering, prompt: str, text: str, token: int | None 
         choices = place_html(tokens, at, tokenizer, f"token {at + 1} of {len(tokens.ids)}")
         return f'<div class="wb-token-view">{strip}{picture}{choices}</div>'
 
-    fields = text_fields(policy, prompt=prompt, text=text)
-    first = token or first_place(lambda: [score(state_of(source), prompt, text).logratios])[1]
+    fields = text_fields(two[1], prompt=prompt, text=text)
+    first = token or first_place(lambda: [score(prompt, text).logratios])[1]
     slider = token_slider(first)
     fit(slider, lambda: len(tokenizer.completion(fields["text"].value)), [fields["text"]])
     return Explorer(draw, **fields, token=slider, below=below_dropdown(UNDER))
@@ -90,23 +85,21 @@ def explore_pair(
     Raises:
         WorkbenchError: as `explore_answer`.
     """
-    reference, policy = asked(source)
-    tokenizer, lines = policy.tokenizer, Lines()
+    two = asked(source)
+    score, tokenizer, lines = scorer(source, two), two[1].tokenizer, Lines()
 
-    @lru_cache(REMEMBERED)
-    def score(state: object, prompt: str, chosen: str, rejected: str) -> PairTokens:
-        sides = tokenizer.completion(chosen), tokenizer.completion(rejected)
-        return compare_pair(reference, policy, tokenizer.render_prompt(prompt), *sides)
+    def pair_of(prompt: str, chosen: str, rejected: str) -> PairTokens:
+        return PairTokens(score(prompt, chosen), score(prompt, rejected))
 
     def draw(prompt: str, chosen: str, rejected: str, side: str, token: int, below: str) -> str:
         try:
-            pair = score(state_of(source), prompt, chosen, rejected)
+            pair = pair_of(prompt, chosen, rejected)
         except WorkbenchError as error:
             return error_card(error)
         return pair_html(pair, tokenizer, lines, SIDES.index(side), token - 1, below)
 
-    fields = text_fields(policy, prompt=prompt, chosen=chosen, rejected=rejected)
-    found = first_place(lambda: score(state_of(source), prompt, chosen, rejected).shares, side)
+    fields = text_fields(two[1], prompt=prompt, chosen=chosen, rejected=rejected)
+    found = first_place(lambda: pair_of(prompt, chosen, rejected).shares, side)
     sides, slider = side_dropdown(SIDES[found[0]]), token_slider(token or found[1])
     fit(
         slider,
@@ -128,6 +121,18 @@ def asked(source: Answering) -> tuple[Writer, Writer]:
         names = ", ".join(writer.name for writer in found)
         raise WorkbenchError(f"{names}: two are compared here, a reference and a policy")
     return found[0], found[1]
+
+
+def scorer(source: Answering, writers: tuple[Writer, Writer]) -> Callable[[str, str], TokenLogps]:
+    """Scores (prompt, text), and remembers the last ones while the models stay as they are."""
+    tokenizer = writers[1].tokenizer
+
+    @lru_cache(REMEMBERED)
+    def score(state: object, prompt: str, text: str) -> TokenLogps:
+        ids = tokenizer.render_prompt(prompt), tokenizer.completion(text)
+        return compare_tokens(*writers, *ids)
+
+    return lambda prompt, text: score(state_of(source), prompt, text)
 
 
 def state_of(source: Answering) -> object:
