@@ -92,10 +92,11 @@ def ask(writer: Writer, prompts: Sequence[str], sampling: SamplingConfig) -> lis
     tokenizer, longest = writer.tokenizer, sampling.max_new_tokens
     found = []
     for prompt, ids in zip(prompts, writer.write(prompts, sampling), strict=True):
-        # Another reason to end is that the model takes no more, or a text at which to stop.
+        # An answer also ends where the model takes no more, or at a stop string; of those that
+        # may have come to one, it is not known whether an end token was drawn.
         room = _max_length(writer) - len(tokenizer.render_prompt(prompt))
-        ended = len(ids) < min(longest, room) and not getattr(sampling, "stop", None)
-        found.append(Answer(prompt, tokenizer.decode(ids), tuple(ids), ended))
+        ended = len(ids) < min(longest, room) and not sampling.stop
+        found.append(Answer(prompt, writer.text(ids, sampling), tuple(ids), ended))
     return found
 
 

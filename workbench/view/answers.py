@@ -36,7 +36,7 @@ TABLE = "border-collapse: collapse; line-height: 1.45"
 WIDE = f"{TABLE}; width: 100%; table-layout: fixed"  # so that nothing jumps when texts change
 BELOW = "border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
 LEGEND = (
-    "Underlined words are in one of two answers only; they are marked against {first}. "
+    "Marked words are in one of two answers only; each answer is compared with that of {first}. "
     "repeated: share of three words in a row that came before in the same answer. "
     "log p: log-probability of the whole answer under each, nats. "
     "KL: of the answer's writer to {first}, summed along the answer, nats."
@@ -166,14 +166,16 @@ def cells(grid: Grid, row: Row, styled: bool = True) -> list[str]:
 
 def numbers_of(grid: Grid, row: Row, place: int) -> str:
     """The numbers of one answer in two or three lines of HTML."""
-    rest = tuple(name for name in grid.metrics if name not in sum(LINES, ()) and LOGP not in name)
+    rest = tuple(
+        name for name in grid.metrics if name not in sum(LINES, ()) and not name.startswith(LOGP)
+    )
     lines = [_line(grid, row, place, names) for names in (*LINES, rest)]
     if not row.ended[place]:
         lines[0] += " · cut off"
     logps = [
-        f"{escape(name)} {written(LOGP, row.numbers[LOGP + name][place])}"
-        for name in grid.names
-        if LOGP + name in grid.metrics and not math.isnan(row.numbers[LOGP + name][place])
+        f"{escape(name.removeprefix(LOGP))} {written(name, row.numbers[name][place])}"
+        for name in grid.metrics
+        if name.startswith(LOGP) and not math.isnan(row.numbers[name][place])
     ]
     if logps:
         lines[1] = " · ".join(filter(None, [f"log p: {', '.join(logps)}", lines[1]]))
