@@ -25,7 +25,7 @@ class SamplingConfig:
     top_p: float = _setting(1.0, "keep the likeliest tokens up to this probability", 0.001, 1.0)
     min_p: float = _setting(0.0, "keep tokens this likely relative to the likeliest", 0.0, 1.0)
     top_a: float = _setting(
-        0.0, "keep tokens this likely relative to the likeliest one's square", 0.0, 1.0
+        0.0, "keep tokens of at least this times the largest probability squared", 0.0, 1.0
     )
     repetition_penalty: float = _setting(
         1.0, "divides positive logits of tokens already there, multiplies negative ones", 0.1, 10.0
