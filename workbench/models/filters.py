@@ -45,7 +45,7 @@ def min_p(logits: Tensor, value: float) -> Tensor:
 def top_a(logits: Tensor, value: float) -> Tensor:
     """Keep tokens of at least `value` times the square of the largest probability.
 
-    So a sure model has few to choose from, an unsure one many (BlinkDL's RWKV-LM, 2021).
+    So a sure model has few to choose from, an unsure one many (top-a, from the code of RWKV-LM).
     """
     logps = logits.log_softmax(-1)
     lowest = math.log(value) + 2 * logps.amax(-1, keepdim=True)
@@ -64,8 +64,8 @@ FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {
 def repetition_penalty(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
     """Divide the logits of `tokens` (row, pos) by `value` where positive, else multiply them.
 
-    Once a token, however often it came (Keskar et al. 2019, section 4.1; there positive logits
-    only, which would favour repetition wherever they are negative).
+    Once a token, however often it came (Keskar et al. 2019, section 4.1). The paper divides all of
+    them, which would favour repetition where logits are negative; `transformers` does as here.
     """
     found = logits.gather(-1, tokens)
     return logits.scatter(-1, tokens, torch.where(found > 0, found / value, found * value))
@@ -74,8 +74,8 @@ def repetition_penalty(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
 def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
     """Scores log p_expert - log p_amateur of tokens that the expert finds likely, of others -inf.
 
-    Likely means at least `alpha` times the expert's largest probability (Li et al. 2023, eq. 2 and
-    3, with the amateur at temperature 1). Two models that agree leave nothing to choose by.
+    Likely means at least `alpha` times the expert's largest probability (Li et al. 2023, section 3,
+    with the amateur at temperature 1). Two models that agree leave nothing to choose by.
     """
     if expert.shape != amateur.shape:
         raise WorkbenchError(
