@@ -98,6 +98,20 @@ def test_an_answer_that_was_cut_off_is_scored_without_an_end(run: Run) -> None:
     assert frame["logp/reference"][0] == pytest.approx(float(logps.sum()), abs=1e-5)
 
 
+def test_an_answer_up_to_a_stop_string_is_cut_and_scored_without_an_end(run: Run) -> None:
+    reference, _ = writers(run)
+    (whole,) = ask(reference, run.prompts[:1], SAMPLING)
+    word = module.words_of(whole.text)[2]
+    sampling = SamplingConfig(max_new_tokens=8, seed=5, stop=(word,))
+    (cut,) = ask(reference, run.prompts[:1], sampling)
+    assert not cut.ended
+    assert whole.text.startswith(cut.text)
+    assert word not in cut.text
+    frame = answers_frame((reference,), run.prompts[:1], sampling)
+    (logps,) = reference.token_logps([(run.tokenizer.render_prompt(cut.prompt), cut.ids)])
+    assert frame["logp/reference"][0] == pytest.approx(float(logps.sum()), abs=1e-5)
+
+
 def test_how_many_are_scored_together_changes_nothing(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
