@@ -58,4 +58,5 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,
         },
+        "11_your_votes": {"asked": 12, "votes": 24, "rounds": 2},
     }  # fmt: skip

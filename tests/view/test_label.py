@@ -276,7 +276,7 @@ def test_rounds_are_drawn_and_listed_with_dashes_where_nothing_is_known(
     assert "–" in table
     written = figure_texts(draw_rounds(frame))
     assert "+0.30" in written
-    assert "70 %" in written
+    assert "70%" in written
     assert draw_rounds(frame[:1]) is not None
     assert review_scores(Reviews(WORLD))("how was the film?", "the plot was good.")["reward"] > 0
 

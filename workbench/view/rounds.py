@@ -1,4 +1,4 @@
-"""What rounds of votes came to, in one figure: reward, agreement and wins by round."""
+"""What rounds of votes came to, in one figure: reward, agreement, and wins by the true reward."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from workbench.view.marks import (
 Lines = tuple[tuple[str, str, str], ...]
 PANELS: tuple[tuple[str, str, Lines], ...] = (
     (
-        "Answers after the round", "mean of 256 answers",
+        "Answers", "mean of 256 answers",
         (("reward", "true reward", BLUE), ("grammatical", "share that parses", GREEN)),
     ),
     (
-        "Votes of the round", "share of the votes",
+        "Votes", "share of the votes",
         (("right", "for the better one", GREEN), ("agreement", "as learnt before", BLUE)),
     ),
     (
-        "Wins by the true reward", "share of 256 prompts",
+        "Wins", "share of 256 prompts",
         (("win_rate_first", "vs the first", ORANGE), ("win_rate", "vs the start", BLUE)),
     ),
 )  # fmt: skip
@@ -69,7 +69,7 @@ def _draw_lines(frame: pd.DataFrame, axes: Axes, lines: Lines) -> None:
             text = f"{value:+.2f}".replace("-", "−") if column == "reward" else f"{value:.0%}"
             above = _is_above(frame, lines, place, step)
             axes.annotate(
-                text.replace("%", " %"), (step, value), (0, 6 if above else -6),
+                text, (step, value), (0, 6 if above else -6),
                 textcoords="offset points", ha="center", va="bottom" if above else "top",
                 fontsize=8.5, color=colour,
             )  # fmt: skip
