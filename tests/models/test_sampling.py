@@ -125,6 +125,7 @@ def test_padding_sees_itself_and_no_text_sees_padding(policy, monkeypatch) -> No
         return plain(tokens, positions, mask, cache)
 
     monkeypatch.setattr(policy, "hidden", hidden)
+    monkeypatch.setattr(policy, "plain", True)  # the quick step has a test of its own
     list(stream(policy, [[1, 2, 3], [4]], SamplingConfig(max_new_tokens=2), (), 0))
     first, second = masks
     assert first[0].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]

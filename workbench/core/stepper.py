@@ -40,7 +40,7 @@ class Stepper:
     def fits(policy: object, cache: object) -> bool:
         """Whether a model can be stepped through: our decoder, on a processor, without adapters."""
         return (
-            isinstance(policy, Transformer)
+            type(policy) is Transformer
             and isinstance(cache, KVCache)
             and not policy.plain
             and policy.embed_tokens.weight.device.type == "cpu"

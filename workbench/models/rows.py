@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.core.stepper import Stepper
 from workbench.errors import WorkbenchError
 
 
@@ -35,16 +36,26 @@ class Rows:
         self.padded = any(padding)
         self.seen, self.end = 0, width
         self.policy = policy
-        self.cache = policy.new_cache(len(prompts), width + room) if cached else None
+        self.stepper: Stepper | None = None
+        self.cache: Any = policy.new_cache(len(prompts), width + room) if cached else None
 
     def logits(self) -> Tensor:
         """(row, vocab) what follows the last token, in float32."""
+        if self.seen and self.end - self.seen == 1 and Stepper.fits(self.policy, self.cache):
+            return self._step()
         new = slice(self.seen, self.end)
         tokens, positions = self.tokens[:, new], self.positions[:, new]
         hidden = self.policy.hidden(tokens, positions, self._mask(), self.cache)
         if self.cache is not None:
             self.seen = self.end
         return self.policy.head(hidden[:, -1]).float()
+
+    def _step(self) -> Tensor:
+        """The same for one new token a row, the quick way."""
+        self.stepper = self.stepper or Stepper(self.policy, self.cache, len(self.tokens))
+        last, self.seen = self.seen, self.end
+        visible = self.visible[:, : self.end] if self.padded else None
+        return self.stepper(self.tokens[:, last], self.positions[:, last], visible)
 
     def append(self, column: Sequence[int]) -> None:
         """Add one token to every row."""

@@ -12,6 +12,7 @@ from workbench.data.split import split_by_group
 from workbench.data.worlds import Reviews
 from workbench.models.load import Model
 from workbench.models.sampling import SamplingConfig, generate
+from workbench.models.stops import cut
 from workbench.train.config import TrainConfig
 from workbench.train.evaluate import TextScores
 from workbench.train.precision import computing
@@ -81,11 +82,17 @@ def write_answers(
 ) -> list[str]:
     """The model's own completions of `prompts`."""
     ids = [model.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
+    tokenizer = model.tokenizer
     with computing(model.policy, device, precision):
         drawn = generate(
-            model.policy, ids, sampling, model.tokenizer.stop_ids, model.tokenizer.pad_id
+            model.policy,
+            ids,
+            sampling,
+            tokenizer.stop_ids,
+            tokenizer.pad_id,
+            decode=tokenizer.decode,
         )
-    return [model.tokenizer.decode(one) for one in drawn]
+    return [cut(tokenizer.decode(one), sampling.stop) for one in drawn]
 
 
 def review_scores(world: Reviews) -> TextScores:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +18,13 @@ from workbench.core.metrics import mean_metrics, pair_metrics, sampled_kl, wilso
 from workbench.data.pairs import TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.sampling import SamplingConfig, generate
+from workbench.models.stops import cut
 from workbench.train.batches import FixedBatches
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.objectives import Settings
 from workbench.train.precision import computing, return_free_memory
 from workbench.train.reference import LiveReference, Reference
+from workbench.train.streams import Inside
 
 PREFIX = "held_out/"
 SHOWN = 4  # samples in an event; the numbers are over all of them
@@ -100,9 +104,14 @@ class Evaluator:
     ) -> tuple[Sample, ...]:
         """Reference and policy on the same prompts with the same seed."""
         rendered = self._render(prompts)
-        decode = self.tokenizer.decode
-        reference = self._reference_answers(rendered, sampling)
-        ours = self._generate(policy, rendered, sampling)
+
+        def decode(ids: list[int]) -> str:
+            return cut(self.tokenizer.decode(ids), sampling.stop)
+
+        plain = replace(sampling, contrast_alpha=0.0)  # the reference is the one compared with
+        reference = self._reference_answers(rendered, plain)
+        with self._amateur(policy, sampling) as amateur:
+            ours = self._generate(policy, rendered, sampling, amateur)
         return tuple(
             Sample(pair.prompt, decode(left), decode(right), sampling.seed)
             for pair, left, right in zip(prompts, reference, ours, strict=True)
@@ -124,11 +133,34 @@ class Evaluator:
         return [self.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
 
     def _generate(
-        self, model: nn.Module, prompts: list[list[int]], sampling: SamplingConfig
+        self,
+        model: nn.Module,
+        prompts: list[list[int]],
+        sampling: SamplingConfig,
+        amateur: Any = None,
     ) -> list[list[int]]:
-        stop = self.tokenizer.stop_ids
+        tokenizer = self.tokenizer
         with computing(model, self.device, self.precision):
-            return generate(model, prompts, sampling, stop, self.tokenizer.pad_id)
+            return generate(
+                model,
+                prompts,
+                sampling,
+                tokenizer.stop_ids,
+                tokenizer.pad_id,
+                decode=tokenizer.decode,
+                amateur=amateur,
+            )
+
+    @contextmanager
+    def _amateur(self, policy: nn.Module, sampling: SamplingConfig) -> Iterator[Any]:
+        """The reference, where the policy is to be contrasted with it."""
+        if not sampling.contrast_alpha:
+            yield None
+        elif self.reference.model is policy:  # with adapters, which are switched by turns
+            yield Inside(policy, self.reference.active)
+        else:
+            with self.reference.active():
+                yield self.reference.model
 
     def _score_samples(self, policy: nn.Module) -> tuple[dict[str, float], tuple[Sample, ...]]:
         """Answers to the fixed prompts at temperature 1: their lengths, scores and the KL."""
