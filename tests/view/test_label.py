@@ -195,6 +195,7 @@ def test_training_waits_for_enough_votes_and_then_the_new_policy_answers(
     assert board.ballot.current != before
     assert 'data-round="1"' in shown(board)
     assert "round 1 is trained" in shown(board)
+    assert "<td>1</td>" in board._html["table"].value
     assert board.train_button.description.startswith(label.TRAIN)
     assert len(votes_to_pairs(board.rounds.file, 0).pairs) == MINIMUM
     act(board, "a")

@@ -166,7 +166,7 @@ def rounds_table(frame: pd.DataFrame) -> str:
     for name in shown.columns:
         whole = name in ("round", "pairs", "set_aside")
         shown[name] = [_number(value, whole) for value in frame[name]]
-    return str(shown.rename(columns=TITLES).to_html(index=False, border=0))
+    return str(shown.rename(columns=TITLES).to_html(index=False, border=0, justify="left"))
 
 
 TITLES = {

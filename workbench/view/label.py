@@ -99,7 +99,7 @@ class BlindVotes:
         self._turn = threading.RLock()  # callbacks may come on any thread
         self._html = {
             name: widgets.HTML().add_class(f"wb-{name}")
-            for name in ("where", "question", "before", "problem", "told")
+            for name in ("where", "question", "before", "problem", "told", "table")
         }
         self.buttons = {
             key: widgets.Button(description=text).add_class(f"wb-vote-{key}")
@@ -208,8 +208,7 @@ class BlindVotes:
         asked = self.rounds.ask()
         self.ballot = ballot.Ballot(asked.questions, self.rounds.file)
         if asked.identical:
-            count, word = asked.identical, "pair was" if asked.identical == 1 else "pairs were"
-            self._tell(f"{count} {word} left out: identical answers, or a pair asked already")
+            self._tell(f"left out, identical or asked already: {asked.identical}")
         self._show()
 
     def _show(self) -> None:
@@ -217,6 +216,8 @@ class BlindVotes:
         html["where"].value = ballot.progress(self.ballot, self.rounds.number)
         html["question"].value = ballot.question_card(self.ballot.current)
         html["before"].value = ballot.reveal(self.ballot.last)
+        if self.rounds.number:
+            html["table"].value = ballot.rounds_table(self.rounds.frame())
         for key, button in self.buttons.items():
             button.disabled = self._busy or (key != "u" and self.ballot.current is None)
         self.keys.disabled = self._busy
@@ -230,8 +231,8 @@ class BlindVotes:
         buttons = widgets.HBox([self.keys, *self.buttons.values()]).add_class("wb-row")
         training = widgets.HBox([self.train_button, html["told"]]).add_class("wb-row")
         shown = [style, html["where"], html["question"], buttons, html["problem"], html["before"]]
-        box = widgets.VBox([*shown, training])
-        return box.add_class("wb-dashboard").add_class("wb-votes")
+        box = widgets.VBox([*shown, training, html["table"]]).add_class("wb-votes")
+        return box.add_class("wb-dashboard")
 
     @property
     def html(self) -> str:
