@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.data import grammar
-from workbench.data.grammar import RULES, SLOT, TOPICS, is_review, write_review
+from workbench.data.grammar import RULES, SLOT, TOPICS, is_review, option_weights, write_review
 
 topics = st.sampled_from(list(TOPICS))
 seeds = st.integers(0, 2**32)
@@ -150,3 +150,19 @@ def test_every_rule_is_used_and_every_slot_has_one() -> None:
         slot for options in RULES.values() for option in options for slot in SLOT.findall(option)
     }
     assert slots == (RULES.keys() - {"review"}) | {"topic", "verb", "aspect"}
+
+
+def test_weights_of_alternatives_by_hand() -> None:
+    """One good and one bad clause or verdict stand to each other as 95 to 5; all else is even."""
+    assert option_weights("clause", 0.95) == pytest.approx((0.95, 0.05))
+    assert option_weights("verdict", 0.95) == pytest.approx((0.95, 0.05))
+    assert option_weights("review", 0.95) == (1,) * 9
+    assert option_weights("good_words", 0.95) == (1,) * 6
+
+
+@pytest.mark.parametrize("slot", RULES)
+@pytest.mark.parametrize("share_good", grammar.MOODS)
+def test_every_alternative_of_every_slot_has_a_weight(slot: str, share_good: float) -> None:
+    weights = option_weights(slot, share_good)
+    assert len(weights) == len(RULES[slot])
+    assert all(0 < weight <= 1 for weight in weights)

@@ -160,18 +160,28 @@ def write_review(topic: str, rng: random.Random) -> str:
     def write(slot: str) -> str:
         if slot in topical:
             return rng.choice(topical[slot])
-        option = rng.choices(RULES[slot], _weights(slot, share_good))[0]
+        option = rng.choices(RULES[slot], option_weights(slot, share_good))[0]
         return SLOT.sub(lambda match: write(match[1]), option)
 
     return join_words(write("review").split())
 
 
 @cache
-def _weights(slot: str, share_good: float) -> list[float]:
-    """How likely each alternative of a slot is: the product over its good and its bad clauses."""
+def option_weights(slot: str, share_good: float) -> tuple[float, ...]:
+    """How likely each alternative of a slot is, in proportion: the product over its clauses.
+
+    Args:
+        slot: a key of `RULES`; what a topic fills in is equally likely and has no weights here.
+        share_good: the chance of a good clause, in [0, 1]; a bad one has the rest.
+
+    >>> option_weights("clause", 0.75)
+    (0.75, 0.25)
+    """
     shares = {"good": share_good, "bad": 1 - share_good}
     shares |= {f"{mood}_verdict": share for mood, share in shares.items()}
-    return [prod(shares.get(name, 1) for name in SLOT.findall(option)) for option in RULES[slot]]
+    return tuple(
+        prod(shares.get(name, 1.0) for name in SLOT.findall(option)) for option in RULES[slot]
+    )
 
 
 def is_review(topic: str, text: str) -> bool:

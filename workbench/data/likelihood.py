@@ -66,10 +66,11 @@ class _Walk:
     def ends(self, slot: str, start: int) -> Ends:
         """What a slot can cover from the word at `start` on."""
         if (slot, start) not in self._known:
-            options = self._topical.get(slot) or RULES[slot]
-            weights = [1.0] * len(options)
-            if slot not in self._topical:
-                weights = grammar._weights(slot, self._share_good)
+            if slot in self._topical:
+                options = self._topical[slot]
+                weights: Sequence[float] = [1.0] * len(options)
+            else:
+                options, weights = RULES[slot], grammar.option_weights(slot, self._share_good)
             found: dict[int, float] = defaultdict(float)
             for option, weight in zip(options, weights, strict=True):
                 for end, p in self._follow(option, start).items():
