@@ -30,8 +30,9 @@ def objective(policy: Tensor, reference: Tensor, rewards: Tensor, beta: float) -
 
 @exercise(
     lambda numbers: (case[1:] for case in inputs.tables(numbers)),
-    hint="Weigh the reference's probability of each response by exp(reward / beta), then divide by "
-    "the sum over the responses, the last axis. keepdim=True keeps the axis for the division.",
+    hint="Weigh the reference's probabilities by exp(reward / beta), then divide by their sum over "
+    "the last axis, with keepdim=True. Or take the softmax of log reference + reward / beta, which "
+    "cannot overflow.",
 )
 def optimal_policy(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """The policy that maximises the objective, (..., response) -> (..., response);
@@ -42,7 +43,8 @@ def optimal_policy(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
 @exercise(
     lambda numbers: (case[1:] for case in inputs.tables(numbers)),
     hint="Z is what the weights of the optimal policy sum to: reference times exp(reward / beta), "
-    "over the last axis. Its logarithm is asked for.",
+    "over the last axis. Its logarithm is asked for: logsumexp of log reference + reward / beta "
+    "takes it without overflow.",
 )
 def log_partition(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """log Z(x), (..., response) -> (...); Rafailov et al. 2023, below eq. 4."""
@@ -116,8 +118,9 @@ def dpo_loss(
 
 @exercise(
     inputs.margins,
-    hint="The derivative of -log sigma(m) is -sigma(-m), and the chain rule brings a beta to the "
-    "front. The weight is large where the pair is still in the wrong order, and never above beta.",
+    hint="Write m = beta * margin. The derivative of -log sigma(m) by m is -sigma(-m), and the "
+    "chain rule brings a beta to the front. The weight is large where the pair is still in the "
+    "wrong order, and never above beta.",
 )
 def gradient_weight(margin: Tensor, beta: float) -> Tensor:
     """How strongly a pair pulls, beta sigma(-beta margin), (pair,) -> (pair,);
@@ -169,8 +172,8 @@ def ipo_limit(beta: float) -> Tensor:
 
 @exercise(
     inputs.samples,
-    hint="The samples come from the policy, so the mean over them is the expectation already: "
-    "nothing else is weighted. The log-ratio is policy minus reference.",
+    hint="The samples come from the policy, so the plain mean over them estimates the "
+    "expectation: nothing is weighted. The log-ratio is policy minus reference.",
 )
 def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
     """KL(policy || reference) from completions drawn from the policy, (sample,) twice -> ()."""
