@@ -17,7 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.view.lane import Lane
 
 MOST_ROWS = 200  # of those set aside that are listed
-COLOURS = 256  # of a kept picture
+COLOURS = 64  # of a kept picture
 
 
 def escape(text: str) -> str:
