@@ -37,9 +37,11 @@ def test_pairs_follow_reference_and_bradley_terry() -> None:
 
 def test_tabular_sweep_is_exact_and_never_above_the_frontier() -> None:
     frames = list(tabular_sweep(WORLD, [0.1, 1.0], [0, 1], pairs=40, steps=60, eval_every=25))
-    assert [len(frame) for frame in frames] == [4, 8, 12, 16]
-    assert list(frames[0]["step"]) == [0, 25, 50, 60]
+    assert [len(frame) for frame in frames] == [8, 16]
+    assert list(frames[0]["step"]) == [0, 0, 25, 25, 50, 50, 60, 60]
     frame = frames[-1]
+    assert list(frame["beta"]) == [0.1, 1.0] * 8
+    assert list(frame["seed"]) == [0] * 8 + [1] * 8
     first = frame[frame["step"] == 0]
     assert first[KL].abs().max() < 1e-12
     assert first[REWARD].to_numpy() == pytest.approx(
@@ -51,6 +53,17 @@ def test_tabular_sweep_is_exact_and_never_above_the_frontier() -> None:
         assert (frame[REWARD] - beta * frame[KL]).max() <= best.item() + 1e-12
 
 
+def test_one_descent_a_seed_is_the_descent_of_every_beta() -> None:
+    betas = [0.1, 1.0, 3.0]
+    *_, frame = tabular_sweep(WORLD, betas, [4], pairs=40, steps=60, eval_every=60)
+    counts = sample_pairs(WORLD, 40, seed=4)
+    rows = frame[frame["step"] == 60]
+    for beta, distance, reward in zip(rows["beta"], rows[KL], rows[REWARD], strict=True):
+        *_, end = descend(WORLD, beta, steps=60, preferences=counts)
+        assert distance == pytest.approx(kl(end.logps, WORLD.reference_logps).mean().item())
+        assert reward == pytest.approx(expected(end.logps, WORLD.rewards).mean().item())
+
+
 def test_many_pairs_bring_a_run_to_the_optimum() -> None:
     *_, frame = tabular_sweep(WORLD, [1.0], [0], pairs=100_000)
     optimum = WORLD.optimum(1.0)
@@ -59,9 +72,11 @@ def test_many_pairs_bring_a_run_to_the_optimum() -> None:
     assert last[REWARD] == pytest.approx(expected(optimum, WORLD.rewards).mean().item(), abs=0.01)
 
 
-@pytest.mark.parametrize("wrong", [{"betas": []}, {"seeds": []}, {"pairs": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"betas": []}, {"betas": [1.0, 0.0]}, {"seeds": []}, {"pairs": 0}]
+)
 def test_tabular_sweep_tells_mistakes_at_once(wrong: dict[str, Any]) -> None:
-    name = next(iter(wrong))
+    name = next(iter(wrong)).rstrip("s")
     with pytest.raises(WorkbenchError, match=name):
         tabular_sweep(WORLD, **{"betas": [1.0], "seeds": [0], **wrong})
 

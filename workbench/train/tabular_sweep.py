@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from workbench.core.losses import check_parameter
 from workbench.core.tabular import TabularWorld, descend, expected, expected_loss, kl
 from workbench.errors import WorkbenchError
 
@@ -27,29 +27,38 @@ def tabular_sweep(
 
     Args:
         pairs: how many are drawn for each prompt, by `sample_pairs`; a seed draws its own.
-        steps: of full-batch gradient descent, each as long as the curvature allows.
+        steps: of full-batch gradient descent, each as long as the curvature allows; for DPO that is
+            in proportion to 1 / beta^2. After as many steps on the same pairs, beta times the
+            log-ratio is then the same for all betas.
 
     Yields:
-        After each run the rows of all runs so far: `beta`, `seed`, `step`, and the means over
+        After each seed the rows of all runs so far: `beta`, `seed`, `step`, and the means over
         prompts of `kl/policy_reference` in nats and of `reward`.
 
     Raises:
-        WorkbenchError: at once, for an empty list or no pairs.
+        WorkbenchError: at once, for an empty list, a beta that is not above 0, or no pairs.
     """
     for name, values in {"betas": betas, "seeds": seeds}.items():
         if not len(values):
             raise WorkbenchError(f"{name} is empty; at least one value is needed")
+    for beta in betas:
+        check_parameter("beta", beta)
     drawn = {seed: sample_pairs(world, pairs, seed) for seed in seeds}
+    scale = torch.tensor(betas, dtype=torch.float64)[:, None, None]
 
     def go() -> Iterator[pd.DataFrame]:
         rows: list[tuple[float, int, int, float, float]] = []
-        for beta, seed in product(betas, seeds):
-            counts = drawn[seed]
-            for at in descend(world, beta, steps=steps, preferences=counts):
+        for seed, counts in drawn.items():
+            # With these step lengths one descent serves all betas: DPO at beta 1 fits the reward
+            # log(pi / pi_ref), and another beta has reached pi_ref * exp(that / beta).
+            for at in descend(world, 1.0, steps=steps, preferences=counts):
                 if at.step % eval_every == 0 or at.step == steps:
-                    distance = kl(at.logps, world.reference_logps).mean().item()
-                    reward = expected(at.logps, world.rewards).mean().item()
-                    rows.append((beta, seed, at.step, distance, reward))
+                    fitted = at.logps - world.reference_logps
+                    logps = (world.reference_logps + fitted / scale).log_softmax(-1)  # (beta, ...)
+                    distances = kl(logps, world.reference_logps).mean(-1).tolist()
+                    rewards = expected(logps, world.rewards).mean(-1).tolist()
+                    for beta, distance, reward in zip(betas, distances, rewards, strict=True):
+                        rows.append((beta, seed, at.step, distance, reward))
             yield pd.DataFrame(rows, columns=["beta", "seed", "step", KL, REWARD])
 
     return go()
