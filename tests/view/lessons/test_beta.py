@@ -55,13 +55,23 @@ def test_in_a_fixed_budget_it_goes_farther_until_the_optimum_is_there(truths: Ex
     assert lines(truths, 1)["here"].get_ydata() == [pytest.approx(reached)]
     assert f"lr 1: KL {reached:.2g} nats" in numbers(truths)
     assert f"farthest at beta {BETAS[peak]:.2g}" in numbers(truths)
+    truths.set(steps=1)
+    assert "the larger beta, the farther" in numbers(truths)
 
 
 def test_adamw_takes_beta_out_of_the_step(truths: Explorer) -> None:
     truths.set(steps=5, lr=0.1, optimizer="AdamW")
     drawn = lines(truths, 1)["reached"].get_ydata()
     assert (np.diff(drawn) < 0).all()
-    assert "the farther, the smaller beta" in numbers(truths)
+    assert "the smaller beta, the farther" in numbers(truths)
+    # Nothing has told the betas apart yet: Adam's first step is the learning rate.
+    truths.set(steps=1)
+    assert "all betas equally far" in numbers(truths)
+    # On the way neither truth holds; the farthest is in between.
+    truths.set(steps=20)
+    drawn = lines(truths, 1)["reached"].get_ydata()
+    assert 0 < (peak := int(drawn.argmax())) < len(BETAS) - 1
+    assert f"farthest at beta {BETAS[peak]:.2g}" in numbers(truths)
 
 
 def test_temperature_1_is_the_reference_and_then_both_distances_are_one(

@@ -91,12 +91,10 @@ def explore_two_truths(
             move_line(axes, "here", [BETAS[place]], [height[place]], **point)
         draw_policies(best, reference[prompt], optima[place, prompt])
         draw_policies(now, reference[prompt], walks[optimizer][row, place, steps, prompt])
-        peak = int(reached.argmax())
-        turn = f"farthest at beta {BETAS[peak]:.2g}" if peak else "the farther, the smaller beta"
         write_above(
             figure, "Two truths about beta",
             f"beta {BETAS[place]:.2g}   KL at the optimum {ends[place]:.3f} nats   after {steps} "
-            f"steps of {optimizer}, lr {lr:g}: KL {reached[place]:.2g} nats   {turn}",
+            f"steps of {optimizer}, lr {lr:g}: KL {reached[place]:.2g} nats   {_farthest(reached)}",
         )  # fmt: skip
         return figure
 
@@ -109,6 +107,17 @@ def explore_two_truths(
         lr=widgets.SelectionSlider(options=LRS, value=LRS[-1], description="learning rate"),
         optimizer=widgets.Dropdown(options=list(OPTIMIZERS), description="optimizer"),
     )
+
+
+def _farthest(reached: torch.Tensor) -> str:
+    """Which of BETAS has gone farthest, in words; `reached` is the KL of each, (beta,)."""
+    if reached.min() > 0.99 * reached.max():
+        return "all betas equally far"
+    if (reached.diff() < 0).all():
+        return "the smaller beta, the farther"
+    if (reached.diff() > 0).all():
+        return "the larger beta, the farther"
+    return f"farthest at beta {BETAS[int(reached.argmax())]:.2g}"
 
 
 def explore_reference_temperature(
