@@ -16,8 +16,8 @@ def pair_metrics(logps: PairLogps, beta: float, losses: Tensor | None = None) ->
     Keys: `loss` when given; `logps/*` sequence sums; `logratios/*` policy minus reference;
     `rewards/*` beta times those; `rewards/margins`; `rewards/accuracies` 1 where the margin is
     positive; `rewards/ties` 1 where it is exactly 0, as all are before the first step;
-    `grad_weight` sigmoid(-beta * margin) (Rafailov et al. 2023, eq. 8); `lengths/*` scored tokens.
-    Without a reference the log-ratios are the policy's log-probabilities.
+    `grad_weight` sigmoid(-beta * margin) (Rafailov et al. 2023, section 4); `lengths/*` scored
+    tokens. Without a reference the log-ratios are the policy's log-probabilities.
     """
     chosen, rejected = logps.policy_chosen.detach(), logps.policy_rejected.detach()
     values = {"logps/chosen": chosen, "logps/rejected": rejected}

@@ -112,7 +112,7 @@ def test_weights_of_pairs_by_hand() -> None:
         {"logratios/chosen": [0.0, third, 0.0], "logratios/rejected": [0.0, 0.0, third]}
     )
     explorer = explore_gradient_weight(frame, beta=1.0)
-    assert "mean weight 0.500   below 0.1: 0 pairs" in numbers(explorer)
+    assert "weight / beta: mean 0.500   below 0.1: 0 pairs" in numbers(explorer)
     assert "2 pairs not in the right order hold 83% of all weight" in numbers(explorer)
     points = lines(explorer, 0)["right order"].get_xydata()
     np.testing.assert_allclose(points, [[third, 0.25]])
@@ -126,4 +126,4 @@ def test_weights_of_pairs_by_hand() -> None:
 
 def test_a_run_that_has_not_begun_has_ties_alone() -> None:
     frame = pd.DataFrame({"logratios/chosen": [0.0] * 4, "logratios/rejected": [0.0] * 4})
-    assert "mean weight 0.500" in numbers(explore_gradient_weight(frame, beta=0.1))
+    assert "weight / beta: mean 0.500" in numbers(explore_gradient_weight(frame, beta=0.1))

@@ -1,4 +1,4 @@
-"""The shapes of losses, and which pairs of a run they pull at."""
+"""The shapes of losses, and the weights that they give to the pairs of a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COLOURS = (BLUE, ORANGE, GREEN, INK, MUTED)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 2, 1, 2)))
 SCALES = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the gradients: fewer redraws than one for each beta
 MOST_NAMED = 7  # losses whose gradient is written as a number
-BINS = 10  # of the weights, between 0 and 1
+BINS = 10  # of the weights divided by beta, between 0 and 1
 
 
 def explore_losses(
@@ -140,7 +140,8 @@ def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -
 
 
 def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
-    """Which held-out pairs of a run DPO still pulls at: sigmoid(-beta * margin) of each.
+    """The weight that each held-out pair would get in DPO's gradient, divided by beta, which is the
+    same for all: sigmoid(-beta * margin).
 
     Args:
         frame: `Run.held_out_frame()`, one row a pair.
@@ -152,8 +153,8 @@ def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
     grid = torch.linspace(-reach, reach, 201, dtype=torch.float64)
     figure, (curve, bars) = new_figure(2, (940, 380))
     figure.subplots_adjust(0.065, 0.13, 0.985, 0.76, wspace=0.12)
-    name_axes(curve, "Weight of each pair", "margin, nats", "σ(−beta · margin)")
-    name_axes(bars, "How many pairs have this weight", "pairs")
+    name_axes(curve, "Weight of each pair, divided by beta", "margin, nats", "σ(−beta · margin)")
+    name_axes(bars, "How many pairs have this value", "pairs")
     curve.set_xlim(-reach, reach)
     bars.set_xlim(0, 1.1 * len(margins))
     for axes in (curve, bars):
@@ -182,8 +183,8 @@ def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
         move_texts(bars, "numbers", spots, [str(count) for count in counts], **small)
         wrong = weights[~right].sum() / weights.sum()
         write_above(
-            figure, f"{len(margins)} held-out pairs: which ones DPO still pulls at",
-            f"beta {beta:.3g}   mean weight {weights.mean():.3f}   "
+            figure, f"{len(margins)} held-out pairs: the weight that each would get",
+            f"beta {beta:.3g}   weight / beta: mean {weights.mean():.3f}   "
             f"below 0.1: {(weights < 0.1).sum():.0f} pairs   "
             f"{(~right).sum()} pairs not in the right order hold {wrong:.0%} of all weight",
         )  # fmt: skip
@@ -193,6 +194,6 @@ def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
 
 
 def weight(margins: Tensor, beta: float) -> Tensor:
-    """sigmoid(-beta * margin), in (0, 1); times beta it is DPO's gradient (Rafailov et al. 2023,
-    eq. 8)."""
+    """sigmoid(-beta * margin), in (0, 1); beta times it is the weight of a pair in DPO's gradient
+    (Rafailov et al. 2023, section 4)."""
     return torch.sigmoid(-beta * margins)
