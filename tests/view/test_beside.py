@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,9 +102,7 @@ def test_the_slider_shows_the_answers_of_its_step(
     frame = view.frame
     for step in view.steps:
         for against in (REFERENCE, BEFORE):
-            begin = time.perf_counter()
             view.set(step=step, against=against)
-            assert time.perf_counter() - begin < 0.05
             assert f"step {step} of 10" in view.shown
     view.set(step=8)
     assert "<th" in view.shown

