@@ -90,6 +90,7 @@ BENCHMARKS = {
     "utilisation": Benchmark("share of the peak, parts of a step", 4, _module("utilisation")),
     "real_model": Benchmark("a whole run of SmolLM2", 3, _script("real_model.py", _pairs)),
     "dashboard": Benchmark("what drawing costs, how soon it obeys", 4, _script("dashboard.py")),
+    "answers": Benchmark("a hundred answers of two tiny models", 0.5, _script("answers.py")),
     "sliders": Benchmark("how soon a moved slider has its picture", 0.5, _script("sliders.py")),
 }
 
