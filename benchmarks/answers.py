@@ -29,7 +29,8 @@ def main() -> None:
     shape = replace(base.policy.config, max_length=2 * NEW_TOKENS)
     models = [Transformer(shape, seed=seed) for seed in (0, 1)]
     set_threads(models[0])
-    prompts = [base.tokenizer.render_prompt(world.prompts[i]) for i in range(PROMPTS)]
+    texts = [example.prompt for example in world.corpus(PROMPTS, seed=0)]
+    prompts = [base.tokenizer.render_prompt(text) for text in texts]
     sampling = SamplingConfig(max_new_tokens=NEW_TOKENS)
     took = []
     for _ in range(ROUNDS):
