@@ -15,13 +15,14 @@ import torch
 from workbench.data.worlds import Reviews, ReviewsConfig
 from workbench.train.base import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.train.events import Sample
 from workbench.train.run import Run
-from workbench.view import dashboard
+from workbench.train.writers import Writer, writers
+from workbench.view import dashboard, writing
 
 torch.set_num_threads(1)
+PAUSE = 0.06  # seconds a token: so that partial texts can be seen
 config = TrainConfig(
-    max_steps=100_000, batch_size=8, held_out=16, samples=4, eval_every=40, max_new_tokens=12,
+    max_steps=100_000, batch_size=8, held_out=16, samples=4, eval_every=40, max_new_tokens=16,
     pairs_from="grammar", world=ReviewsConfig(topics=4, pairs=64),
 )
 base = BaseConfig(dim=32, layers=1, heads=2, kv_heads=1, hidden_dim=64)
@@ -29,31 +30,57 @@ heard = []
 
 def make_run(config, progress):
     run = Run.create(config, progress, base=new_model(Reviews(config.world), base))
-    change, answer = run.control.set, run.sample
+    change = run.control.set
 
     def note_the_time(**settings):
         change(**settings)
         heard.append((time.time(), settings))
         Path("heard.json").write_text(json.dumps(heard))
 
-    def say_after(prompts, sampling):
-        if "<script" not in prompts[0]:
-            return answer(prompts, sampling)
-        return tuple(Sample(p, p + " old", p + " new", sampling.seed) for p in prompts)
-
-    run.control.set, run.sample = note_the_time, say_after
+    run.control.set = note_the_time
     return run
+
+class Slow(Writer):  # takes its time for each token, and repeats what is no review
+    def stream(self, prompts, sampling):
+        words = f"{prompts[0]} {'old' if self.name == 'reference' else 'new'}".split(" ")
+        repeated = ([" ".join(words[:count + 1])] for count in range(len(words)))
+        hostile = "<script" in prompts[0]
+        for texts in repeated if hostile else super().stream(prompts, sampling):
+            time.sleep(PAUSE)
+            yield texts
+
+writing.writers = lambda run: [Slow(**vars(one)) for one in writers(run)]
 
 board = dashboard(config, make_run=make_run)
 board
 """
 
+NOTE_TEXTS = """
+window.seen = [];
+new MutationObserver(() => {
+    const panes = document.querySelector(".wb-panes");
+    if (!panes) return;
+    const texts = [...panes.querySelectorAll("p")].map(p => p.textContent);
+    const now = [panes.dataset.state, ...texts];
+    if (`${now}` !== `${window.seen.at(-1)}`) window.seen.push(now);
+}).observe(document, {childList: true, subtree: true});
+"""
 NOTE_KEYS = """
 window.pressed = [];
 addEventListener("keydown", event => {
     if (event.key == "ArrowRight") window.pressed.push(Date.now() / 1000);
 }, true);
 """
+
+
+def seen_growing(page: Page) -> list[list[str]]:
+    """What each pane has shown while it was written, in order; forgets it then.
+
+    `NOTE_TEXTS` has to watch the page: what stands there for a tenth of a second is easily missed.
+    """
+    seen = page.evaluate("window.seen.splice(0)")
+    texts = [state[1:] for state in seen if state[0] == "writing"]
+    return [list(dict.fromkeys(filter(None, pane))) for pane in zip(*texts, strict=True)]
 
 
 class Board:
@@ -66,7 +93,7 @@ class Board:
         self.picture = self.root.locator("img.wb-picture")
         self.errors: list[str] = []
         note_errors(page, self.errors)
-        page.add_init_script(NOTE_KEYS)
+        page.add_init_script(NOTE_KEYS + NOTE_TEXTS)
 
     def press(self, name: str) -> None:
         """Press a button."""
@@ -99,6 +126,11 @@ class Board:
             arg=[run, step],
             timeout=patience,
         )
+
+    def writes(self, state: str) -> None:
+        """Wait until the panes are in this state."""
+        panes = self.root.locator(".wb-panes")
+        expect(panes).to_have_attribute("data-state", state, timeout=PATIENCE)
 
     def move_beta(self) -> str:
         """Move the slider by one key press; its new value as the person reads it."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import pytest
 
-from board import NOTEBOOK, PATIENCE, Board  # isort: skip - beside this file, see conftest
+from board import NOTEBOOK, PATIENCE, Board, seen_growing  # isort: skip - beside this file, see conftest
 from jupyter_page import KERNEL, browser_page, jupyter_lab, open_notebook, run_all, write_notebook
 from playwright.sync_api import expect
 
@@ -109,16 +110,34 @@ def asks(board: Board) -> None:
     board.prompt.fill("what did you think of the hotel?")
     board.press("Generate")
     expect(panes).to_have_count(2)
-    expect(panes.first).not_to_be_empty(timeout=PATIENCE)
-    expect(panes.last).not_to_be_empty()
+    board.writes("writing")
+    board.writes("finished")
+    both_panes_grew(board)
     hostile = " ".join(HOSTILE)
     board.prompt.fill(hostile)
     board.press("Generate")
     expect(panes.first).to_have_text(f"{hostile} old", timeout=PATIENCE)
     expect(panes.last).to_have_text(f"{hostile} new")
+    board.writes("finished")
     expect(panes.first.locator("del")).to_have_text("old")
     expect(panes.last.locator("ins")).to_have_text("new")
+    both_panes_grew(board)
     assert board.root.locator("script, .wb-answer img").count() == 0
+    board.press("Generate")
+    board.writes("writing")
+    step = int(board.read("step"))
+    board.prompt.fill("and the film?")
+    board.press("Generate")  # takes the place of the one that is being written
+    expect(panes.first).not_to_contain_text("script")
+    board.writes("finished")
+    board.passes(step)
+
+
+def both_panes_grew(board: Board) -> None:
+    reference, policy = seen_growing(board.page)
+    for states in (reference, policy):
+        assert len(states) >= 2, states
+        assert all(after.startswith(before) for before, after in pairwise(states)), states
 
 
 def stops(board: Board) -> None:
@@ -126,8 +145,15 @@ def stops(board: Board) -> None:
     board.press("Stop")
     board.shows(state="stopped")
     board.shows("branch 1", state="stopped")
-    board.press("Generate")  # a run that has ended still answers
     expect(board.root.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+    endless = " ".join(["<script>", *["words"] * 400])
+    board.prompt.fill(endless)
+    board.press("Generate")  # a run that has ended still answers
+    expect(board.root.locator(".wb-pane p").last).to_contain_text("words", timeout=PATIENCE)
+    board.press("Stop")
+    board.writes("stopped")
+    board.press("Generate")
+    expect(board.root.locator(".wb-pane p").last).to_contain_text("words", timeout=PATIENCE)
 
 
 def outlives_the_kernel(board: Board) -> None:
@@ -137,3 +163,4 @@ def outlives_the_kernel(board: Board) -> None:
     board.page.get_by_role("button", name="Ok", exact=True).click()
     assert board.picture_bytes()[0] > 1000
     assert board.read("state") == "stopped"
+    expect(board.root.locator(".wb-pane p").last).to_contain_text("words")

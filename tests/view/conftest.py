@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -11,19 +13,51 @@ import pytest
 
 from workbench.data.pairs import SetAside
 from workbench.errors import WorkbenchError
+from workbench.models.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Sample, SampleEvent, StepEvent
-from workbench.view.worker import Worker
+from workbench.train.writers import writers
+from workbench.view.model_thread import ModelThread
 
 PAIR_METRICS = ("loss", "rewards/margins", "logratios/chosen", "logratios/rejected")
+
+
+@dataclass(frozen=True)
+class FakeWriter:
+    """Writes "PROMPT: WORDS" word by word, after `pause()` each; `open` lists what goes on."""
+
+    name: str
+    words: str
+    pause: Callable[[], object] = lambda: None
+    open: Sequence[str] = ()
+    model: Any = None
+    own_model: bool = True
+
+    def stream(self, prompts: list[str], sampling: SamplingConfig) -> Iterator[list[str]]:
+        if "unanswerable" in prompts:
+            raise WorkbenchError("prompt 0 is unanswerable")
+        self.open.append(self.name)  # type: ignore[attr-defined]
+        try:
+            written = [
+                list(accumulate(f"{prompt}: {self.words}".split(" "), "{} {}".format))
+                for prompt in prompts
+            ]
+            for place in range(max(map(len, written))):
+                self.pause()
+                yield [texts[min(place, len(texts) - 1)] for texts in written]
+        finally:
+            self.open.remove(self.name)  # type: ignore[attr-defined]
 
 
 class FakeRun:
     """Takes `total` steps; evaluates at 0, every third step and the end.
 
-    `at` holds what to do within a step, `fail_at` is a step that raises `error` instead.
+    `at` holds what to do within a step, `fail_at` is a step that raises `error` instead. `pause` is
+    called before every word that a writer writes; `open` names those who write.
     """
+
+    shown_sampling = SamplingConfig()
 
     def __init__(
         self,
@@ -43,6 +77,14 @@ class FakeRun:
         self.settings: dict[str, Any] = {"beta": self.config.beta, "lr": self.config.lr}
         self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")
         self._going: Iterator[Any] | None = None
+        self.policy, self.pause, self.open = object(), lambda: None, []
+
+    def writers(self) -> tuple[FakeWriter, FakeWriter]:
+        """Reference and policy; every branch has the same reference."""
+        return (
+            FakeWriter("reference", "old words", self.pause, self.open),
+            FakeWriter("policy", "new words", self.pause, self.open, self.policy),
+        )
 
     def __iter__(self) -> FakeRun:
         return self
@@ -89,7 +131,7 @@ class FakeRun:
     def branch(self, name: str) -> FakeRun:
         other = FakeRun(self.config, self.total)
         other.name, other.step, other.settings = name, self.step, dict(self.settings)
-        other.events = list(self.events)
+        other.events, other.pause, other.open = list(self.events), self.pause, self.open
         return other
 
     def frame(self) -> pd.DataFrame:
@@ -109,11 +151,20 @@ def fake_run() -> type[FakeRun]:
 
 
 @pytest.fixture(autouse=True)
+def _fake_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a run has writers of its own."""
+    monkeypatch.setattr(
+        "workbench.view.writing.writers",
+        lambda run: run.writers() if isinstance(run, FakeRun) else writers(run),
+    )
+
+
+@pytest.fixture(autouse=True)
 def _no_worker_left() -> Iterator[None]:
     """Every test ends with the threads that it started."""
     yield
-    Worker.close_newest()
+    ModelThread.close_newest()
     for thread in threading.enumerate():
-        if thread.name == Worker.THREAD:
+        if thread.name == ModelThread.THREAD:
             thread.join(10)
             assert not thread.is_alive()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -261,6 +262,134 @@ def test_sampling_while_paused_and_after_the_end(fake_run: Any, screen: Recorder
     screen.wait(3)
     assert [samples[0].prompt for _, samples in screen.samples] == ["one", "two"]
     assert run.step == 4
+
+
+def test_answers_are_shown_while_they_are_written_and_the_run_waits(
+    fake_run: Any, screen: Recorder
+) -> None:
+    worker = Worker(lambda progress: run, screen)
+    seen: list[Any] = []
+    steps: set[int] = set()
+
+    def ask() -> None:
+        run.pause = lambda: steps.add(run.step) or time.sleep(0.11)  # type: ignore[func-returns-value]
+        worker.sample(["p"], show=lambda answers, state: seen.append((state, answers["run"])))
+
+    run = fake_run(total=4, at={2: ask})
+    worker.run_here()
+    assert steps == {2}
+    assert screen.steps() == [1, 2, 3, 4]
+    states, answers = zip(*seen, strict=True)
+    assert states == ("writing",) * 4 + ("finished",)
+    assert [(s.reference, s.policy) for _, (s,) in answers] == [
+        ("", ""),
+        ("p:", "p:"),
+        ("p: old", "p: new"),
+        ("p: old words", "p: new words"),
+        ("p: old words", "p: new words"),
+    ]
+    assert [(name, s.policy) for name, (s,) in screen.samples] == [("run", "p: new words")]
+    assert run.open == []
+
+
+def test_a_run_and_its_branch_write_beside_one_reference(fake_run: Any, screen: Recorder) -> None:
+    worker = Worker(lambda progress: run, screen)
+    seen: list[Any] = []
+
+    def ask() -> None:
+        worker.branch("run")
+        worker.sample(["p"], show=lambda answers, state: seen.append(answers))
+
+    run = fake_run(total=3, at={1: ask})
+    worker.run_here()
+    assert set(seen[-1]) == {"run", "branch 1"}
+    assert [name for name, _ in screen.samples] == ["run", "branch 1"]
+
+
+def test_stop_gives_up_what_is_written_at_once(fake_run: Any, screen: Recorder) -> None:
+    worker = Worker(lambda progress: run, screen)
+    seen: list[Any] = []
+
+    def ask() -> None:
+        run.pause = lambda: len(run.open) == 2 and worker.stop()
+        worker.sample(
+            ["p"], show=lambda answers, state: seen.append((state, answers["run"][1][0].policy))
+        )
+
+    run = fake_run(total=100, at={2: ask})
+    worker.run_here()
+    assert seen[-1] == ("stopped", "p:")
+    assert run.open == []
+    assert run.step == 2
+    assert worker.lanes["run"].state == "stopped"
+    assert screen.samples == []
+
+
+def test_another_question_takes_the_place_of_the_one_being_answered(
+    fake_run: Any, screen: Recorder
+) -> None:
+    worker = Worker(lambda progress: run, screen)
+    seen: list[Any] = []
+
+    def note(answers: Any, state: str) -> None:
+        seen.append((answers["run"][1][0].prompt, state))
+
+    def interrupt() -> None:
+        if len(run.open) == 2:
+            run.pause = lambda: None
+            worker.sample(["second"], show=note)
+
+    def ask() -> None:
+        run.pause = interrupt
+        worker.sample(["first"], show=note)
+
+    run = fake_run(total=3, at={1: ask})
+    worker.run_here()
+    assert [state for state in seen if state[1] != "writing"] == [
+        ("first", "stopped"),
+        ("second", "finished"),
+    ]
+    assert [samples[0].prompt for _, samples in screen.samples] == ["second"]
+    assert screen.steps() == [1, 2, 3]
+
+
+def test_an_error_leaves_what_was_written_and_the_run_goes_on(
+    fake_run: Any, screen: Recorder
+) -> None:
+    worker = Worker(lambda progress: run, screen)
+    seen: list[Any] = []
+    words = iter([None, None, None])
+
+    def ask() -> None:
+        run.pause = lambda: next(words)
+        worker.sample(["p"], show=lambda answers, state: seen.append((state, answers["run"][1][0])))
+
+    run = fake_run(total=3, at={1: ask})
+    worker.run_here()
+    state, sample = seen[-1]
+    assert state == "failed"
+    assert (sample.reference, sample.policy) == ("p:", "p:")
+    assert len(screen.refusals) == 1
+    assert screen.steps() == [1, 2, 3]
+
+
+def test_settings_are_heard_between_two_tokens(fake_run: Any, screen: Recorder) -> None:
+    worker = Worker(lambda progress: run, screen)
+    wanted: list[Any] = []
+
+    def change() -> None:
+        wanted.append(dict(worker.lanes["run"].wanted))
+        worker.set(beta=0.7)
+
+    def ask() -> None:
+        run.pause = change
+        worker.sample(["p"])
+
+    run = fake_run(total=3, at={1: ask})
+    worker.run_here()
+    assert wanted[0] == {}
+    assert wanted[-1] == {"beta": 0.7}
+    assert run.settings["beta"] == 0.7
 
 
 def test_unanswerable_prompt_does_not_end_the_run(fake_run: Any, screen: Recorder) -> None:

@@ -137,8 +137,8 @@ class Dashboard:
             config = replace(config, out=f"{config.out}-{self._starts}")
         self._held.clear()
         self._inputs.offer_runs([])
-        screen = LiveScreen(self._outputs, self._on_branch, self._on_end)
-        self.worker = Worker(partial(self._make_run, config), screen)
+        self._screen = LiveScreen(self._outputs, self._on_branch, self._on_end, self._offer_actions)
+        self.worker = Worker(partial(self._make_run, config), self._screen)
         return self.worker
 
     def _held_worker(self) -> Worker:
@@ -175,7 +175,9 @@ class Dashboard:
     def _sample(self) -> None:
         prompt = self._inputs.prompt.value
         asked = [prompt] if prompt.strip() else []
-        self._held_worker().sample(asked, self._inputs.sampling, self._inputs.target)
+        sampling, worker = self._inputs.sampling, self._held_worker()
+        show = partial(self._screen.writing, own=bool(asked))
+        worker.sample(asked, sampling, self._inputs.target, show)
 
     # -- from the worker, on its thread ---------------------------------------------------------
 
@@ -210,4 +212,6 @@ class Dashboard:
     def _offer_actions(self) -> None:
         with self._offering:  # or what was true a moment ago might be written last
             busy = self.worker is not None and not self.worker.over
-            self._inputs.offer_actions(busy, busy and self._inputs.targets <= self._held)
+            held = busy and self._inputs.targets <= self._held
+            writing = self.worker is not None and self.worker.writing
+            self._inputs.offer_actions(busy, held, writing)

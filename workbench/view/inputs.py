@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from workbench.core.losses import LOSSES
 from workbench.models.sampling import SamplingConfig
 from workbench.train.config import TrainConfig
-from workbench.view import cards
+from workbench.view import cards, panes
 from workbench.view.controls import control
 from workbench.view.screen import Outputs
 from workbench.view.style import STYLE
@@ -20,8 +20,8 @@ BUTTONS = {  # no icons: they would become part of a button's name for a screen 
     "Pause": "hold after the present step",
     "Step": "take one step, then hold",
     "Branch": "copy the run as it stands; both go on",
-    "Stop": "end after the present step; evaluated once more, and saved",
-    "Generate": "let policy and reference answer, with the same seed",
+    "Stop": "end after the present step, evaluated once more and saved; stop writing at once",
+    "Generate": "let policy and reference write, with the same seed; training waits meanwhile",
 }
 
 
@@ -81,11 +81,12 @@ class Inputs:
         self.runs.value = branches[-1] if branches else "run"
         self.runs.layout.visibility = "visible" if branches else "hidden"
 
-    def offer_actions(self, busy: bool, held: bool) -> None:
+    def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
         """Enable the buttons that can do something: `busy` with a run, `held` where it pauses."""
         self.buttons["Start"].disabled = busy
-        for name in ("Pause", "Branch", "Stop"):
+        for name in ("Pause", "Branch"):
             self.buttons[name].disabled = not busy
+        self.buttons["Stop"].disabled = not (busy or writing)
         self.buttons["Pause"].description = "Resume" if held else "Pause"
 
     def arrange(self, out: Outputs) -> widgets.VBox:
@@ -96,7 +97,7 @@ class Inputs:
 
         *drive, generate = self.buttons.values()
         parts = [
-            widgets.HTML(STYLE).add_class("wb-style"),
+            widgets.HTML(STYLE + panes.STYLE).add_class("wb-style"),
             row("wb-settings", self.beta, self.lr, self.loss),
             self.about_loss,
             row("wb-drive", *drive, self.runs),

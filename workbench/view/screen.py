@@ -12,12 +12,12 @@ from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
 from workbench.view import cards, compare
 from workbench.view.lane import Lane
 from workbench.view.live_figure import LiveFigure, Pace
-from workbench.view.worker import Worker
+from workbench.view.panes import panes
+from workbench.view.worker import Answers, Worker
+from workbench.view.writing import FINISHED
 
 FRAMES, FRAME_SHARE = 5, 0.03  # pictures a second, and their share of all time, at most
 STATUSES, STATUS_SHARE = 10, 0.01
-
-Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # of each run: at which step, and which
 
 
 def _html(name: str, value: str = "") -> widgets.HTML:
@@ -36,14 +36,15 @@ class Outputs:
     )
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
-    answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", compare.panes({})))
+    answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", panes({})))
     samples: widgets.HTML = field(default_factory=lambda: _html("wb-samples"))
 
 
 class LiveScreen:
     """What one worker shows in `outputs`.
 
-    `on_branch` is called when a branch was made, `on_end` when every run has ended.
+    `on_branch` is called when a branch was made, `on_end` when every run has ended, `on_writing`
+    when texts begin or cease to be written.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class LiveScreen:
         outputs: Outputs,
         on_branch: Callable[[Lane], None],
         on_end: Callable[[Worker], None],
+        on_writing: Callable[[], None],
     ) -> None:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
+        self._on_writing, self._state = on_writing, FINISHED
         self._figure: LiveFigure | None = None
         self._drawing, self._telling = Pace(FRAMES, FRAME_SHARE), Pace(STATUSES, STATUS_SHARE)
         self._doing = ""
@@ -81,7 +84,7 @@ class LiveScreen:
         self._out.facts.value = cards.facts(lane)
         for cleared in (self._out.problem, self._out.samples):
             cleared.value = ""
-        self._out.answer.value = compare.panes({})
+        self._out.answer.value = panes({})
 
     def event(self, lane: Lane, event: Event) -> None:
         """Take in what a run said."""
@@ -99,8 +102,18 @@ class LiveScreen:
         if not own:
             return self._show_samples(lane, samples)
         self._asked = _comparable(self._asked, lane, samples)
-        newest = {name: texts[0] for name, texts in _by_title(self._asked).items()}
-        self._out.answer.value = compare.panes(newest)
+        self._out.answer.value = panes(_beside(self._asked), FINISHED)
+
+    def writing(self, answers: Answers, state: str, own: bool) -> None:
+        """Show what has been written so far; `own` if the prompt was the person's."""
+        if state != FINISHED:  # then it was shown by `sampled`
+            if own:
+                self._out.answer.value = panes(_beside(answers), state)
+            else:
+                self._out.samples.value = compare.side_by_side(_by_title(answers))
+        if state != self._state:
+            self._state = state
+            self._on_writing()
 
     def refused(self, error: Exception) -> None:
         """Show why a command was not carried out."""
@@ -154,6 +167,13 @@ def _by_title(kept: Answers) -> dict[str, tuple[Sample, ...]]:
         f"{name if len(kept) > 1 else 'policy'} · step {step}": texts
         for name, (step, texts) in kept.items()
     }
+
+
+def _beside(answers: Answers) -> dict[str, str]:
+    """The reference's answer to the one prompt, then those of the runs."""
+    titled = {title: samples[0] for title, samples in _by_title(answers).items()}
+    reference = next(iter(titled.values())).reference
+    return {"reference": reference} | {title: one.policy for title, one in titled.items()}
 
 
 def _comparable(kept: Answers, lane: Lane, samples: tuple[Sample, ...]) -> Answers:

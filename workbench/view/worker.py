@@ -2,7 +2,8 @@
 
 A `Worker` makes a run, asks it for event after event, and obeys commands between two of them.
 Whoever calls a command only puts it into a queue; model, figure and output widgets belong to the
-worker's thread alone. What happens is told to a `Screen`, so nothing here knows of widgets.
+worker's thread alone. What happens is told to a `Screen`, so nothing here knows of widgets. While
+texts are written, the runs wait.
 """
 
 from __future__ import annotations
@@ -10,86 +11,47 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Protocol
 
 from workbench.models.sampling import SamplingConfig
 from workbench.train.base import Progress
-from workbench.train.events import Event, Sample
+from workbench.train.events import Sample
 from workbench.train.run import Run
 from workbench.view.lane import Lane
+from workbench.view.model_thread import ModelThread
+from workbench.view.screen_protocol import Screen
+from workbench.view.writing import FINISHED, Draft, Writing, reference_and_policies
 
 MakeRun = Callable[[Progress], Run]
+Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # of each run: at which step, and which
 
 
-class Screen(Protocol):
-    """Where a worker shows what happens. All of it is called on the worker's thread."""
-
-    def loading(self, text: str, share: float) -> None:
-        """The run is being made; `share` of that is done."""
-
-    def opened(self, lane: Lane, parent: Lane | None) -> None:
-        """A run was made, or branched off `parent`."""
-
-    def event(self, lane: Lane, event: Event) -> None:
-        """A run said something."""
-
-    def sampled(self, lane: Lane, samples: tuple[Sample, ...], own: bool) -> None:
-        """The answer to a `sample` command; `own` if the prompts were the person's."""
-
-    def refused(self, error: Exception) -> None:
-        """A command failed; the runs go on."""
-
-    def refresh(self, worker: Worker) -> None:
-        """Called between steps: a chance to draw. Drawing too often is the screen's to avoid."""
-
-    def settle(self, worker: Worker) -> None:
-        """Nothing will change before the next command: show the very last state."""
-
-    def ended(self, worker: Worker) -> None:
-        """Every run has ended: show the outcome. Comes once, whatever happened before."""
-
-
-class Worker:
+class Worker(ModelThread):
     """Drives a run and its branches in turn, one event at a time.
 
     `start` does so on a thread of its own, and there is one of those in the process: the one before
-    is stopped first. `run_here` is the synchronous twin. Commands come from any thread and may come
-    before the start; where they name no run, they mean every run.
+    is stopped first. `run_here` is the synchronous twin. Where commands name no run, they mean
+    every run.
 
     Attributes:
         lanes: the runs by name, in the order in which they were made.
         error: the first thing that ended a run, or the making of one, before its time.
     """
 
-    THREAD = "workbench-run"  # the name of its thread
-    _newest: Worker | None = None
-    _turn = threading.Lock()
-
     def __init__(self, make_run: MakeRun, screen: Screen) -> None:
+        super().__init__()
         self.lanes: dict[str, Lane] = {}
         self.error: BaseException | None = None
         self._make_run, self._screen = make_run, screen
-        self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._names = (f"branch {number}" for number in itertools.count(1))
         self._over, self._shown = threading.Event(), threading.Event()
-        self._unwanted, self._closed = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self._unwanted = threading.Event()
 
     # -- life ---------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin on a thread; returns at once."""
-        before = (self._take_turn(),)
-        self._thread = threading.Thread(
-            target=self._live, args=before, name=self.THREAD, daemon=True
-        )
-        self._thread.start()
 
     def run_here(self) -> None:
         """The same on the calling thread, until every run has ended; raises as `join` does."""
         self._retire(self._take_turn())
-        self._work()
+        self._drive()
         self.join()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -104,22 +66,7 @@ class Worker:
         """Whether every run has ended."""
         return self._over.is_set()
 
-    @property
-    def closed(self) -> bool:
-        """Whether it takes no more commands."""
-        return self._closed.is_set()
-
-    @classmethod
-    def close_newest(cls) -> None:
-        """Stop the worker that was started last, if it still runs; returns at once."""
-        if cls._newest is not None:
-            cls._newest.close()
-
     # -- commands -----------------------------------------------------------------------------
-
-    def call(self, function: Callable[[], object]) -> None:
-        """Have `function` called on the worker's thread, between two steps."""
-        self._commands.put(function)
 
     def set(self, name: str | None = None, **settings: float | str) -> None:
         """Change `beta`, `lr` or `loss` from the next step on."""
@@ -138,9 +85,13 @@ class Worker:
         self._each(name, Lane.take_one_step)
 
     def stop(self, name: str | None = None) -> None:
-        """End after the present step; the last evaluation and checkpoint are still made."""
+        """End after the present step; the last evaluation and checkpoint are still made.
+
+        What is being written is given up at once.
+        """
         if name is None:
             self._unwanted.set()
+        self.call(self._give_up)
         self._each(name, Lane.stop)
 
     def branch(self, name: str) -> str:
@@ -150,48 +101,63 @@ class Worker:
         return branch
 
     def sample(
-        self, prompts: list[str], sampling: SamplingConfig | None = None, name: str | None = None
+        self,
+        prompts: list[str],
+        sampling: SamplingConfig | None = None,
+        name: str | None = None,
+        show: Callable[[Answers, str], None] = lambda answers, state: None,
     ) -> None:
-        """Have policy and reference answer; also while paused, and after the end.
+        """Have reference and policy answer side by side; also while paused, and after the end.
 
-        Without prompts, those of the run itself are answered.
+        Without prompts, those of the run itself are answered. The runs wait meanwhile; another
+        `sample` takes the place of this one, and `stop` gives it up.
+
+        Args:
+            show: told what there is so far, a few times a second, and a state of `Draft`.
         """
 
-        def answer(lane: Lane) -> None:
-            asked = prompts or lane.run.prompts
-            self._screen.sampled(lane, lane.run.sample(asked, sampling), own=bool(prompts))
+        def begin() -> None:
+            lanes = [lane for lane in self.lanes.values() if name in (None, lane.name)]
+            if not lanes:
+                return
+            first, every = lanes[0].run, [lane.run for lane in self.lanes.values()]
+            asked, chosen = prompts or first.prompts, sampling or first.shown_sampling
 
-        self._each(name, answer)
+            def tell(draft: Draft) -> None:
+                samples = draft.samples(asked, chosen.seed)
+                if draft.state == FINISHED:
+                    for lane, answers in zip(lanes, samples, strict=True):
+                        self._screen.sampled(lane, answers, own=bool(prompts))
+                by_name = zip(lanes, samples, strict=True)
+                show({lane.name: (lane.step, answers) for lane, answers in by_name}, draft.state)
+                if draft.error is not None:
+                    self._screen.refused(draft.error)
+
+            who = reference_and_policies([lane.run for lane in lanes], every)
+            self._begin(Writing(who, asked, chosen, tell))
+
+        self.call(begin)
 
     def close(self) -> None:
         """Stop, and take no more commands."""
-        self._closed.set()
+        super().close()
         self.stop()
 
     # -- the thread ---------------------------------------------------------------------------
 
-    def _take_turn(self) -> Worker | None:
-        with Worker._turn:
-            before, Worker._newest = Worker._newest, self
-        return before
-
-    def _retire(self, before: Worker | None) -> None:
-        """Two runs at once would share cores and memory: wait for the one before."""
-        if before is None or before._thread is None or not before._thread.is_alive():
-            return
-        before.close()
+    def _wait_for(self, thread: threading.Thread) -> None:
         self._screen.loading("waiting for the run before this one to end", 0.0)
-        before._thread.join()
-
-    def _live(self, before: Worker | None) -> None:
-        self._retire(before)
-        self._work()
-        while self.lanes and not self.closed:
-            self._obey(self._commands.get())
-            self._screen.settle(self)
-        self._closed.set()
+        super()._wait_for(thread)
 
     def _work(self) -> None:
+        """Drive the runs to their ends; after that, answer."""
+        self._drive()
+        while self.lanes and not self.closed:
+            self._do_next()
+            if not self.writing:
+                self._screen.settle(self)
+
+    def _drive(self) -> None:
         """Make the run, drive it and its branches to their ends, show the very last state."""
         try:
             self._open(Lane.of(self._make_run(self._progress)))
@@ -241,21 +207,21 @@ class Worker:
         self._screen.refresh(self)
 
     def _obey_all(self) -> None:
-        """Carry out what was commanded; while no run moves, wait for commands."""
+        """Carry out what was commanded and write what was asked for; while no run moves, wait."""
         while True:
-            idle = not any(lane.moves for lane in self.lanes.values())
-            if self._commands.empty():
+            if self._commands.empty() and not self.writing:
+                idle = not any(lane.moves for lane in self.lanes.values())
                 if not idle or all(lane.ended for lane in self.lanes.values()):
                     return
                 self._screen.settle(self)
-            self._obey(self._commands.get())
+            self._do_next()
 
     def _obey(self, command: Callable[[], object]) -> None:
-        try:
-            command()
-        except Exception as error:  # a bad prompt must not cost a run
-            self._screen.refused(error)
+        super()._obey(command)
         self._screen.refresh(self)
+
+    def _refuse(self, error: Exception) -> None:
+        self._screen.refused(error)  # a bad prompt must not cost a run
 
     def _open(self, lane: Lane, parent: Lane | None = None) -> None:
         self.lanes[lane.name] = lane
