@@ -33,6 +33,7 @@ class FakeWriter:
     open: Sequence[str] = ()
     model: Any = None
     own_model: bool = True
+    amateur: Any = None
 
     def stream(self, prompts: list[str], sampling: SamplingConfig) -> Iterator[list[str]]:
         if "unanswerable" in prompts:

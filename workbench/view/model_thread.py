@@ -146,7 +146,9 @@ class ModelThread:
         """A command failed. Those whose failures matter to a person say so themselves."""
 
     def _begin(self, writing: Writing) -> None:
-        self._give_up()
+        if writing.cancelled:
+            return writing.stop()
+        self._obey(self._give_up)  # a display that fails is its own affair
         self._writing = writing
         writing.begin()
 

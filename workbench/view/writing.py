@@ -75,7 +75,7 @@ class Writing:
 
     def advance(self) -> bool:
         """Write the next token of each; whether that was not the end."""
-        if self._unwanted.is_set():
+        if self.cancelled:
             self.stop()
             return False
         try:
@@ -100,6 +100,11 @@ class Writing:
     def cancel(self) -> None:
         """Have it given up before the next token; from any thread."""
         self._unwanted.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self._unwanted.is_set()
 
     def _tell(self, state: str, error: Exception | None = None) -> None:
         begin, texts = time.perf_counter(), self._texts
