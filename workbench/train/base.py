@@ -30,6 +30,7 @@ from workbench.train.precision import set_threads
 
 Progress = Callable[[str, float], None]
 MAX_LENGTH = 64
+RECIPE = 2  # to be raised with every change of the training that changes a digit of the weights
 
 
 @dataclass(frozen=True)
@@ -126,5 +127,6 @@ def tiny_base(
 def cached_base(world: ReviewsConfig, base: BaseConfig | None = None) -> Path:
     """Where this base model is kept: the name holds a hash of all that it depends on."""
     corpus = Reviews(world).corpus(64, 0)
-    content = json.dumps([asdict(base or BaseConfig()), corpus, world.topics, world.world_seed])
+    settings = [asdict(base or BaseConfig()), corpus, world.topics, world.world_seed]
+    content = json.dumps([*settings, RECIPE, torch.__version__])
     return cache_folder() / f"tiny-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
