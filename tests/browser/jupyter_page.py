@@ -27,6 +27,16 @@ FLAGS = (
 KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
 READ_IMAGE = "new Uint8Array(await (await fetch(image.src)).arrayBuffer())"
 PATIENCE = 20_000  # ms
+# What must be shown as it stands, wherever it comes from.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "&amp; &lt;b&gt;",
+    "<|endoftext|>",
+    "</script>",
+    "\u202eto the left\u202c",
+    "zero\u200bwidth",
+)
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from board import NOTE_TEXTS, seen_growing  # isort: skip - beside this file, see conftest
 from jupyter_page import (
+    HOSTILE,
     KERNEL,
     PATIENCE,
     browser_page,
@@ -23,15 +24,6 @@ from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '<img src=x onerror="alert(1)">',
-    "&amp; &lt;b&gt;",
-    "<|endoftext|>",
-    "</script>",
-    "\u202eto the left\u202c",
-    "zero\u200bwidth",
-)
 # Two small untrained models that take their time, and repeat what is no review.
 NOTEBOOK = """
 import time

@@ -11,20 +11,18 @@ from statistics import median
 import pytest
 
 from board import NOTEBOOK, PATIENCE, Board, seen_growing  # isort: skip - beside this file, see conftest
-from jupyter_page import KERNEL, browser_page, jupyter_lab, open_notebook, run_all, write_notebook
+from jupyter_page import (
+    HOSTILE,
+    KERNEL,
+    browser_page,
+    jupyter_lab,
+    open_notebook,
+    run_all,
+    write_notebook,
+)
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '<img src=x onerror="alert(1)">',
-    "&amp; &lt;b&gt;",
-    "<|endoftext|>",
-    "</script>",
-    "\u202eto the left\u202c",
-    "zero\u200bwidth",
-)
 
 
 @pytest.fixture
@@ -153,6 +151,7 @@ def stops(board: Board) -> None:
     board.press("Stop")
     board.writes("stopped")
     board.press("Generate")
+    board.writes("writing")
     expect(board.root.locator(".wb-pane p").last).to_contain_text("words", timeout=PATIENCE)
 
 

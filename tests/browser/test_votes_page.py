@@ -10,21 +10,13 @@ from pathlib import Path
 import pytest
 
 from jupyter_page import (  # isort: skip - beside this file, see conftest
-    PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, run_all, write_notebook,
+    HOSTILE, PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, run_all,
+    write_notebook,
 )  # fmt: skip
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '<img src=x onerror="alert(1)">',
-    "&amp; &lt;b&gt;",
-    "<|endoftext|>",
-    "</script>",
-    "\u202eto the left\u202c",
-    "zero\u200bwidth",
-)
 # Names that stand nowhere else on the page.
 WRITERS = ("heidelberg-writer", "uppsala-writer")
 NOTEBOOK = f"""
