@@ -145,6 +145,43 @@ def test_generate_fills_both_panes_and_the_table(board: Board) -> None:
     board.until(lambda: "a held-out prompt" in board.out.samples.value)
 
 
+def test_panes_fill_while_the_run_waits_and_stop_ends_both(board: Board) -> None:
+    run, go_on = board.board.run, threading.Semaphore(0)
+    run.pause = lambda: go_on.acquire(timeout=PATIENCE)  # type: ignore[union-attr]
+    board.press("Pause")  # it trains on, but for the question
+    board.inputs.prompt.value = "hello"
+    board.press("Generate")
+    go_on.release(3)
+    board.until(lambda: 'data-state="writing"' in board.out.answer.value)
+    board.until(lambda: "policy · step" in board.out.answer.value)
+    assert "<ins" not in board.out.answer.value
+    assert "Stop" in board.enabled()
+    board.press("Stop")
+    go_on.release(100)
+    assert board.board.join(PATIENCE)
+    assert 'data-state="stopped"' in board.out.answer.value
+    assert 'data-state="stopped"' in board.out.status.value
+
+
+def test_what_is_written_after_the_end_can_be_stopped_too(board: Board) -> None:
+    board.press("Pause")
+    assert board.board.join(PATIENCE)
+    board.until(lambda: "Stop" not in board.enabled())
+    run, go_on = board.board.run, threading.Semaphore(0)
+    run.pause = lambda: go_on.acquire(timeout=PATIENCE)  # type: ignore[union-attr]
+    board.inputs.prompt.value = "hello"
+    board.press("Generate")
+    board.until(lambda: "Stop" in board.enabled())
+    board.press("Stop")
+    go_on.release(100)
+    board.until(lambda: 'data-state="stopped"' in board.out.answer.value)
+    board.until(lambda: "Stop" not in board.enabled())
+    board.press("Generate")
+    board.until(lambda: ">new</ins>" in board.out.answer.value)
+    assert board.board.run is run
+    assert 'data-state="finished"' in board.out.status.value
+
+
 def test_generate_before_the_start_loads_and_holds(fake_run: Any) -> None:
     board = Board(lambda config, progress: fake_run(config), prompt="hello")
     board.press("Generate")

@@ -15,13 +15,13 @@ PANE = (
     "flex: 1 1 260px; min-width: 0; padding: 8px 12px; border: 1px solid rgba(128, 128, 128, 0.4); "
     "border-radius: 6px"
 )
-# Of a text that is longer than its pane the end is seen while it is written. A column in reverse
+# Of a text that is longer than its pane the end is seen until it is finished. A column in reverse
 # keeps its end in view; the margin puts a short text at the top.
 STYLE = """<style>
 .wb-pane { display: flex; flex-direction: column; overflow: hidden; box-sizing: border-box; }
 .wb-pane .wb-said { flex: 1 1 auto; min-height: 0; overflow: auto; }
-.wb-panes[data-state=writing] .wb-said { display: flex; flex-direction: column-reverse; }
-.wb-panes[data-state=writing] .wb-said p { margin-bottom: auto; }
+.wb-panes:not([data-state=finished]) .wb-said { display: flex; flex-direction: column-reverse; }
+.wb-panes:not([data-state=finished]) .wb-said p { margin-bottom: auto !important; }
 .wb-pane h4 i { font-weight: 400; }
 </style>"""
 
