@@ -176,7 +176,7 @@ def sample(command: SampleCommand) -> None:
         answers = answer(command.source, pairs, command.sampling)
         found = [{"prompt": p.prompt, "model": t} for p, t in zip(pairs, answers, strict=True)]
     if command.json:
-        console.print_json(json.dumps(found))
+        print(json.dumps(found, indent=2))
         return
     for texts in found:
         for name, text in texts.items():
@@ -188,7 +188,7 @@ def evaluate(command: Evaluate) -> None:
     """Print the held-out metrics of a run's newest checkpoint."""
     metrics = load_policy(command.source).evaluate()
     if command.json:
-        console.print_json(json.dumps(metrics))
+        print(json.dumps(metrics, indent=2))
     else:
         _table(metrics, command.source)
 

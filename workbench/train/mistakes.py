@@ -177,8 +177,8 @@ def doubled_eos(draft: Draft) -> Draft:
 @mistake(
     "mask",
     "prompt scored",
-    "In a sum it cancels in the margin; it stays in the log-ratios that people plot. In a mean it "
-    "cancels only where both sides are equally long.",
+    "In a sum it cancels in the margin; it stays in the log-ratios that people plot. In a mean its "
+    "tokens also stand in the divisor, which shrinks the margin.",
 )
 def prompt_scored(rows: Rows) -> Rows:
     """The prompt's tokens count as if the policy had written them."""
