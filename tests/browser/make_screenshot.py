@@ -65,7 +65,8 @@ def train(board: Board) -> None:
         expect(board.status(run)).to_have_attribute("data-state", "finished", timeout=10 * MINUTES)
     board.prompt.fill("what did you think of the hotel?")
     board.press("Generate")
-    expect(board.root.locator(".wb-pane")).to_have_count(3, timeout=MINUTES)
+    done = board.root.locator(".wb-panes[data-state=finished] .wb-pane")
+    expect(done).to_have_count(3, timeout=MINUTES)
     board.page.wait_for_timeout(1000)  # the last frame reaches the screen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,16 @@ def test_a_parked_reference_answers_as_before_and_holds_no_memory_between(
     for _ in range(2):
         assert torch.equal(reference.logps(batch), before)
         assert all(parameter.is_meta for parameter in reference.model.parameters())
+
+
+def test_a_parked_reference_stays_while_anybody_asks(make_run: Callable[..., Run]) -> None:
+    """Two streams that take turns enter one by one and leave in the same order."""
+    reference = make_run().reference
+    reference.park()
+    first, second = reference.active(), reference.active()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert all(weight.device.type == "cpu" for weight in reference.model.parameters())
+    second.__exit__(None, None, None)
+    assert all(weight.device.type == "meta" for weight in reference.model.parameters())

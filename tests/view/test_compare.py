@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.train.events import Sample
-from workbench.view.compare import marked_differences, panes, side_by_side
+from workbench.view.compare import marked_differences, side_by_side
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -81,10 +81,9 @@ def test_all_different_and_empty() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_stay_text(text: str) -> None:
     sample = Sample(text, text + " old", text + " new", 0)
-    for markup in (side_by_side([sample], caption=text), panes({text: sample})):
-        reader = Reader(markup)
-        assert set(reader.tags) <= OURS
-        assert reader.text.count(text) >= 3
+    reader = Reader(side_by_side([sample], caption=text))
+    assert set(reader.tags) <= OURS
+    assert reader.text.count(text) >= 3
 
 
 @given(st.text(), st.text())
@@ -122,9 +121,5 @@ def test_several_policies_stand_beside_one_reference() -> None:
     assert reader.marked == {"del": "", "ins": "cd"}  # against which policy would <del> be?
 
 
-def test_panes_are_there_before_the_first_answer() -> None:
-    assert Reader(panes({})).tags.count("section") == 2
-
-
 def test_empty_answer_is_said_to_be_empty() -> None:
-    assert "(empty)" in Reader(panes({"policy": Sample("p", "words", "", 0)})).text
+    assert "(empty)" in Reader(side_by_side([Sample("p", "words", "", 0)])).text

@@ -61,17 +61,23 @@ class LiveReference:
     ) -> None:
         self.model, self._device, self._precision, self._off = model, device, precision, off
         self._parked: Path | None = None
+        self._askers = 0
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """A context within which `model` is the reference, in memory."""
-        if self._parked is not None:
+        """A context within which `model` is the reference, in memory.
+
+        Streams that take turns enter and leave it in any order: the last to leave puts it away.
+        """
+        if self._parked is not None and not self._askers:
             self.model.load_state_dict(load_file(self._parked), assign=True)
+        self._askers += 1
         try:
             with self._off():
                 yield
         finally:
-            if self._parked is not None:
+            self._askers -= 1
+            if self._parked is not None and not self._askers:
                 self.model.to("meta")
 
     def park(self) -> None:

@@ -150,7 +150,14 @@ def writers(run: Run) -> tuple[Writer, Writer]:
     policy = Writer(
         "policy", run.policy, run.tokenizer, config.device, config.precision, own_model=apart
     )
-    asked = replace(policy, name="reference", model=reference.model, around=reference.active)
+    # With adapters the reference is a policy: this run's, or that of the one it branched off.
+    asked = replace(
+        policy,
+        name="reference",
+        model=reference.model,
+        around=reference.active,
+        own_model=not config.lora,
+    )
     return asked, replace(policy, amateur=asked)
 
 

@@ -64,21 +64,6 @@ def side_by_side(
     )
 
 
-def panes(answers: Mapping[str, Sample]) -> str:
-    """One prompt's answers beside each other: the reference's, then each policy's by name."""
-    samples = list(answers.values())
-    if not samples:
-        texts, names = ["", ""], ["reference", "policy"]
-    else:
-        texts, names = _answers(samples[0], samples[1:]), ["reference", *answers]
-    kinds = ["wb-reference", *["wb-policy"] * (len(names) - 1)]
-    filled = "".join(
-        f'<section class="wb-pane {kind}"><h4>{escape(name)}</h4><p>{text}</p></section>'
-        for kind, name, text in zip(kinds, names, texts, strict=True)
-    )
-    return f'<div class="wb-panes">{filled}</div>'
-
-
 def show(what: str | Figure) -> None:
     """Show HTML or a figure below the cell."""
     display(HTML(what) if isinstance(what, str) else Image(png(what)))
