@@ -36,10 +36,10 @@ def write_copies(notebooks: Path) -> Iterator[str]:
     for name, notebook in copies.items():
         if os.path.lexists(folder / name):
             continue
-        _lead_links_out(notebook, notebooks, stay=copies)
         try:
+            _lead_links_out(notebook, notebooks, stay=copies)
             _write(folder / name, notebook)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             yield f"{name}: no copy to work in was made: {error}"
         else:
             yield f"{folder / name}: yours to work in"
@@ -102,7 +102,8 @@ def _lead_links_out(notebook: dict[str, Any], home: Path, stay: Container[str]) 
     """Lead links to files in the notebooks' folder one level up, but for those that `stay`."""
 
     def lead(link: re.Match[str]) -> str:
-        out = link[0] not in stay and (home / link[0]).is_file()
+        elsewhere = ":" in link[0]  # an address, or a picture that is its own
+        out = not elsewhere and link[0] not in stay and (home / link[0]).is_file()
         return f"../{link[0]}" if out else link[0]
 
     for cell in notebook["cells"]:

@@ -69,6 +69,7 @@ def lesson():
     link = new_markdown_cell(
         "[one](00_start.ipynb), [two](01_lesson.ipynb#there), [other](02_other.ipynb), "
         "![picture](picture.png) [gone](gone.ipynb) [web](https://example.org) (00_start.ipynb)"
+        f"![own](data:image/png;base64,{'A' * 5000})"  # longer than the name of any file
     )
     cells = [
         *(link, plain),
@@ -138,6 +139,7 @@ def test_links_lead_out_of_the_folder_but_for_those_between_copies(folder, lesso
     assert read(folder / "mine" / "01_lesson.ipynb").cells[0].source == (
         "[one](../00_start.ipynb), [two](01_lesson.ipynb#there), [other](02_other.ipynb), "
         "![picture](../picture.png) [gone](gone.ipynb) [web](https://example.org) (00_start.ipynb)"
+        f"![own](data:image/png;base64,{'A' * 5000})"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,6 +97,12 @@ def test_an_answer_that_was_cut_off_is_scored_without_an_end(run: Run) -> None:
     start = run.tokenizer.render_prompt(cut.prompt)
     (logps,) = reference.token_logps([(start, cut.ids)])
     assert frame["logp/reference"][0] == pytest.approx(float(logps.sum()), abs=1e-5)
+
+
+def test_a_stop_string_that_is_not_met_changes_nothing(run: Run) -> None:
+    reference, _ = writers(run)
+    plain = ask(reference, run.prompts, SAMPLING)
+    assert ask(reference, run.prompts, replace(SAMPLING, stop=("zzz",))) == plain
 
 
 def test_an_answer_up_to_a_stop_string_is_cut_and_scored_without_an_end(run: Run) -> None:

@@ -66,7 +66,10 @@ class Server:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Server, Endpoint]]]:
     """Starts a server and makes the judge that asks it, quick to try again."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):  # what is here is asked directly
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     started: list[Server] = []
 
     def start(answer: Answer, **changes: Any) -> tuple[Server, Endpoint]:
@@ -186,6 +189,24 @@ def test_what_was_answered_is_not_asked_again(serve: Any) -> None:
     assert sum(request["question"]["question"] == "p" for request in server.asked) == 2
 
 
+def test_what_came_in_beside_an_error_is_kept(serve: Any) -> None:
+    refused = threading.Event()
+
+    def answer(question: dict[str, str]) -> Reply:
+        if question["question"] == "q0" and not refused.is_set():
+            time.sleep(0.2)  # the others are answered before
+            refused.set()
+            return 400, {}, "no"
+        return longer(question)
+
+    server, judge = serve(answer, parallel=4)
+    asked = ["q0", "q1"], ["aa", "bb"], ["x", "y"]
+    with pytest.raises(WorkbenchError, match="HTTP 400"):
+        judge(*asked)
+    assert judge(*asked).scores.tolist() == [1.0, 1.0]
+    assert sum(request["question"]["question"] == "q1" for request in server.asked) == 2
+
+
 def test_a_server_that_is_too_slow_or_away(serve: Any) -> None:
     def answer(question: dict[str, str]) -> Reply:
         time.sleep(0.3)
@@ -259,6 +280,8 @@ def test_addresses_and_keys_that_are_not_accepted(url: str, key: str) -> None:
         (" Second. ", "second"),
         ("first or second", None),
         ('{"better": 1}', None),
+        ('{"better": "first", "reason": "x"}', "first"),
+        ('{"better": "first"} hmm, no: {"why": "{", "better": "second"}', "second"),
     ],
 )
 def test_reading_a_reply(reply: str, choice: str | None) -> None:

@@ -82,6 +82,10 @@ def test_voter_votes_as_bradley_and_terry_say() -> None:
     share = sum(vote(question) == "a" for question in questions) / len(questions)
     assert share == pytest.approx(1 / (1 + math.exp(-1.0)), abs=0.03)
     assert [vote(q) for q in reversed(questions)] == [vote(q) for q in questions][::-1]
+    sure = simulated_voter(lambda prompt, text: float(text), scale=1e6)
+    assert {sure(Question("x", a, b, "one", "other")) for a, b in (("0", "1"), ("-1", "1"))} == {
+        "b"
+    }
 
 
 def test_round_trains_a_copy_on_the_votes_and_its_reference_is_the_start(

@@ -104,6 +104,8 @@ def test_with_a_folder_each_run_is_written(
         assert f"beta = {beta}" in (folder / "config.toml").read_text(encoding="utf-8")
     with pytest.raises(WorkbenchError, match=r"beta=0\.1"):
         sweep(config, {"beta": [0.1]})
+    with pytest.raises(WorkbenchError, match="would share a folder"):
+        sweep(config, {"data": ["a/b.jsonl", "a-b.jsonl"]})
 
 
 @pytest.mark.parametrize(

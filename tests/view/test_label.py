@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,28 @@ def test_training_can_be_stopped_and_the_policy_stays(board: BlindVotes) -> None
     if board.rounds.number == 0:
         assert "the policy is as it was" in shown(board)
         assert board.ballot.voted == MINIMUM
+
+
+def test_a_stop_that_comes_too_late_begins_nothing(
+    board: BlindVotes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act(board, *"a" * MINIMUM)
+    adopt, adopting, go_on = board.rounds.adopt, threading.Event(), threading.Event()
+
+    def slowly(run: Any) -> None:
+        adopting.set()
+        assert go_on.wait(30)
+        adopt(run)
+
+    monkeypatch.setattr(board.rounds, "adopt", slowly)
+    board.train_button.click()
+    assert adopting.wait(60)
+    worker = board.worker
+    board.train_button.click()  # returns at once
+    go_on.set()
+    assert board.join(60)
+    assert board.worker is worker
+    assert board.rounds.number == 1
 
 
 def test_training_that_fails_is_told_and_the_policy_stays(

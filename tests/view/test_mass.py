@@ -123,5 +123,23 @@ def test_texts_are_listed_with_all_that_is_not() -> None:
     assert sum(number(row[4]) for row in rows) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_text_counts_once_though_a_cut_one_that_is_not_listed_covers_it() -> None:
+    yes, no, maybe = WORDS.encode("yes no maybe")
+    log = torch.tensor([0.3, 0.1, *[0.04] * 10, 0.3]).log().tolist()
+    base = torch.tensor([0.4, 0.2, *[0.02] * 10, 0.4]).log().tolist()
+    rows = [
+        Continuation("chosen", (yes, no, WORDS.eos_id), True, 0, log[0], base[0]),
+        Continuation("rejected", (no, WORDS.eos_id), True, 1, log[1], base[1]),
+        *[
+            Continuation("", (maybe,) * (n + 1), True, 1, log[2 + n], base[2 + n])
+            for n in range(10)
+        ],
+        Continuation("", (yes, no), False, 1, log[12], base[12]),  # gained least, so it is left out
+    ]
+    _, *listed = Tables(mass_html(Mass(tuple(rows), 12, 0.1, 0.02), WORDS)).rows["wb-texts"]
+    assert len(listed) == 2 + 10 + 1
+    assert sum(float(row[2]) for row in listed) == pytest.approx(1, abs=1e-6)
+
+
 def test_changes_are_written_with_a_sign_however_small() -> None:
     assert [change(by) for by in (-0.5, 3e-12)] == ["−0.500", "+3.0e−12"]

@@ -15,6 +15,7 @@ import pytest
 from workbench.models.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
+from workbench.view import page as page_module
 from workbench.view.page import comparison_page
 
 HOSTILE = (
@@ -107,6 +108,20 @@ def test_nothing_is_asked_of_anybody(page: Page) -> None:
     assert (links[0] or "").startswith("data:image/png;base64,")
     assert "://" not in "".join(page.inside["style"] + page.inside["script"])
     assert not any("style" in attributes for _, attributes in page.tags), "the policy forbids it"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("data", "../clients/acme/mine.jsonl", "mine.jsonl"),
+        ("data", "clients/acme/mine.jsonl", "mine.jsonl"),
+        ("model", "~/clients/acme/model", "model"),
+        ("model", "org/name", "org/name"),  # on a hub
+        ("loss", "../dpo", "../dpo"),
+    ],
+)
+def test_folders_are_nobodys_business(name: str, value: str, told: str) -> None:
+    assert page_module._short(name, value) == told
 
 
 def test_it_tells_settings_metrics_and_how_it_was_drawn(run: Any) -> None:

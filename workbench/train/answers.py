@@ -21,6 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.train.base import Progress
 from workbench.train.evaluate import TextScores
+from workbench.train.streams import check_contrast
 from workbench.train.writers import Ids, Writer
 
 LOGP = "logp/"  # + name: log-probability of the answer under this writer
@@ -92,10 +93,11 @@ def ask(writer: Writer, prompts: Sequence[str], sampling: SamplingConfig) -> lis
     tokenizer, longest = writer.tokenizer, sampling.max_new_tokens
     found = []
     for prompt, ids in zip(prompts, writer.write(prompts, sampling), strict=True):
-        # An answer also ends where the model takes no more, or at a stop string; of those that
-        # may have come to one, it is not known whether an end token was drawn.
+        # An answer also ends where the model takes no more, or at a stop string.
         room = _max_length(writer) - len(tokenizer.render_prompt(prompt))
-        ended = len(ids) < min(longest, room) and not sampling.stop
+        text = tokenizer.decode(ids)
+        stopped = any(string in text for string in sampling.stop)
+        ended = len(ids) < min(longest, room) and not stopped
         found.append(Answer(prompt, writer.text(ids, sampling), tuple(ids), ended))
     return found
 
@@ -130,6 +132,7 @@ def answers_frame(
         `kl`, the sum of `kl_along` from who wrote the answer to the first writer, and what `scores`
         gives. NaN where two writers have no tokens in common, or a world can't score a prompt.
     """
+    check_contrast(asked, sampling)
     tell = progress or (lambda text, share: None)
     answers = {}
     for number, writer in enumerate(asked):

@@ -66,7 +66,8 @@ def simulated_voter(reward: Reward, scale: float = 8.0, seed: int = 0) -> Voter:
     def vote(question: Question) -> str:
         difference = reward(question.prompt, question.a) - reward(question.prompt, question.b)
         rng = random.Random(f"vote {seed} {question.prompt} {question.a} {question.b}")
-        return "a" if rng.random() < 1 / (1 + math.exp(-scale * difference)) else "b"
+        chance = 0.5 + 0.5 * math.tanh(scale * difference / 2)  # sigma, without overflow
+        return "a" if rng.random() < chance else "b"
 
     return vote
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
@@ -137,11 +136,15 @@ class Endpoint:
     def _ask_all(self, orders: Sequence[tuple[str, str, str]]) -> None:
         """Ask and remember; the first error ends it, and no further question goes out."""
         pool = ThreadPoolExecutor(max(1, self.parallel))
+        asked = {pool.submit(self._ask, order): order for order in orders}
         try:
-            for order, reply in zip(orders, pool.map(self._ask, orders), strict=True):
-                self._known[order] = read_choice(reply)
+            for one in as_completed(asked):
+                one.result()
         finally:
             pool.shutdown(cancel_futures=True)
+            for one, order in asked.items():  # what was answered was paid for
+                if not one.cancelled() and one.exception() is None:
+                    self._known[order] = read_choice(one.result())
 
     def _ask(self, order: tuple[str, str, str]) -> str:
         """The text of the model's reply; empty where the server's answer holds none."""
@@ -157,7 +160,9 @@ class Endpoint:
         return text if isinstance(text, str) else ""
 
     def _post(self, data: bytes) -> bytes:
-        opener = urllib.request.build_opener(_NoRedirects)
+        # What goes to this machine must not go by way of a proxy, which urllib would ask.
+        direct = [urllib.request.ProxyHandler({})] if urlsplit(self.url).hostname in HERE else []
+        opener = urllib.request.build_opener(_NoRedirects, *direct)
         url = self.url.rstrip("/")
         url = url if url.endswith("/chat/completions") else f"{url}/chat/completions"
         for left in range(self.retries, -1, -1):
@@ -209,9 +214,21 @@ def read_choice(reply: str) -> str | None:
     >>> read_choice("The first one, I would say.") is None
     True
     """
-    found = re.findall(r'\{\s*"better"\s*:\s*"(\w+)"\s*\}', reply)
-    word = (found[-1] if found else reply.strip(" \n\t.\"'")).lower()
+    found = [one["better"] for one in _objects(reply) if "better" in one]
+    word = str(found[-1] if found else reply.strip(" \n\t.\"'")).lower()
     return word if word in CHOICES else None
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a text, as they come."""
+    place = text.find("{")
+    while place >= 0:
+        try:
+            one, end = json.JSONDecoder().raw_decode(text, place)
+            yield one
+        except (ValueError, RecursionError):
+            end = place + 1
+        place = text.find("{", end)
 
 
 def _seconds(text: str | None) -> float:

@@ -20,9 +20,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from workbench.core.metrics import wilson_interval
+from workbench.core.metrics import win_interval
 from workbench.data.pairs import PairFile, write_jsonl
 from workbench.data.votes import Vote, append_vote, open_votes, read_votes, votes_to_pairs
 from workbench.errors import WorkbenchError
@@ -33,8 +34,10 @@ from workbench.train.asking import Asked, Voter, agreement, ask
 from workbench.train.base import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.evaluate import TextScores
+from workbench.train.judge import LOSS, WIN, compare
 from workbench.train.precision import pick_device, pick_precision
 from workbench.train.run import Run
+from workbench.train.win_rate import design_effect
 from workbench.train.writers import Writer, writers
 
 MINIMUM = 8  # votes for a side, below which nothing is trained
@@ -211,9 +214,12 @@ class Rounds:
         means = {name: fmean(one[name] for one in scored[0]) for name in scored[0][0]}
         if not self.number:
             return means
-        low, high = wilson_interval(rate := _win_rate(own, start), len(own))
+        outcomes = compare(np.array(own), np.array(start))
+        effect = design_effect(outcomes, prompts)  # a few prompts, answered many times
+        won, lost = ((outcomes == kind).sum() / effect for kind in (WIN, LOSS))
+        low, high = win_interval(won, lost, len(own) / effect)
         return {
-            **means, "win_rate": rate, "low": low, "high": high,
+            **means, "win_rate": _win_rate(own, start), "low": low, "high": high,
             "win_rate_first": _win_rate(own, first),
         }  # fmt: skip
 

@@ -31,6 +31,7 @@ from workbench.train.precision import peak_memory_bytes
 from workbench.train.prepare import Parts, prepare
 from workbench.train.record import Record, step_of, trainable_state
 from workbench.train.reference import LiveReference, cache_key
+from workbench.train.turns import using_models
 
 
 class Run:
@@ -211,11 +212,13 @@ class Run:
     ) -> tuple[Sample, ...]:
         """Reference and policy on `prompts` with the same seed."""
         pairs = [TextPair(prompt, "", "") for prompt in prompts]
-        return self._evaluator.sample(self.policy, pairs, sampling or self.shown_sampling)
+        with using_models():
+            return self._evaluator.sample(self.policy, pairs, sampling or self.shown_sampling)
 
     def evaluate(self) -> dict[str, float]:
         """The held-out metrics of the policy as it is now, keys with `held_out/` in front."""
-        event = self._evaluator(self.policy, self.step, self.settings)[0]
+        with using_models():
+            event = self._evaluator(self.policy, self.step, self.settings)[0]
         assert isinstance(event, EvalEvent)
         return event.metrics
 
@@ -225,7 +228,8 @@ class Run:
             [(t.prompt, t.chosen, t.rejected) for t in self.data.held_out_texts],
             columns=["prompt", "chosen", "rejected"],
         )
-        values = self._evaluator.pair_values(self.policy, self.settings)
+        with using_models():
+            values = self._evaluator.pair_values(self.policy, self.settings)
         return texts.assign(**{name: value.float().cpu().numpy() for name, value in values.items()})
 
     def samples_frame(
@@ -255,7 +259,8 @@ class Run:
     def __next__(self) -> Event:
         if self._generator is None:
             self._generator = self._go()
-        event = next(self._generator)
+        with using_models():
+            event = next(self._generator)
         self.events.append(event)
         if self.record:
             self.record.append(event)

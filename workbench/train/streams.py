@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.models.sampling import drafts
 from workbench.train.precision import autocast, working_copies
+from workbench.train.turns import using_models
 
 if TYPE_CHECKING:
     from workbench.train.writers import Writer
@@ -52,6 +54,7 @@ def opened(writer: Writer) -> Iterator[Context]:
         @contextmanager
         def step() -> Iterator[None]:
             with ExitStack() as stack:
+                stack.enter_context(using_models())
                 stack.enter_context(torch.no_grad())
                 stack.enter_context(each())
                 stack.enter_context(autocast(writer.device, writer.precision))
@@ -87,6 +90,15 @@ def stream(writer: Writer, prompts: Sequence[str], sampling: SamplingConfig) -> 
             yield [writer.text(ids, sampling) for ids in answers]
 
 
+def check_contrast(asked: Sequence[Writer], sampling: SamplingConfig) -> None:
+    """Refuse contrastive decoding where nobody who is asked has an amateur to compare with."""
+    if sampling.contrast_alpha and all(writer.amateur is None for writer in asked):
+        raise WorkbenchError(
+            f"contrast_alpha={sampling.contrast_alpha:g} needs somebody to compare with; open two "
+            "writers, or set it to 0"
+        )
+
+
 def stream_together(
     asked: Sequence[Writer], prompts: Sequence[str], sampling: SamplingConfig
 ) -> Iterator[tuple[list[str], ...]]:
@@ -94,6 +106,7 @@ def stream_together(
 
     Who has finished stays as it is while the others go on. The last texts are those of `answer`.
     """
+    check_contrast(asked, sampling)
     streams = [writer.stream(prompts, sampling) for writer in asked]
     texts: list[list[str]] = [[""] * len(prompts) for _ in asked]
     going = set(range(len(streams)))

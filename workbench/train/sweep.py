@@ -64,6 +64,9 @@ def sweep(
     for one in runs:
         if one.out is not None:
             Record.refuse_existing(Path(one.out))
+    folders = [one.out for one in runs if one.out is not None]
+    if len(set(folders)) < len(folders):
+        raise WorkbenchError("two of these runs would share a folder; rename one of the values")
     if "model" in grid and base is not None:
         raise WorkbenchError("model is swept and base is given; accepted: one of the two")
     return _train(runs, tuple(dict.fromkeys(("beta", "seed", *grid))), base, progress)

@@ -41,6 +41,8 @@ def tabular_sweep(
     for name, values in {"betas": betas, "seeds": seeds}.items():
         if not len(values):
             raise WorkbenchError(f"{name} is empty; at least one value is needed")
+    if eval_every < 1:
+        raise WorkbenchError(f"eval_every={eval_every!r} is not accepted: a whole number from 1")
     for beta in betas:
         check_parameter("beta", beta)
     drawn = {seed: sample_pairs(world, pairs, seed) for seed in seeds}

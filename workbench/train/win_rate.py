@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.train.judge import Judge, Outcomes, Values
 from workbench.train.run import Run
+from workbench.train.streams import check_contrast
 from workbench.train.writers import Writer, writers
 
 Z = 1.96
@@ -205,7 +206,9 @@ def judge_writers(
         two = run_or_writers
     if len(two) != 2:
         raise WorkbenchError(f"{len(two)} writers were given; accepted: two")
-    answers = [writer.answer(prompts, sampling or SamplingConfig()) for writer in two]
+    sampling = sampling or SamplingConfig()
+    check_contrast(two, sampling)
+    answers = [writer.answer(prompts, sampling) for writer in two]
     return Judged(
         (two[0].name, two[1].name), {judge.name: judge(prompts, *answers) for judge in judges}
     )

@@ -28,6 +28,7 @@ from workbench.train.precision import computing, pick_device, pick_precision, se
 from workbench.train.prepare import open_model
 from workbench.train.run import Run, load_policy
 from workbench.train.streams import Inside, stream
+from workbench.train.turns import using_models
 
 Ids = Sequence[int]
 
@@ -58,7 +59,8 @@ class Writer:
     @contextmanager
     def active(self) -> Iterator[nn.Module]:
         """The model, ready to be asked, in the number format of its run; no gradient is kept."""
-        with torch.no_grad(), self.around(), computing(self.model, self.device, self.precision):
+        asked = computing(self.model, self.device, self.precision)
+        with using_models(), torch.no_grad(), self.around(), asked:
             yield self.model
 
     def write(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[list[int]]:

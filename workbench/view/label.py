@@ -159,10 +159,10 @@ class BlindVotes:
 
         In a notebook on a thread, so that the page stays alive; `join` waits for it.
         """
+        if self._busy:  # decided before waiting: what is over when it is our turn isn't begun again
+            assert self.worker is not None
+            return self.worker.stop()
         with self._turn:
-            if self._busy:
-                assert self.worker is not None
-                return self.worker.stop()
             self._html["problem"].value = ""
             self.worker = Worker(self.rounds.begin, OneLine(self._tell, self._trained))
         self._show()

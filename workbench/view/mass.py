@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -148,7 +149,7 @@ def mass_html(mass: Mass, tokenizer: Tokenizer) -> str:
     drawn = [row for row in mass.rows if not row.name]
     rows = [row for row in mass.rows if row.name] + drawn[:MOST_TEXTS]
     body = "".join(_text_line(row, tokenizer) for row in rows)
-    rest = elsewhere([row for row in mass.exclusive if row in rows])
+    rest = elsewhere(replace(mass, rows=tuple(rows)).exclusive)
     others = ("", chance(rest.policy), chance(rest.reference), tinted(rest.change), "", "")
     body += line_of("<i>all other completions</i>", *others)
     titles = (

@@ -212,8 +212,11 @@ def _curves(run: Run) -> list[str]:
 
 def _short(name: str, value: Any) -> Any:
     """A path without its folders; anything else as it is."""
-    is_path = name in PATHS and isinstance(value, str) and Path(value).is_absolute()
-    return Path(value).name if is_path else value
+    if name not in PATHS or not isinstance(value, str):
+        return value
+    path = Path(value)  # the id of a model on a hub has a slash, too
+    is_path = path.is_absolute() or value.startswith((".", "~")) or path.exists()
+    return path.name if is_path or name == "data" else value
 
 
 def _text(value: Any) -> str:
