@@ -28,7 +28,8 @@ from workbench.train.evaluate import PREFIX
 from workbench.train.events import EvalEvent, Event, StepEvent
 from workbench.train.prepare import answer
 from workbench.train.record import write_text
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 from workbench.train.writers import writers
 
 LISTED = 10  # rows set aside that are shown; the run's folder has all of them

@@ -21,7 +21,8 @@ from workbench.train.answers import (
     repetition,
 )
 from workbench.train.checkpoint_answers import checkpoint_answers
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 from workbench.train.writers import open_writers, writers
 
 MakeRun = Callable[..., Run]

@@ -9,9 +9,10 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
-from workbench.train import run as module
+from workbench.train import reopen as module
 from workbench.train.events import CheckpointEvent, EvalEvent
-from workbench.train.run import Run, load_policy, walk_checkpoints
+from workbench.train.reopen import load_policy, walk_checkpoints
+from workbench.train.run import Run
 from workbench.train.writers import open_writers
 
 MakeRun = Callable[..., Run]

@@ -27,7 +27,8 @@ from workbench.train.events import (
     StepEvent,
 )
 from workbench.train.record import Record
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 
 MakeRun = Callable[..., Run]
 ToStep = Callable[[Run, int], list[Event]]

@@ -32,7 +32,8 @@ from workbench.train.events import (
 )
 from workbench.train.loop import NonFiniteLossError
 from workbench.train.record import Record
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 
 MakeRun = Callable[..., Run]
 ToStep = Callable[[Run, int], list[Event]]

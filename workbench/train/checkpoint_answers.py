@@ -11,7 +11,7 @@ from workbench.models.config import SamplingConfig
 from workbench.train.answers import Answer, ask, measure
 from workbench.train.base import Progress
 from workbench.train.record import Record, step_of
-from workbench.train.run import walk_checkpoints
+from workbench.train.reopen import walk_checkpoints
 from workbench.train.writers import writers
 
 

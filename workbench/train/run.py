@@ -29,7 +29,7 @@ from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_step
 from workbench.train.objectives import Settings, preference
 from workbench.train.precision import peak_memory_bytes
 from workbench.train.prepare import Parts, prepare
-from workbench.train.record import Record, step_of, trainable_state
+from workbench.train.record import Record, trainable_state
 from workbench.train.reference import LiveReference, cache_key
 from workbench.train.turns import using_models
 
@@ -336,52 +336,3 @@ class Run:
             "reference_hash": self.reference_hash,
             "settings": asdict(state.settings),
         }
-
-
-def load_policy(
-    folder: Path | str, progress: Progress | None = None, step: int | None = None
-) -> Run:
-    """A recorded run with the weights and settings of a checkpoint, to sample and evaluate.
-
-    Args:
-        folder: of the run.
-        progress: told what is being loaded.
-        step: of the checkpoint; left out: the newest.
-
-    Raises:
-        WorkbenchError: no run there, no such checkpoint, or the model is not what it was.
-    """
-    record = Record(Path(folder))
-    config = record.config()
-    record.checkpoint(step)  # what is not there is told before a model is loaded
-    run = Run(prepare(replace(config, out=None), progress))
-    _take_checkpoint(run, record, step)
-    return run
-
-
-def walk_checkpoints(folder: Path | str, progress: Progress | None = None) -> Iterator[Run]:
-    """A recorded run at each of its checkpoints, oldest first.
-
-    It is one run, loaded once, whose weights are exchanged: what is wanted of a checkpoint has to
-    be asked before the next one comes.
-
-    Raises:
-        WorkbenchError: as `load_policy` does.
-    """
-    record = Record(Path(folder))
-    steps = [step_of(path) for path in record.checkpoints()]
-    run = load_policy(folder, progress, steps[0] if steps else None)
-    for step in steps:
-        _take_checkpoint(run, record, step)
-        yield run
-
-
-def _take_checkpoint(run: Run, record: Record, step: int | None) -> None:
-    """Give `run` the weights, the settings and the past of a checkpoint, the newest by default."""
-    numbers = record.numbers(step)
-    assert numbers is not None
-    run._refuse_other(numbers, "reference_hash")
-    record.load_checkpoint(run.policy, step=step)
-    run._state.step, run._state.settings = numbers["step"], Settings(**numbers["settings"])
-    said = record.events()
-    run.events = said if step is None else said[: numbers["events"]]

@@ -26,7 +26,8 @@ from workbench.train.base import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing, pick_device, pick_precision, set_threads
 from workbench.train.prepare import open_model
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 from workbench.train.streams import Inside, stream
 from workbench.train.turns import using_models
 

@@ -21,7 +21,8 @@ from IPython.display import display
 from workbench.errors import WorkbenchError
 from workbench.models.config import SamplingConfig
 from workbench.train.base import Progress
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 from workbench.train.writers import Source, Writer, is_run, open_writers
 from workbench.view import cards, panes
 from workbench.view.model_thread import ModelThread

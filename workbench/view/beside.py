@@ -17,7 +17,8 @@ from workbench.models.config import SamplingConfig
 from workbench.train.answers import answers_frame
 from workbench.train.base import Progress
 from workbench.train.evaluate import TextScores
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 from workbench.train.writers import Source, Writer, is_run, open_writers
 from workbench.view.answers import ASKED, CHANGE, Grid, answers_table, legend, means_table, name_of
 from workbench.view.explorer import Explorer

@@ -11,7 +11,8 @@ import pandas as pd
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
-from workbench.train.run import Run, load_policy
+from workbench.train.reopen import load_policy
+from workbench.train.run import Run
 from workbench.train.tokenwise import PairTokens, compare_pair
 from workbench.train.writers import writers
 from workbench.view.cards import error_card, escape
