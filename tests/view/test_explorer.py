@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from workbench.view.explorer import Explorer, beta_slider, slider
+from workbench.view.layers import Layers
 from workbench.view.marks import move_line, new_figure
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -73,3 +74,16 @@ def test_beta_moves_in_equal_ratios() -> None:
     beta = beta_slider(0.5)
     assert beta.value == pytest.approx(0.5)
     assert isinstance(beta, widgets.FloatLogSlider)
+
+
+def test_what_lies_behind_is_drawn_anew_when_it_changes() -> None:
+    figure, (axes,) = new_figure()
+
+    def draw(top: float) -> Figure:
+        axes.set_ylim(0, top)
+        move_line(axes, "level", [0.0, 1.0], [1.0, 1.0])
+        return figure
+
+    explorer = Explorer(draw, top=slider(2.0, 1.0, 9.0, 1.0, "top"))
+    explorer.set(top=5.0)
+    assert explorer.png == Layers(figure).png()  # ticks and grid of the new range
