@@ -233,11 +233,8 @@ def _refuse_unwritable(path: Path) -> None:
 def _print_answers(frame: pd.DataFrame) -> None:
     """Texts one above the other, then the means."""
     for _, group in frame.groupby("place", sort=False):
-        lines = [
-            ("prompt", group["prompt"].iloc[0]),
-            *zip(group["who"], group["text"], strict=True),
-        ]
-        for name, text in lines:
+        answers = zip(group["who"], group["text"], strict=True)
+        for name, text in [("prompt", group["prompt"].iloc[0]), *answers]:
             line = Text.assemble((f"{name:>9}", "bold"), "  ", text)
             console.print(line, highlight=False, soft_wrap=True)
         console.print()
