@@ -13,10 +13,10 @@ import time
 from dataclasses import replace
 
 from workbench.core.transformer import Transformer
-from workbench.data.worlds import Reviews
-from workbench.models.config import SamplingConfig
-from workbench.models.sampling import generate
-from workbench.train.base import new_model
+from workbench.data.reviews.world import Reviews
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
+from workbench.train.base_model import new_model
 from workbench.train.precision import set_threads
 
 PROMPTS, NEW_TOKENS, ROUNDS = 100, 64, 7

@@ -19,12 +19,12 @@ from statistics import mean, median, quantiles
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
-from workbench.train.run import Run
-from workbench.view.lane import Lane
-from workbench.view.live_figure import LiveFigure
-from workbench.view.screen import LiveScreen, Outputs
+from workbench.view.live.run_state import RunState
+from workbench.view.live.screen import LiveScreen, Outputs
+from workbench.view.plot.live_figure import LiveFigure
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, SECONDS = 40, 1.0  # pairs of segments, length of one
@@ -33,8 +33,8 @@ CELL = """
 import json, time
 from pathlib import Path
 from workbench.train.config import TrainConfig
-from workbench.train.run import Run
-from workbench.view import dashboard
+from workbench.runs.run import Run
+from workbench.view.live.dashboard import dashboard
 
 heard = []
 
@@ -58,16 +58,16 @@ def drawing() -> None:
     """Training speed with a screen over that without, and the time of a frame."""
     config = TrainConfig(max_steps=100_000, eval_every=0)
     run = Run.create(config)
-    lane = Lane.of(run)
-    worker = SimpleNamespace(lanes={"run": lane}, error=None)
-    screen = LiveScreen(Outputs(), lambda lane: None, lambda worker: None)
-    screen.opened(lane, None)
+    run_state = RunState.of(run)
+    worker = SimpleNamespace(run_states={"run": run_state}, error=None)
+    screen = LiveScreen(Outputs(), lambda run_state: None, lambda worker: None)
+    screen.opened(run_state, None)
     frames = time_frames()
     order, ratios, shares = random.Random(0), [], []
     for number in range(ROUNDS + 1):
         segments = [True, False]
         order.shuffle(segments)
-        found = {shown: segment(lane, screen if shown else None, worker) for shown in segments}
+        found = {shown: segment(run_state, screen if shown else None, worker) for shown in segments}
         if number:  # the first one warms up
             ratios.append(found[True][0] / found[False][0])
             shares.append(found[True][1])
@@ -93,16 +93,18 @@ def time_frames() -> list[float]:
     return frames
 
 
-def segment(lane: Lane, screen: LiveScreen | None, worker: SimpleNamespace) -> tuple[float, float]:
+def segment(
+    run_state: RunState, screen: LiveScreen | None, worker: SimpleNamespace
+) -> tuple[float, float]:
     """Steps a second over some seconds of training, and the share of the time that showing took."""
     begin, steps, showing = time.perf_counter(), 0, 0.0
     while (now := time.perf_counter()) - begin < SECONDS:
-        event = next(lane.run)
-        lane.take_in(event)
+        event = next(run_state.run)
+        run_state.take_in(event)
         steps += isinstance(event, StepEvent)
         shown = time.perf_counter()
         if screen is not None:
-            screen.event(lane, event)
+            screen.event(run_state, event)
             screen.refresh(worker)  # type: ignore[arg-type]
         showing += time.perf_counter() - shown
     return steps / (now - begin), showing / (now - begin)

@@ -11,17 +11,17 @@ import workbench.__main__  # noqa: F401  sets what it wants of the environment; 
 from benchmarks.contender import Turns, serve
 from benchmarks.workloads import read_token_pairs, tiny_model
 from workbench.core.batch import Pair, PreferenceBatch
+from workbench.generation.sampling import SamplingConfig, generate
 from workbench.models.load import Model, load_model
-from workbench.models.sampling import SamplingConfig, generate
+from workbench.runs.prepare import Parts, prepare
+from workbench.runs.run import Run
+from workbench.runs.run_data import RunData
 from workbench.train.batches import Batches
 from workbench.train.config import TrainConfig
-from workbench.train.dataset import RunData
 from workbench.train.events import StepEvent
 from workbench.train.loop import fit
 from workbench.train.objectives import Objective
 from workbench.train.precision import computing, pick_device, set_threads
-from workbench.train.prepare import Parts, prepare
-from workbench.train.run import Run
 
 
 def prepared(pairs: list[Pair], base: Model | None = None, **settings: Any) -> Parts:
@@ -31,7 +31,7 @@ def prepared(pairs: list[Pair], base: Model | None = None, **settings: Any) -> P
     """
     data = RunData(pairs, [], [], [], [], [])
     config = TrainConfig(held_out=0, samples=0, eval_every=0, **settings)
-    with patch("workbench.train.prepare.load_data", lambda *_, **__: data):
+    with patch("workbench.runs.prepare.load_data", lambda *_, **__: data):
         return prepare(config, base=base)
 
 

@@ -13,10 +13,10 @@ import time
 
 from workbench.models.load import load_model
 from workbench.models.smollm2 import fetch_smollm2
+from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
 from workbench.train.precision import peak_memory_bytes
-from workbench.train.run import Run
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     run = Run.create(config, base=model)
     print(
         f"pairs, reference, cache: {time.perf_counter() - begin:.1f} s ({run.config.precision}, "
-        f"{len(run.data.train)} + {len(run.data.held_out)} pairs, {len(run.set_aside)} set aside)"
+        f"{len(run.data.train)} + {len(run.data.held_out)} pairs, {len(run.skipped)} set aside)"
     )
 
     begin, epoch_at = time.perf_counter(), None

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import ipywidgets as widgets
 
-from workbench.view.explorer import Explorer
+from workbench.view.controls.explorer import Explorer
 from workbench.view.lessons.beta import explore_reference_temperature, explore_two_truths
 from workbench.view.lessons.derivation import (
     explore_objective,
@@ -23,7 +23,7 @@ from workbench.view.lessons.derivation import (
     explore_reward,
 )
 from workbench.view.lessons.descent import explore_loss
-from workbench.view.lessons.shapes import explore_losses
+from workbench.view.lessons.loss_shapes import explore_losses
 
 MOVES = 50
 FIGURES = (
@@ -40,7 +40,7 @@ def places(control: widgets.DOMWidget) -> Iterator[float]:
         yield control.base**value if isinstance(control, widgets.FloatLogSlider) else value
 
 
-def moves(explorer: Explorer, name: str) -> list[float]:
+def before_after(explorer: Explorer, name: str) -> list[float]:
     """Milliseconds that each of fifty moves of one slider takes."""
     took = []
     for value in places(explorer.controls[name]):
@@ -57,7 +57,7 @@ def main() -> None:
         explorer = make()
         for name, control in explorer.controls.items():
             if isinstance(control, widgets.FloatSlider | widgets.FloatLogSlider):
-                took = moves(explorer, name)
+                took = before_after(explorer, name)
                 middle, longest = statistics.median(took), max(took)
                 print(f"{make.__name__:20} {name:20} {middle:5.1f} ms, longest {longest:5.1f} ms")
 

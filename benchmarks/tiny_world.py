@@ -17,10 +17,10 @@ BEGIN = time.perf_counter()
 
 def main() -> None:
     """Measure and print."""
-    from workbench.data.worlds import ReviewsConfig
-    from workbench.train.base import tiny_base
+    from workbench.data.reviews.world import ReviewsConfig
+    from workbench.runs.run import Run
+    from workbench.train.base_model import tiny_base
     from workbench.train.config import TrainConfig
-    from workbench.train.run import Run
 
     world = ReviewsConfig(pairs=4096, label_scale=8)
     base = tiny_base(world)

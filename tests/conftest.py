@@ -1,14 +1,28 @@
-"""What every test can count on: a cache of its own, and a clear reason for each test left out."""
+"""What every test can count on: a cache of its own, a clear reason for each test left out, a very
+small base model, and runs made of it in some tenths of a second each."""
 
+from __future__ import annotations
+
+import copy
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 
 from workbench.data.cache import cache_folder
+from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.tokenizer import Tokenizer
+from workbench.models.load import Model, save_model
+from workbench.runs.run import Run
+from workbench.train.base_model import BaseConfig, new_model, pretrain
+from workbench.train.config import TrainConfig
+from workbench.train.events import Event
 
 settings.register_profile("workbench", deadline=None)  # tests don't time things
 settings.load_profile("workbench")
@@ -80,3 +94,125 @@ def chromium() -> str:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+# -- tiny models of other kinds ---------------------------------------------------------------
+
+VOCAB = 61
+SHAPE = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Any]:
+    """Makes the causal LM of a configuration's class, with weights far from uniform."""
+
+    def make(kind: str, **changes: Any) -> Any:
+        transformers = pytest.importorskip("transformers")
+        config = getattr(transformers, kind)(**{**SHAPE, **changes})
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(3)
+            model = transformers.AutoModelForCausalLM.from_config(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 2:
+                    parameter.mul_(6)  # so that a wrong mask or position shows
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """58 words: with <pad>, <eos> and <unk> the 61 tokens of the tiny models."""
+    return Tokenizer.from_words([f"word{number}" for number in range(VOCAB - 3)])
+
+
+@pytest.fixture
+def tokens() -> torch.Tensor:
+    return torch.randint(3, VOCAB, (3, 11), generator=torch.Generator().manual_seed(0))
+
+
+# -- a small base model and runs of it ---------------------------------------------------------
+
+WORLD = ReviewsConfig(pairs=48, topics=4)
+BASE = BaseConfig(dim=32, layers=1, hidden_dim=48, steps=20, texts=640)
+# 36 pairs to train on make 5 steps an epoch, the last one smaller.
+SMALL: dict[str, Any] = {
+    "world": WORLD, "pairs_from": "grammar", "batch_size": 8, "epochs": 2, "held_out": 12,
+    "samples": 4, "eval_every": 4, "max_new_tokens": 12, "lr": 1e-3, "warmup": 2, "max_length": 64,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def trained() -> Model:
+    """Pretrained for 20 steps; not to be changed."""
+    world = Reviews(WORLD)
+    model = new_model(world, BASE)
+    for _ in pretrain(model, world, BASE):
+        pass
+    return model
+
+
+@pytest.fixture
+def base(trained: Model) -> Model:
+    """A copy to train."""
+    return copy.deepcopy(trained)
+
+
+@pytest.fixture(scope="session")
+def model_folder(trained: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model on disk, for runs that are to be resumed."""
+    folder = tmp_path_factory.mktemp("model") / "small"
+    save_model(trained, folder)
+    return folder
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    """Settings of a run that takes 10 steps."""
+    return dict(SMALL)
+
+
+@pytest.fixture
+def make_run(trained: Model) -> Callable[..., Run]:
+    """Makes a run of a copy of the base, with the given settings changed."""
+
+    def make(**settings: Any) -> Run:
+        return Run.create(TrainConfig(**{**SMALL, **settings}), base=copy.deepcopy(trained))
+
+    return make
+
+
+@pytest.fixture
+def make_recorded(model_folder: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Makes a run that is written to a folder of this test, `name`."""
+
+    def make(name: str = "run", **settings: Any) -> Run:
+        changed = {"model": str(model_folder), "out": str(tmp_path / name), **settings}
+        return Run.create(TrainConfig(**{**SMALL, **changed}))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def to_step() -> Callable[[Run, int], list[Event]]:
+    """Iterates a run up to and with everything that is said at this step."""
+
+    def iterate(run: Run, step: int) -> list[Event]:
+        said = []
+        while run.step < step:
+            said.append(next(run))
+        return said
+
+    return iterate

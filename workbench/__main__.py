@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from workbench.cli.flags import parse
 from workbench.errors import WorkbenchError
-from workbench.flags import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         command = parse(arguments)
-        from workbench.commands import carry_out  # not before: it takes a second to load torch
+        from workbench.cli.commands import carry_out  # not before: it takes a second to load torch
 
         carry_out(command)
     except WorkbenchError as error:

@@ -12,12 +12,13 @@ NOTEBOOK = """
 import json, time
 from pathlib import Path
 import torch
-from workbench.data.worlds import Reviews, ReviewsConfig
-from workbench.train.base import BaseConfig, new_model
+from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.train.run import Run
-from workbench.train.writers import Writer, writers
-from workbench.view import dashboard, writing
+from workbench.runs.run import Run
+from workbench.compare.model_handles import ModelHandle, models
+from workbench.view.live.dashboard import dashboard
+from workbench.view.live import writing
 
 torch.set_num_threads(1)
 PAUSE = 0.06  # seconds a token: so that partial texts can be seen
@@ -40,7 +41,7 @@ def make_run(config, progress):
     run.control.set = note_the_time
     return run
 
-class Slow(Writer):  # takes its time for each token, and repeats what is no review
+class Slow(ModelHandle):  # takes its time for each token, and repeats what is no review
     def stream(self, prompts, sampling):
         words = f"{prompts[0]} {'old' if self.name == 'reference' else 'new'}".split(" ")
         repeated = ([" ".join(words[:count + 1])] for count in range(len(words)))
@@ -49,7 +50,7 @@ class Slow(Writer):  # takes its time for each token, and repeats what is no rev
             time.sleep(PAUSE)
             yield texts
 
-writing.writers = lambda run: [Slow(**vars(one)) for one in writers(run)]
+writing.writers = lambda run: [Slow(**vars(one)) for one in models(run)]
 
 board = dashboard(config, make_run=make_run)
 board
@@ -129,8 +130,8 @@ class Board:
 
     def writes(self, state: str) -> None:
         """Wait until the panes are in this state."""
-        panes = self.root.locator(".wb-panes")
-        expect(panes).to_have_attribute("data-state", state, timeout=PATIENCE)
+        answer_panes = self.root.locator(".wb-panes")
+        expect(answer_panes).to_have_attribute("data-state", state, timeout=PATIENCE)
 
     def move_beta(self) -> str:
         """Move the slider by one key press; its new value as the person reads it."""

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MINUTES = 60_000  # ms
 CELL = """
 from workbench.train.config import TrainConfig
-from workbench.view import dashboard
+from workbench.view.live.dashboard import dashboard
 dashboard(TrainConfig(eval_every=8))
 """
 

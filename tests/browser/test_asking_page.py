@@ -28,16 +28,16 @@ pytestmark = pytest.mark.browser
 NOTEBOOK = """
 import time
 import torch
-from workbench.data.worlds import Reviews, ReviewsConfig
-from workbench.models.config import SamplingConfig
-from workbench.train.base import BaseConfig, new_model
-from workbench.train.writers import Writer
-from workbench.view.asking import ask_writers
+from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.generation.config import SamplingConfig
+from workbench.train.base_model import BaseConfig, new_model
+from workbench.compare.model_handles import ModelHandle
+from workbench.view.compare.ask import ask_writers
 
 torch.set_num_threads(1)
 world = Reviews(ReviewsConfig(topics=4, pairs=64))
 
-class Slow(Writer):
+class Slow(ModelHandle):
     def stream(self, prompts, sampling):
         words = f"{prompts[0]} {'old' if self.name == 'base <b>' else 'new'}".split(" ")
         repeated = ([" ".join(words[:count + 1])] for count in range(len(words)))
@@ -46,11 +46,11 @@ class Slow(Writer):
             time.sleep(0.06)
             yield texts
 
-def writer(name, dim):
+def model(name, dim):
     model = new_model(world, BaseConfig(dim=dim, layers=1, heads=2, kv_heads=1, hidden_dim=64))
     return Slow(name, model.policy, model.tokenizer, own_model=True)
 
-asked = [writer("base <b>", 32), writer("mine", 48)]
+asked = [model("base <b>", 32), model("mine", 48)]
 ask_writers(asked, prompt=PROMPT, sampling=SamplingConfig(max_new_tokens=16))
 """
 EMPTY, ASKED = (NOTEBOOK.replace("PROMPT", repr(text)) for text in ("", "a film"))
@@ -73,8 +73,8 @@ def press(root: Locator, name: str) -> None:
 
 def writes(root: Locator, state: str) -> None:
     """Wait until the panes are in this state."""
-    panes = root.locator(".wb-panes")
-    expect(panes).to_have_attribute("data-state", state, timeout=PATIENCE)
+    answer_panes = root.locator(".wb-panes")
+    expect(answer_panes).to_have_attribute("data-state", state, timeout=PATIENCE)
 
 
 def ask(root: Locator, prompt: str) -> None:

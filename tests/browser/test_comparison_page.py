@@ -10,14 +10,14 @@ import pytest
 from jupyter_page import browser_page, note_errors  # isort: skip - beside this file, see conftest
 from playwright.sync_api import Page, expect
 
-from workbench.data.worlds import Reviews, ReviewsConfig
-from workbench.models.config import SamplingConfig
-from workbench.train.answers import Answer, measure
-from workbench.train.base import BaseConfig, new_model
+from workbench.compare.answers import Answer, measure
+from workbench.compare.open_handles import handles
+from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.generation.config import SamplingConfig
+from workbench.runs.run import Run
+from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.train.run import Run
-from workbench.train.writers import writers
-from workbench.view.page import comparison_page
+from workbench.view.compare.page import comparison_page
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         for who in ("reference", "policy")
     }
-    frame = measure(answers, writers(run))
+    frame = measure(answers, handles(run))
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(comparison_page(run, frame, SamplingConfig()), encoding="utf-8")
     return path

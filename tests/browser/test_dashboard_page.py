@@ -103,22 +103,22 @@ def branches(board: Board) -> None:
 
 
 def asks(board: Board) -> None:
-    panes = board.root.locator(".wb-pane p")
+    answer_panes = board.root.locator(".wb-pane p")
     board.root.locator(".wb-runs select").select_option("run")
     board.prompt.fill("what did you think of the hotel?")
     board.press("Generate")
-    expect(panes).to_have_count(2)
+    expect(answer_panes).to_have_count(2)
     board.writes("writing")
     board.writes("finished")
     both_panes_grew(board)
     hostile = " ".join(HOSTILE)
     board.prompt.fill(hostile)
     board.press("Generate")
-    expect(panes.first).to_have_text(f"{hostile} old", timeout=PATIENCE)
-    expect(panes.last).to_have_text(f"{hostile} new")
+    expect(answer_panes.first).to_have_text(f"{hostile} old", timeout=PATIENCE)
+    expect(answer_panes.last).to_have_text(f"{hostile} new")
     board.writes("finished")
-    expect(panes.first.locator("del")).to_have_text("old")
-    expect(panes.last.locator("ins")).to_have_text("new")
+    expect(answer_panes.first.locator("del")).to_have_text("old")
+    expect(answer_panes.last.locator("ins")).to_have_text("new")
     both_panes_grew(board)
     assert board.root.locator("script, .wb-answer img").count() == 0
     board.press("Generate")
@@ -126,7 +126,7 @@ def asks(board: Board) -> None:
     step = int(board.read("step"))
     board.prompt.fill("and the film?")
     board.press("Generate")  # takes the place of the one that is being written
-    expect(panes.first).not_to_contain_text("script")
+    expect(answer_panes.first).not_to_contain_text("script")
     board.writes("finished")
     board.passes(step)
 

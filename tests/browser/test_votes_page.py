@@ -18,16 +18,16 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.browser
 
 # Names that stand nowhere else on the page.
-WRITERS = ("heidelberg-writer", "uppsala-writer")
+WRITERS = ("heidelberg-model", "uppsala-model")
 NOTEBOOK = f"""
 import torch
-from workbench.data.votes import Question
-from workbench.data.worlds import Reviews, ReviewsConfig
-from workbench.train.asking import Asked
-from workbench.train.base import BaseConfig, new_model
+from workbench.feedback.votes import Question
+from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.feedback.questions import Asked
+from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.train.rounds import Rounds
-from workbench.view.label import blind_votes
+from workbench.feedback.iterative_dpo import Rounds
+from workbench.view.votes.vote_widget import blind_votes
 
 torch.set_num_threads(1)
 world = ReviewsConfig(topics=4, pairs=64)

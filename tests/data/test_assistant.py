@@ -10,7 +10,7 @@ from workbench.data.pairs import TextPair, read_pairs
 @pytest.fixture(scope="module")
 def pairs() -> list[TextPair]:
     file = read_pairs("assistant")
-    assert file.set_aside == []
+    assert file.skipped == []
     return file.pairs
 
 

@@ -126,13 +126,13 @@ def test_unusable_rows_are_set_aside_with_their_reason(
 ) -> None:
     file = read_pairs(write(tmp_path, [GOOD, row, GOOD]))
     assert [pair.row for pair in file.pairs] == [1, 3]
-    assert file.set_aside == [(2, reason)]
+    assert file.skipped == [(2, reason)]
 
 
 def test_an_empty_instruction_is_an_empty_prompt(tmp_path: Path) -> None:
     row = {"instruction": "i", "input": "x", "chosen": "c", "rejected": "r"}
     file = read_pairs(write(tmp_path, [row, {**row, "instruction": ""}]))
-    assert file.set_aside == [(2, "prompt is empty")]
+    assert file.skipped == [(2, "prompt is empty")]
 
 
 values = (
@@ -150,7 +150,7 @@ def test_every_row_is_a_pair_or_set_aside(
 ) -> None:
     path = write(tmp_path_factory.mktemp("pairs"), [GOOD, *rows])
     file = read_pairs(path)
-    numbers = [pair.row for pair in file.pairs] + [row for row, _ in file.set_aside]
+    numbers = [pair.row for pair in file.pairs] + [row for row, _ in file.skipped]
     assert sorted(numbers) == list(range(1, len(rows) + 2))
     for pair in file.pairs:
         assert pair.prompt.strip()
@@ -219,7 +219,7 @@ def test_encoded_pairs_are_prompt_and_whole_completions(byte_tokenizer: Tokenize
     assert list(pair.prompt) == byte_tokenizer.render_prompt(PAIR.prompt)
     assert list(pair.chosen) == byte_tokenizer.completion(PAIR.chosen)
     assert list(pair.rejected) == byte_tokenizer.completion(PAIR.rejected)
-    assert (encoded.texts, encoded.set_aside, encoded.truncated) == ([PAIR], [], [])
+    assert (encoded.texts, encoded.skipped, encoded.truncated) == ([PAIR], [], [])
 
 
 def test_the_system_text_reaches_the_prompt(byte_tokenizer: Tokenizer) -> None:
@@ -252,7 +252,7 @@ def test_no_pair_is_longer_than_the_context(
             assert 1 <= len(side) <= max_length - len(pair.prompt)
         assert pair.chosen != pair.rejected
     rows = [text.row for text in encoded.texts]
-    assert sorted(rows + [row for row, _ in encoded.set_aside]) == [pair.row for pair in pairs]
+    assert sorted(rows + [row for row, _ in encoded.skipped]) == [pair.row for pair in pairs]
     assert set(encoded.truncated) <= set(rows)
 
 
@@ -264,10 +264,10 @@ def test_rows_that_tokens_cannot_hold_are_set_aside(byte_tokenizer: Tokenizer) -
     encoded = encode_pairs([long, same_start, short], byte_tokenizer, prompt + 2)
     length = len(byte_tokenizer.render_prompt(long.prompt))
     full = encode_pairs([long, short], byte_tokenizer, length)
-    assert full.set_aside == [
+    assert full.skipped == [
         (1, f"the prompt has {length} tokens, no room for a completion in {length}")
     ]
-    assert encoded.set_aside == [
+    assert encoded.skipped == [
         (1, f"the prompt has {length} tokens, no room for a completion in {prompt + 2}"),
         (2, "chosen and rejected have the same tokens after truncation to 2"),
     ]
@@ -283,7 +283,7 @@ def test_completions_without_tokens_or_difference_are_set_aside() -> None:
     ]
     encoded = encode_pairs(rows, tokenizer, 8)
     assert encoded.texts == rows[:1]
-    assert encoded.set_aside == [
+    assert encoded.skipped == [
         (2, "chosen has no tokens but its end of sequence"),
         (3, "chosen and rejected have the same tokens"),
     ]
@@ -297,7 +297,7 @@ def test_rows_that_the_template_refuses_are_set_aside(byte_tokenizer: Tokenizer)
     tokenizer = Tokenizer(byte_tokenizer.backend, byte_tokenizer.eos_id, chat_template=template)
     encoded = encode_pairs([PAIR, replace(PAIR, row=8, system="s")], tokenizer, 64)
     assert encoded.texts == [PAIR]
-    assert encoded.set_aside == [(8, "the chat template does not take this prompt: no system")]
+    assert encoded.skipped == [(8, "the chat template does not take this prompt: no system")]
 
 
 def test_no_pair_left_is_an_error(byte_tokenizer: Tokenizer) -> None:

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from workbench.exercises import EXERCISES, Verdict, check, judge
+from workbench.exercises import EXERCISES, Verdict, check
+from workbench.exercises import checking as judge
 from workbench.exercises.verdict import brief
 
 HOSTILE = "<script>alert(1)</script> & \"'\x1b[31m\u202e<|endoftext|>\ud800"

@@ -104,10 +104,10 @@ def test_an_unknown_name_says_what_is_accepted(name) -> None:
 
 
 def test_an_id_that_cannot_be_fetched_says_what_is_accepted(monkeypatch) -> None:
-    def refuse(name: str, progress: object) -> None:
+    def check_comparable(name: str, progress: object) -> None:
         raise WorkbenchError(f"cannot fetch model {name!r}: no network")
 
-    monkeypatch.setattr(load, "hub_folder", refuse)
+    monkeypatch.setattr(load, "hub_folder", check_comparable)
     with pytest.raises(WorkbenchError) as raised:
         load_model("ORG/NAME")
     assert str(raised.value).startswith("no folder 'ORG/NAME', and cannot fetch model 'ORG/NAME'")

@@ -14,9 +14,9 @@ import torch
 from workbench.data.cache import cache_folder
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.generation.sampling import SamplingConfig, generate
 from workbench.models import smollm2
 from workbench.models.load import load_model, save_model
-from workbench.models.sampling import SamplingConfig, generate
 from workbench.models.smollm2 import FOLDER, MEMBER, convert, fetch_smollm2
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.Ġ"
@@ -31,35 +31,35 @@ def write_gguf(path: Path) -> None:
     """A Llama of 2 layers, dim 32, 4 heads over 2, quantised as SmolLM2 is."""
     gguf = pytest.importorskip("gguf")
     generator = np.random.default_rng(0)
-    writer = gguf.GGUFWriter(path, "llama")
+    handle = gguf.GGUFWriter(path, "llama")
     tokens = [*SPECIAL, *LETTERS, "ĠĠ", "ab"]
-    writer.add_vocab_size(len(tokens))
-    writer.add_context_length(64)
-    writer.add_embedding_length(32)
-    writer.add_block_count(2)
-    writer.add_feed_forward_length(64)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_rope_dimension_count(8)
-    writer.add_rope_freq_base(50_000.0)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL)))
-    writer.add_token_merges(["Ġ Ġ", "a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_pad_token_id(2)
-    writer.add_chat_template(TEMPLATE)
+    handle.add_vocab_size(len(tokens))
+    handle.add_context_length(64)
+    handle.add_embedding_length(32)
+    handle.add_block_count(2)
+    handle.add_feed_forward_length(64)
+    handle.add_head_count(4)
+    handle.add_head_count_kv(2)
+    handle.add_rope_dimension_count(8)
+    handle.add_rope_freq_base(50_000.0)
+    handle.add_layer_norm_rms_eps(1e-5)
+    handle.add_tokenizer_model("gpt2")
+    handle.add_tokenizer_pre("smollm")
+    handle.add_token_list(tokens)
+    handle.add_token_types([3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL)))
+    handle.add_token_merges(["Ġ Ġ", "a b"])
+    handle.add_bos_token_id(1)
+    handle.add_eos_token_id(2)
+    handle.add_unk_token_id(0)
+    handle.add_pad_token_id(2)
+    handle.add_chat_template(TEMPLATE)
 
     def add(name: str, *shape: int, kind: str = "Q4_1") -> None:
         # As wide as trained weights are: wider ones would blow rounding up from layer to layer.
         values = 0.3 * generator.normal(size=shape).astype(np.float32)
         quantised = gguf.GGMLQuantizationType[kind]
         data = values if kind == "F32" else gguf.quantize(values, quantised)
-        writer.add_tensor(f"{name}.weight", data, raw_dtype=quantised)
+        handle.add_tensor(f"{name}.weight", data, raw_dtype=quantised)
 
     add("token_embd", len(tokens), 32, kind="Q8_0")
     add("output_norm", 32, kind="F32")
@@ -72,10 +72,10 @@ def write_gguf(path: Path) -> None:
         add(f"blk.{layer}.ffn_norm", 32, kind="F32")
         for name, shape in shapes.items():
             add(f"blk.{layer}.{name}", *shape)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    handle.write_header_to_file()
+    handle.write_kv_data_to_file()
+    handle.write_tensors_to_file()
+    handle.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ from unsolved import MARKER, STUB, unsolved, write_copies
 REGION = re.compile(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", re.DOTALL)
 
 
-def marks(cell, kind):
+def primitives(cell, kind):
     return cell["metadata"].get("nbgrader", {}).get(kind, False)
 
 
 def has_exercises(path):
     cells = nbformat.read(path, as_version=4).cells
-    return any(MARKER.search(cell.source) or marks(cell, "solution") for cell in cells)
+    return any(MARKER.search(cell.source) or primitives(cell, "solution") for cell in cells)
 
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb") if has_exercises(path))
@@ -214,18 +214,18 @@ def test_every_exercise_has_what_nbgrader_needs(name):
     """Solution, then check; names that occur once; markers only in cells that are marked."""
     cells = read(NOTEBOOKS / f"{name}.ipynb").cells
     graded = [cell for cell in cells if "nbgrader" in cell.metadata]
-    names = [marks(cell, "grade_id") for cell in graded]
+    names = [primitives(cell, "grade_id") for cell in graded]
     assert len(set(names)) == len(names)
     assert len(graded) % 2 == 0
     for solution, test in zip(graded[::2], graded[1::2], strict=True):
-        exercise = marks(solution, "grade_id")
-        assert marks(solution, "solution")
-        assert not marks(solution, "grade")
+        exercise = primitives(solution, "grade_id")
+        assert primitives(solution, "solution")
+        assert not primitives(solution, "grade")
         assert f"def {exercise}(" in solution.source
         assert REGION.search(solution.source)
-        assert marks(test, "grade_id") == f"check_{exercise}"
-        assert marks(test, "grade")
-        assert marks(test, "points") == 1
+        assert primitives(test, "grade_id") == f"check_{exercise}"
+        assert primitives(test, "grade")
+        assert primitives(test, "points") == 1
         assert f"check({exercise})" in test.source
         assert "### BEGIN HIDDEN TESTS\nassert verdict.passed" in test.source
     for cell in cells:
@@ -243,10 +243,10 @@ def test_copy_holds_no_solution_and_runs_from_top_to_bottom(name, shortened, tmp
     secrets = [part for cell in read(original).cells for part in REGION.findall(cell.source)]
     assert secrets
     assert not [secret for secret in secrets if secret in text]
-    stubs = [cell for cell in read(path).cells if marks(cell, "solution")]
+    stubs = [cell for cell in read(path).cells if primitives(cell, "solution")]
     assert all("# YOUR CODE HERE\n    raise NotImplementedError()" in c.source for c in stubs)
 
     ran = execute(path, HEADLESS | shortened[name])
-    said = [cell.outputs[-1].data["text/plain"] for cell in ran.cells if marks(cell, "grade")]
+    said = [cell.outputs[-1].data["text/plain"] for cell in ran.cells if primitives(cell, "grade")]
     assert len(said) == len(stubs)
     assert all(": not yet\n" in verdict for verdict in said)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workbench.data.worlds import ReviewsConfig
+from workbench.data.reviews.world import ReviewsConfig
 from workbench.errors import WorkbenchError
+from workbench.runs.record import config_from_toml, config_to_toml
 from workbench.train.config import DEFAULTS, TrainConfig
-from workbench.train.record import config_from_toml, config_to_toml
 
 RANGED = [part for part in fields(TrainConfig) if part.metadata.get("low") is not None]
 BOUNDED = [part for part in RANGED if part.name != "beta"]

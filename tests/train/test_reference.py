@@ -17,15 +17,15 @@ from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import cache_folder
 from workbench.data.pairs import encode_pairs
-from workbench.data.worlds import Reviews, ReviewsConfig
+from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.models.load import Model
 from workbench.models.lora import adapters_off, add_lora
+from workbench.runs.run import Run
 from workbench.train.batches import in_order, pair_batches
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.precision import computing
 from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
-from workbench.train.run import Run
 
 
 @pytest.fixture(scope="session")

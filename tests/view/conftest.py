@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workbench.data.pairs import SetAside
+from workbench.compare.open_handles import handles
+from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
-from workbench.models.config import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Sample, SampleEvent, StepEvent
-from workbench.train.writers import writers
-from workbench.view.model_thread import ModelThread
+from workbench.view.live.model_thread import ModelThread
 
 PAIR_METRICS = ("loss", "rewards/margins", "logratios/chosen", "logratios/rejected")
 
@@ -55,7 +55,7 @@ class FakeRun:
     """Takes `total` steps; evaluates at 0, every third step and the end.
 
     `at` holds what to do within a step, `fail_at` is a step that raises `error` instead. `pause` is
-    called before every word that a writer writes; `open` names those who write.
+    called before every word that a model writes; `open` names those who write.
     """
 
     shown_sampling = SamplingConfig()
@@ -73,14 +73,14 @@ class FakeRun:
         self.config = (config or TrainConfig()).resolved()
         self.control, self.events = Control(), []
         self.reference_hash, self.folder = "5eed" * 16, None
-        self.set_aside = [SetAside(7, "the <b>chosen</b> side is empty")]
+        self.skipped = [SkippedRow(7, "the <b>chosen</b> side is empty")]
         self.prompts = ["a held-out prompt"]
         self.settings: dict[str, Any] = {"beta": self.config.beta, "lr": self.config.lr}
         self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")
         self._going: Iterator[Any] | None = None
         self.policy, self.pause, self.open = object(), lambda: None, []
 
-    def writers(self) -> tuple[FakeWriter, FakeWriter]:
+    def handles(self) -> tuple[FakeWriter, FakeWriter]:
         """Reference and policy; every branch has the same reference."""
         return (
             FakeWriter("reference", "old words", self.pause, self.open),
@@ -153,10 +153,10 @@ def fake_run() -> type[FakeRun]:
 
 @pytest.fixture(autouse=True)
 def _fake_writers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a run has writers of its own."""
+    """Such a run has models of its own."""
     monkeypatch.setattr(
-        "workbench.view.writing.writers",
-        lambda run: run.writers() if isinstance(run, FakeRun) else writers(run),
+        "workbench.view.live.writing.writers",
+        lambda run: run.handles() if isinstance(run, FakeRun) else handles(run),
     )
 
 

@@ -1,129 +1,91 @@
-"""Attention within packed rows, worked through in tiles.
+"""Who looks where: attention as the blocks of the decoder call it.
 
-The tiles of a table's queries leave out the keys that none of them sees. `kernels.attend` with the
-dense mask of `Packed` is the definition.
+A *look* takes what a layer has projected and gives what its heads found, side by side. `DenseAttention`
+is the definition, and serves a cache; `PackedAttention` is faster within packed rows.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
-from workbench.core.kernels import attend, rotate
-from workbench.core.packed import Table, Tile
+from workbench.core.fast.kernels import attend, rotate
+from workbench.core.fast.packed_attention import attend_packed
+from workbench.core.fast.packed_rows import Packed, Table, arrange
 
-LONGEST = 4096  # columns of a table up to which tiles are faster than PyTorch's own attention
-KEPT = 1024  # columns up to which the weights are kept for the backward pass
-
-
-def attend_packed(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
-    """Rotary positions and softmax attention with grouped queries within each pair of a row.
-
-    Args:
-        queries: (token, (head dim)); keys, values: (token, (kv_head dim)), not yet rotated.
-        table: from `arrange`.
-
-    Returns:
-        (token, (head dim)).
-    """
-    if queries.device.type == "cpu" and table.columns <= LONGEST:
-        return _AttendPacked.apply(queries, keys, values, table)
-    return _attend_whole(queries, keys, values, table)
+# (queries, keys, values, number of the layer) as projected -> (..., (head dim)).
+AttentionFn = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
-def _attend_whole(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
-    """The table at once through PyTorch's own attention: on a GPU, and where pairs are long."""
-    dim = keys.shape[1] // table.kv_heads
-    group = queries.shape[1] // keys.shape[1]
-    fold = {"pair": table.pairs, "kv": table.kv_heads, "dim": dim}
-    lay = "(pair kv column) (group dim) -> pair (kv group) column dim"
-    q, k, v = (
-        rearrange(table.spread(part, width * dim), lay, **fold)
-        for part, width in ((queries, group), (keys, 1), (values, 1))
-    )
-    cos, sin = table.cos[..., 0, :], table.sin[..., 0, :]
-    mixed = attend(rotate(q, cos, sin), rotate(k, cos, sin), v, table.visible[:, None])
-    flat = rearrange(
-        mixed, "pair (kv group) column dim -> (pair kv) (column group) dim", group=group
-    )
-    return table.collect(flat, group * dim, queries.shape[0])
+class KVCache:
+    """Keys and values of the positions seen so far, preallocated for `max_length` positions."""
+
+    def __init__(self, rows: int, kv_heads: int, max_length: int, head_dim: int) -> None:
+        self._shape = (rows, kv_heads, max_length, head_dim)
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        self.length = 0
+
+    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (row, kv_head, new, dim) behind the positions seen; return all up to now."""
+        if layer == len(self._layers):
+            self._layers.append((keys.new_zeros(self._shape), values.new_zeros(self._shape)))
+        end = self.length + keys.shape[2]
+        stored_keys, stored_values = self._layers[layer]
+        stored_keys[:, :, self.length : end] = keys
+        stored_values[:, :, self.length : end] = values
+        return stored_keys[:, :, :end], stored_values[:, :, :end]
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes a copy of row `rows[i]`, (row,); there may be more or fewer than before."""
+        as_many = len(rows) == self._shape[0]
+        self._shape = (len(rows), *self._shape[1:])
+        for number, parts in enumerate(self._layers):
+            kept = [part[:, :, : self.length][rows] for part in parts]
+            if not as_many:
+                parts = (kept[0].new_zeros(self._shape), kept[1].new_zeros(self._shape))
+            for part, seen in zip(parts, kept, strict=True):
+                part[:, :, : self.length] = seen
+            self._layers[number] = parts
 
 
-class _AttendPacked(torch.autograd.Function):
-    """Keeps rotated queries, keys, values and, of short pairs, the weights; makes those of long
-    ones again, which would grow with the square of their length."""
+@dataclass
+class DenseAttention:
+    """Attention over whole rows with a mask, or over what a cache holds: the definition."""
 
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
-        tokens, lines = queries.shape[0], table.pairs * table.kv_heads
-        dim = keys.shape[1] // table.kv_heads
-        group = queries.shape[1] // keys.shape[1]
-        turned = table.rotate(table.spread(queries, group * dim), dim, 1).mul_(dim**-0.5)
-        q = turned.view(lines, -1, dim)  # (pair kv_head) (column group) dim
-        k = table.rotate(table.spread(keys, dim), dim, 1).view(lines, -1, dim)
-        v = table.spread(values, dim).view(lines, -1, dim)
-        out, kept = torch.empty_like(q), []
-        for tile in table.tiles:
-            here = slice(tile[0].start * group, tile[0].stop * group)
-            weights = _weights(q[:, here], k, table, tile)
-            out[:, here] = weights @ _columns(v, tile[1])
-            if table.columns <= KEPT:
-                kept.append(weights)
-        ctx.save_for_backward(q, k, v, *kept)
-        ctx.table, ctx.group = table, group
-        return table.collect(out, group * dim, tokens)
+    cos: Tensor  # (row, 1, pos, dim), as sin
+    sin: Tensor
+    mask: Tensor | None  # (row, 1, query, key)
+    cache: KVCache | None
+    head_dim: int
+    plain: bool = False
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        table, group = ctx.table, ctx.group
-        q, k, v, *kept = ctx.saved_tensors
-        tokens, dim = gradients[0].shape[0], q.shape[-1]
-        out = table.spread(gradients[0], group * dim)
-        if len(table.empty):
-            out.index_fill_(0, table.empty, 0)
-        out = out.view(q.shape)
-        for_q, for_k, for_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for number, tile in enumerate(table.tiles):
-            asked, looked, _ = tile
-            here = slice(asked.start * group, asked.stop * group)
-            weight = kept[number] if kept else _weights(q[:, here], k, table, tile)
-            told = out[:, here]
-            for_weight = told @ _columns(v, looked).transpose(1, 2)
-            scores = torch._softmax_backward_data(for_weight, weight, -1, weight.dtype)
-            for_q[:, here] = scores @ _columns(k, looked)
-            _add(for_k, looked, scores.transpose(1, 2) @ q[:, here])
-            _add(for_v, looked, weight.transpose(1, 2) @ told)
-        for_q = table.rotate(for_q.mul_(dim**-0.5), dim, -1)
-        for_k = table.rotate(for_k, dim, -1)
-        return (
-            table.collect(for_q, group * dim, tokens),
-            table.collect(for_k, dim, tokens),
-            table.collect(for_v, dim, tokens),
-            None,
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        split = "row pos (head dim) -> row head pos dim"
+        queries, keys, values = (
+            rearrange(part, split, dim=self.head_dim) for part in (queries, keys, values)
         )
+        if self.cos.dtype != queries.dtype:  # once for all layers
+            self.cos, self.sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
+        queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
+        if self.cache is not None:
+            keys, values = self.cache.update(layer, keys, values)
+        mixed = attend(queries, keys, values, self.mask, self.plain)
+        return rearrange(mixed, "row head pos dim -> row pos (head dim)")
 
 
-def _weights(queries: Tensor, keys: Tensor, table: Table, tile: Tile) -> Tensor:
-    """Softmax over the visible keys of a tile: (line, (column group), key)."""
-    asked, looked, hidden = tile
-    scores = queries @ _columns(keys, looked).transpose(1, 2)
-    group = queries.shape[1] // (asked.stop - asked.start)
-    shape = (table.pairs, table.kv_heads, -1, group, scores.shape[-1])
-    scores.view(shape)[..., scores.shape[-1] - hidden.shape[-1] :].masked_fill_(hidden, -torch.inf)
-    return scores.softmax(-1)  # summed in float32 inside, whatever its type
+class PackedAttention:
+    """Attention within the pairs of a packed row, in tiles: equal to the definition, faster."""
 
+    def __init__(
+        self, packed: Packed, positions: Tensor, kv_heads: int, head_dim: int, theta: float
+    ) -> None:
+        self._arrange = partial(arrange, packed, positions, kv_heads, head_dim, theta)
+        self._table: Table | None = None
 
-def _columns(table: Tensor, parts: tuple[slice, ...]) -> Tensor:
-    """Some columns of (line, column, dim)."""
-    found = [table[:, part] for part in parts]
-    return found[0] if len(found) == 1 else torch.cat(found, 1)
-
-
-def _add(table: Tensor, parts: tuple[slice, ...], values: Tensor) -> None:
-    """Add (line, column, dim) to the columns from which `_columns` took."""
-    sizes = [part.stop - part.start for part in parts]
-    for part, piece in zip(parts, values.split(sizes, 1), strict=True):
-        table[:, part] += piece
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        self._table = self._table or self._arrange(queries.dtype)
+        return attend_packed(queries, keys, values, self._table)

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor
 
 from workbench.core.config import LAYOUTS
-from workbench.core.packed import Lengths, Packed
+from workbench.core.fast.packed_rows import Lengths, Packed
 from workbench.errors import WorkbenchError
 
 

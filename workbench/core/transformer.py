@@ -17,10 +17,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from workbench.core.attention import LONGEST
-from workbench.core.kernels import rms_norm, rotary, swiglu
-from workbench.core.look import DenseLook, KVCache, Look, PackedLook
-from workbench.core.packed import Packed
+from workbench.core.attention import AttentionFn, DenseAttention, KVCache, PackedAttention
+from workbench.core.fast.kernels import rms_norm, rotary, swiglu
+from workbench.core.fast.packed_attention import LONGEST
+from workbench.core.fast.packed_rows import Packed
 from workbench.errors import WorkbenchError
 
 
@@ -104,7 +104,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.dim, kv_inner, bias=False)
         self.o_proj = nn.Linear(inner, config.dim, bias=False)
 
-    def forward(self, x: Tensor, look: Look, layer: int) -> Tensor:
+    def forward(self, x: Tensor, look: AttentionFn, layer: int) -> Tensor:
         return self.o_proj(look(self.q_proj(x), self.k_proj(x), self.v_proj(x), layer))
 
 
@@ -135,7 +135,7 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, x: Tensor, look: Look, layer: int) -> Tensor:
+    def forward(self, x: Tensor, look: AttentionFn, layer: int) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), look, layer)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -217,11 +217,11 @@ class Transformer(nn.Module):
         x = F.embedding(tokens, table, sparse=few_rows)
         if x.dtype == torch.bfloat16:
             x = x.float()  # what is added up over the layers stays in float32
-        look: Look
+        look: AttentionFn
         if packed := self._packed(tokens, mask, cache):
             x = rearrange(x, "row pos dim -> (row pos) dim")
             shape = self.config
-            look = PackedLook(
+            look = PackedAttention(
                 packed, positions.flatten(), shape.kv_heads, shape.head_dim, shape.rope_theta
             )
         else:
@@ -251,7 +251,7 @@ class Transformer(nn.Module):
         positions: Tensor,
         mask: Tensor | Packed | None,
         cache: KVCache | None,
-    ) -> DenseLook:
+    ) -> DenseAttention:
         start = cache.length if cache is not None else 0
         if isinstance(mask, Packed):
             mask = mask.dense(tokens.device)
@@ -261,7 +261,7 @@ class Transformer(nn.Module):
             mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
             mask = mask.tril(start).bool()[None, None]
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
-        return DenseLook(cos, sin, mask, cache, self.config.head_dim, self.plain)
+        return DenseAttention(cos, sin, mask, cache, self.config.head_dim, self.plain)
 
     @property
     def vocab_size(self) -> int:

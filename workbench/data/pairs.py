@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from workbench.core.batch import Pair
 from workbench.data.cache import atomic_write
-from workbench.data.layouts import LAYOUTS, Layout, UnusableError, find_layout
-from workbench.data.rows import read_rows
+from workbench.data.columns import LAYOUTS, Layout, UnusableError, find_layout
+from workbench.data.json_rows import read_json_rows
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -36,7 +36,7 @@ class TextPair:
     system: str | None = None
 
 
-class SetAside(NamedTuple):
+class SkippedRow(NamedTuple):
     """A row that cannot be used, and why."""
 
     row: int
@@ -49,7 +49,7 @@ class PairFile:
 
     source: str
     pairs: list[TextPair]
-    set_aside: list[SetAside]
+    skipped: list[SkippedRow]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class EncodedPairs:
 
     pairs: list[Pair]
     texts: list[TextPair]
-    set_aside: list[SetAside]
+    skipped: list[SkippedRow]
     truncated: list[int]
 
 
@@ -77,7 +77,7 @@ def read_pairs(source: str | Path) -> PairFile:
     """
     is_shipped = source == ASSISTANT
     path = Path(__file__).with_name("assistant.jsonl") if is_shipped else Path(source)
-    rows = read_rows(path)
+    rows = read_json_rows(path)
     if len(rows) == 1 and find_layout(rows) is None:
         rows = _only_list(rows[0]) or rows
     layout = find_layout(rows)
@@ -87,14 +87,14 @@ def read_pairs(source: str | Path) -> PairFile:
             + " | ".join(", ".join(layout.columns) for layout in LAYOUTS)
         )
     pairs: list[TextPair] = []
-    set_aside: list[SetAside] = []
+    skipped: list[SkippedRow] = []
     for number, row in enumerate(rows, start=1):
         try:
             pairs.append(_usable_pair(layout, row, number))
         except UnusableError as error:
-            set_aside.append(SetAside(number, str(error)))
-    _require_pairs(pairs, set_aside, str(source))
-    return PairFile(str(source), pairs, set_aside)
+            skipped.append(SkippedRow(number, str(error)))
+    _require_pairs(pairs, skipped, str(source))
+    return PairFile(str(source), pairs, skipped)
 
 
 def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
@@ -123,13 +123,13 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
         try:
             pair, is_truncated = _encode_pair(text, tokenizer, max_length)
         except (UnusableError, WorkbenchError) as error:
-            encoded.set_aside.append(SetAside(text.row, str(error)))
+            encoded.skipped.append(SkippedRow(text.row, str(error)))
             continue
         encoded.pairs.append(pair)
         encoded.texts.append(text)
         if is_truncated:
             encoded.truncated.append(text.row)
-    _require_pairs(encoded.pairs, encoded.set_aside, f"context of {max_length} tokens")
+    _require_pairs(encoded.pairs, encoded.skipped, f"context of {max_length} tokens")
     return encoded
 
 
@@ -171,10 +171,10 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _require_pairs(pairs: Sequence[object], set_aside: Sequence[SetAside], where: str) -> None:
+def _require_pairs(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: str) -> None:
     if not pairs:
-        first = f"; row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
-        raise WorkbenchError(f"{where}: none of {len(set_aside)} rows can be used{first}")
+        first = f"; row {skipped[0].row}: {skipped[0].reason}" if skipped else ""
+        raise WorkbenchError(f"{where}: none of {len(skipped)} rows can be used{first}")
 
 
 def _encode_pair(text: TextPair, tokenizer: Tokenizer, max_length: int) -> tuple[Pair, bool]:

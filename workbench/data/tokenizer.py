@@ -187,8 +187,8 @@ class Tokenizer:
 
 def _leading_specials(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
     encoding = backend.encode("x")
-    marks = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
-    return tuple(index for index, _ in takewhile(lambda mark: mark[1], marks))
+    primitives = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+    return tuple(index for index, _ in takewhile(lambda mark: mark[1], primitives))
 
 
 def _read_backend(path: Path) -> tokenizers.Tokenizer:

@@ -8,7 +8,7 @@
 """
 
 from workbench.exercises import steps as _steps  # noqa: F401  registers what it holds
-from workbench.exercises.judge import check
+from workbench.exercises.checking import check
 from workbench.exercises.registry import EXERCISES, Exercise
 from workbench.exercises.verdict import Verdict
 

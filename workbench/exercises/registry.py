@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.exercises.inputs import Numbers
+from workbench.exercises.random_inputs import Numbers
 
 Inputs = tuple[Any, ...]  # float64 tensors and plain numbers, in the order of the parameters
 Draw = Callable[[Numbers], Iterator[Inputs]]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.core import logps, metrics, tabular
 from workbench.core.losses import LOSSES, PairLogps, log_sigmoid
-from workbench.exercises import inputs
+from workbench.exercises import random_inputs as inputs
 from workbench.exercises.registry import exercise
 
 

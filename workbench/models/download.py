@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.models.extras import optional
 from workbench.models.llama import Progress, weight_files
+from workbench.models.optional import optional
 
 FILES = {
     "allow_patterns": [

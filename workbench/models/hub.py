@@ -21,16 +21,17 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from workbench.core.packed import Packed
+from workbench.core.fast.packed_rows import Packed
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.extras import optional
 from workbench.models.hub_cache import empty_cache
 from workbench.models.llama import weight_files
+from workbench.models.optional import optional
 
 TOLERANCE = 1e-3  # of logits, relative to the largest; a wrong head or mask is off by far more
 
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
+CACHES = ("cache", "past_key_values")  # the argument's name from transformers 5.24 on, and before
 
 # What some models do to the logits after the output embeddings, by the name of the setting.
 AFTER_HEAD: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -61,6 +62,7 @@ class HubPolicy(nn.Module):
         self.settings = model.config.get_text_config()
         self.max_length = _max_length(self.settings)
         self._accepted = set(inspect.signature(self._body().forward).parameters)
+        self._cache_argument = next((name for name in CACHES if name in self._accepted), "")
         self._boolean = model.config._attn_implementation == "sdpa"  # eager code adds its mask
         # transformers 5 renamed it, and warns where the old name is used.
         renamed = hasattr(model, "activation_checkpointing_enable")
@@ -102,7 +104,7 @@ class HubPolicy(nn.Module):
         if isinstance(mask, Packed):
             mask = mask.dense(tokens.device)
         if cache is not None:
-            options["past_key_values"] = cache
+            options[self._cache_argument] = cache
         if mask is not None and self.supports_branches:
             mask = rearrange(mask, "row query key -> row 1 query key")
             options["attention_mask"] = mask if self._boolean else self._scores(mask)
@@ -138,9 +140,7 @@ class HubPolicy(nn.Module):
 
     def new_cache(self, rows: int, max_length: int) -> Any:
         """An empty cache, which grows as needed; None where the model has another kind."""
-        if "past_key_values" not in self._accepted:
-            return None
-        return empty_cache(self.settings)
+        return empty_cache(self.settings) if self._cache_argument else None
 
     def _body(self) -> nn.Module:
         """The model without its head."""

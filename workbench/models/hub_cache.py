@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from workbench.models.extras import optional
+from workbench.models.optional import optional
 
 
 def empty_cache(settings: Any) -> Any:

@@ -36,8 +36,8 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.extras import optional
 from workbench.models.llama import Progress, write_decoder
+from workbench.models.optional import optional
 
 if TYPE_CHECKING:
     from gguf import GGUFReader

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.core.config import KERNELS, LAYOUTS
 from workbench.core.losses import LOSSES
-from workbench.data.config import ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.train.control import check_setting
 

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from workbench.core.batch import SequenceBatch
+from workbench.core.fast.bf16_weights import BF16Weights
 from workbench.core.metrics import mean_metrics
 from workbench.errors import WorkbenchError
 from workbench.train.batches import Batches, FixedBatches
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
-from workbench.train.objectives import Objective, Settings, preference
-from workbench.train.precision import autocast, pick_device, pick_precision, working_copies
+from workbench.train.objectives import LiveSettings, Objective, preference
+from workbench.train.precision import autocast, bf16_weights, pick_device, pick_precision
 from workbench.train.reference import LiveReference, freeze
-from workbench.train.working import WorkingCopies
 
 
 class NonFiniteLossError(WorkbenchError):
@@ -35,7 +35,7 @@ class TrainState:
     """All that a loop carries from step to step."""
 
     optimizer: torch.optim.AdamW
-    settings: Settings
+    settings: LiveSettings
     step: int = 0
     seconds: float = 0.0
     pairs: int = 0
@@ -44,7 +44,7 @@ class TrainState:
     def start(cls, policy: nn.Module, config: TrainConfig) -> TrainState:
         """At step 0, with `config` resolved first."""
         config = config.resolved()
-        settings = Settings(**{f.name: getattr(config, f.name) for f in fields(Settings)})
+        settings = LiveSettings(**{f.name: getattr(config, f.name) for f in fields(LiveSettings)})
         return cls(make_optimizer(policy, config), settings)
 
     def fork(self, policy: nn.Module, config: TrainConfig) -> TrainState:
@@ -120,7 +120,7 @@ def fit(
     if not len(source):
         raise WorkbenchError("batches is empty; at least one is needed")
     total = total_steps(source, config)
-    copies = working_copies(policy, device, precision)
+    copies = bf16_weights(policy, device, precision)
     loaded = _load(source, range(state.step, total), device, ahead=device == "cuda")
     while state.step < total and not control.stopping:
         changes = control.take()
@@ -172,7 +172,7 @@ def _step(
     state: TrainState,
     config: TrainConfig,
     precision: AbstractContextManager[object],
-    copies: WorkingCopies | None,
+    copies: BF16Weights | None,
 ) -> dict[str, float]:
     """One optimiser step over its micro-batches; the loss is the mean over all their items."""
     values: list[dict[str, Tensor]] = []
@@ -197,7 +197,7 @@ def _step(
     return {**mean_metrics(merged), "grad_norm": float(norm), "count": count}
 
 
-def _update(optimizer: torch.optim.AdamW, max_norm: float, copies: WorkingCopies | None) -> Tensor:
+def _update(optimizer: torch.optim.AdamW, max_norm: float, copies: BF16Weights | None) -> Tensor:
     """Clip, update and drop the gradients; their norm. Nothing changes where it is not finite."""
     if copies:
         norm = copies.step(optimizer, max_norm)

@@ -14,12 +14,12 @@ from workbench.core.logps import completion_logps
 from workbench.core.losses import LOSSES, PairLogps
 from workbench.core.metrics import pair_metrics, reward_metrics
 from workbench.core.transformer import Policy
-from workbench.models.reward import RewardModel
+from workbench.models.heads import RewardModel
 from workbench.train.reference import Reference
 
 
 @dataclass
-class Settings:
+class LiveSettings:
     """What may change while a run goes on."""
 
     loss: str = "dpo"
@@ -30,14 +30,14 @@ class Settings:
 
 
 # (policy, batch, settings) -> losses (item,), metrics of (item,) each; the step takes their mean.
-Objective = Callable[[Policy, SequenceBatch, Settings], tuple[Tensor, dict[str, Tensor]]]
+Objective = Callable[[Policy, SequenceBatch, LiveSettings], tuple[Tensor, dict[str, Tensor]]]
 
 
 def preference(reference: Reference | None) -> Objective:
     """The loss of `settings` on pairs against `reference`."""
 
     def objective(
-        policy: Policy, batch: SequenceBatch, settings: Settings
+        policy: Policy, batch: SequenceBatch, settings: LiveSettings
     ) -> tuple[Tensor, dict[str, Tensor]]:
         assert isinstance(batch, PreferenceBatch)
         logps = PairLogps.from_sequences(
@@ -53,7 +53,7 @@ def preference(reference: Reference | None) -> Objective:
 
 
 def sft(
-    policy: Policy, batch: SequenceBatch, settings: Settings
+    policy: Policy, batch: SequenceBatch, settings: LiveSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Negative log-likelihood a token of the batch, told apart by completion.
 
@@ -65,7 +65,7 @@ def sft(
 
 
 def bradley_terry(
-    model: Policy, batch: SequenceBatch, settings: Settings
+    model: Policy, batch: SequenceBatch, settings: LiveSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """-log sigmoid(r_w - r_l) of each pair, for a reward model (Ouyang et al. 2022, eq. 1).
 

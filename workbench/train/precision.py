@@ -12,8 +12,8 @@ from functools import cache
 import torch
 from torch import nn
 
+from workbench.core.fast.bf16_weights import BF16Weights
 from workbench.errors import WorkbenchError
-from workbench.train.working import WorkingCopies
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 LARGE = 2_000_000  # parameters from which bf16 and several threads pay
@@ -80,17 +80,17 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def working_copies(policy: nn.Module, device: str, precision: str) -> WorkingCopies | None:
+def bf16_weights(policy: nn.Module, device: str, precision: str) -> BF16Weights | None:
     """The policy's matrices in bf16, on a processor that is to compute with them."""
     plain = getattr(policy, "plain", False)
     wanted = precision == "bf16" and torch.device(device).type == "cpu" and not plain
-    return WorkingCopies(policy) if wanted else None
+    return BF16Weights(policy) if wanted else None
 
 
 @contextmanager
 def computing(policy: nn.Module, device: str, precision: str) -> Iterator[None]:
     """The context in which a model is asked without being trained."""
-    copies = working_copies(policy, device, precision)
+    copies = bf16_weights(policy, device, precision)
     with autocast(device, precision), copies.active() if copies else nullcontext():
         yield
 

@@ -22,11 +22,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.core.batch import Pair, PreferenceBatch
+from workbench.core.fast.bf16_weights import matrices
 from workbench.core.logps import completion_logps
 from workbench.data.cache import atomic_write
 from workbench.train.batches import FixedBatches
 from workbench.train.precision import computing
-from workbench.train.working import matrices
 
 
 class Reference(Protocol):

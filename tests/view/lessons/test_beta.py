@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from workbench.core.tabular import TabularWorld, descend, kl
-from workbench.view.explorer import Explorer
+from workbench.view.controls.explorer import Explorer
 from workbench.view.lessons.beta import BETAS, explore_reference_temperature, explore_two_truths
 
 WORLD = TabularWorld.example()

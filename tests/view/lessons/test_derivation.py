@@ -13,9 +13,8 @@ from PIL import Image
 from workbench.core.losses import LOSSES
 from workbench.core.tabular import TabularWorld, descend
 from workbench.errors import WorkbenchError
-from workbench.view import cards
-from workbench.view.explorer import Explorer
-from workbench.view.layers import Layers
+from workbench.view.controls.explorer import Explorer
+from workbench.view.html import elements
 from workbench.view.lessons.derivation import (
     explore_objective,
     explore_optimum,
@@ -23,6 +22,7 @@ from workbench.view.lessons.derivation import (
     explore_reward,
 )
 from workbench.view.lessons.descent import explore_loss, watch_descent
+from workbench.view.plot.layers import Layers
 
 MADE = {
     function.__name__: function()
@@ -71,7 +71,7 @@ def test_the_quick_picture_is_the_whole_picture(name: str) -> None:
     assert len(explorer.png) > 1000
     fresh = Layers(explorer.shown).png()
     assert explorer.png == fresh
-    whole = cards.png(explorer.shown)
+    whole = elements.png(explorer.shown)
     one, other = (
         np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int)
         for data in (fresh, whole)

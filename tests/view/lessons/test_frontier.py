@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from workbench.core.tabular import TabularWorld
-from workbench.train.tabular_sweep import KL, REWARD, tabular_sweep
-from workbench.view import cards
+from workbench.runs.tabular_sweep import KL, REWARD, tabular_sweep
+from workbench.view.html import elements
 from workbench.view.lessons.frontier import (
     PANELS,
     below_optimum,
@@ -63,8 +63,8 @@ def test_ends_of_runs_are_filled_and_optima_hollow(exact: pd.DataFrame) -> None:
     axes = below_optimum(exact, WORLD, Figure().subplots())
     ends = exact[exact["step"] == 50]
     for beta, look in looks(exact).items():
-        marks = [line for line in axes.lines if line.get_marker() == look["marker"]]
-        hollow, filled = sorted(marks, key=lambda line: line.get_zorder())
+        primitives = [line for line in axes.lines if line.get_marker() == look["marker"]]
+        hollow, filled = sorted(primitives, key=lambda line: line.get_zorder())
         assert hollow.get_markerfacecolor() == "white"
         np.testing.assert_allclose(np.ravel(hollow.get_data()), np.ravel(optima(WORLD, [beta])))
         np.testing.assert_array_equal(
@@ -96,7 +96,7 @@ def test_over_optimisation_shows_reward_fluency_and_both(reviews: pd.DataFrame) 
     ]
     assert figure.axes[0].get_xlim() == figure.axes[2].get_xlim()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta 0.1", "beta 1"]
-    assert cards.png(figure)
+    assert elements.png(figure)
 
 
 def test_the_figures_are_opaque_and_say_which_mark_is_which_beta(exact: pd.DataFrame) -> None:
@@ -107,5 +107,5 @@ def test_the_figures_are_opaque_and_say_which_mark_is_which_beta(exact: pd.DataF
 
 
 def test_a_figure_can_grow_from_its_first_run(exact: pd.DataFrame, reviews: pd.DataFrame) -> None:
-    assert cards.png(frontier(exact[:3], WORLD))
-    assert cards.png(over_optimisation(reviews[:1]))
+    assert elements.png(frontier(exact[:3], WORLD))
+    assert elements.png(over_optimisation(reviews[:1]))

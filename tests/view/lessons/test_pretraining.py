@@ -13,10 +13,10 @@ from IPython.utils.capture import capture_output
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.data.worlds import Reviews, ReviewsConfig
+from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.models.load import model_hash
-from workbench.train.base import BaseConfig, new_model, pretrain
-from workbench.train.snapshots import Snapshot, Written
+from workbench.runs.pretraining_eval import Snapshot, Written
+from workbench.train.base_model import BaseConfig, new_model, pretrain
 from workbench.view.lessons.pretraining import (
     as_metrics,
     draw_loss,
@@ -25,7 +25,7 @@ from workbench.view.lessons.pretraining import (
     text_table,
     watch_pretraining,
 )
-from workbench.view.marks import GUIDE
+from workbench.view.plot.primitives import GUIDE
 
 WORLD = Reviews(ReviewsConfig(pairs=8, topics=3))
 SMALL = BaseConfig(dim=16, layers=1, hidden_dim=24, steps=12, texts=256)

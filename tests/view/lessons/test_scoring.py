@@ -7,13 +7,13 @@ import re
 import pytest
 import torch
 
+from workbench.compare.mistakes import MISTAKES
+from workbench.compare.pair_scoring import score_pair
+from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.data.tokenizer import Tokenizer
-from workbench.data.worlds import Reviews, ReviewsConfig
 from workbench.models.load import Model
-from workbench.train.base import BaseConfig, new_model
-from workbench.train.mistakes import MISTAKES
-from workbench.train.scoring import score_pair
-from workbench.view.explorer import Explorer
+from workbench.train.base_model import BaseConfig, new_model
+from workbench.view.controls.explorer import Explorer
 from workbench.view.lessons.scoring import (
     draw_scoring,
     explore_scoring,

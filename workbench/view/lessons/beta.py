@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
-from workbench.train.tabular_sweep import fixed_budget
-from workbench.view.explorer import Explorer, beta_slider, slider
+from workbench.runs.tabular_sweep import fixed_budget
+from workbench.view.controls.explorer import Explorer, beta_slider, slider
 from workbench.view.lessons.policies import (
     draw_policies,
     name_lines,
@@ -23,7 +23,7 @@ from workbench.view.lessons.policies import (
     places_of,
     write_above,
 )
-from workbench.view.marks import (
+from workbench.view.plot.primitives import (
     BLUE,
     INK,
     ORANGE,

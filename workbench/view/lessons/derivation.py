@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
-from workbench.view.explorer import BETAS, Explorer, beta_slider, slider
+from workbench.view.controls.explorer import BETAS, Explorer, beta_slider, slider
 from workbench.view.lessons.policies import (
     FROM_POLICY,
     FROM_REWARD,
@@ -25,7 +25,7 @@ from workbench.view.lessons.policies import (
     name_rows,
     write_above,
 )  # fmt: skip
-from workbench.view.marks import (
+from workbench.view.plot.primitives import (
     BLUE,
     GREEN,
     INK,

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from workbench.core.losses import PairLogps, find_loss
 from workbench.core.metrics import pair_metrics
 from workbench.core.tabular import Descent, TabularWorld, descend
-from workbench.view.explorer import Explorer, beta_slider, slider
+from workbench.view.controls.explorer import Explorer, beta_slider, slider
+from workbench.view.controls.watch import watch
 from workbench.view.lessons.policies import SMALL, draw_policies, name_rows, places_of, write_above
-from workbench.view.marks import (
+from workbench.view.plot.primitives import (
     BLUE,
     INK,
     MUTED,
@@ -25,7 +26,6 @@ from workbench.view.marks import (
     name_axes,
     new_figure,
 )  # fmt: skip
-from workbench.view.watch import watch
 
 MARGINS = torch.linspace(-12, 12, 241, dtype=torch.float64)
 REACHED = 1e-3  # nats to the optimum that count as there

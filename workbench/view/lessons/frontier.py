@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from workbench.core.tabular import TabularWorld, expected, kl
-from workbench.train.tabular_sweep import KL, REWARD
-from workbench.view.marks import INK, MUTED, Values, name_axes, new_figure
+from workbench.runs.tabular_sweep import KL, REWARD
+from workbench.view.plot.primitives import INK, MUTED, Values, name_axes, new_figure
 
 MARKERS = "osD^vPX*"
 UNIT = "KL(policy ‖ reference), nats"

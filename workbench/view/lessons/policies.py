@@ -14,7 +14,16 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from workbench.view.marks import BLUE, GREEN, INK, ORANGE, Values, move_bars, move_texts, name_axes
+from workbench.view.plot.primitives import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    Values,
+    move_bars,
+    move_texts,
+    name_axes,
+)
 
 SMALL: dict[str, Any] = {"fontsize": 9, "color": INK, "va": "center"}
 REFERENCE: dict[str, Any] = {"facecolor": "white", "edgecolor": ORANGE, "hatch": "////"}

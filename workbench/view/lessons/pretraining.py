@@ -12,24 +12,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
 
 from workbench.core.metrics import wilson_interval
-from workbench.data.grammar import join_words, split_words
-from workbench.data.worlds import Reviews, ReviewsConfig
+from workbench.data.reviews.grammar import join_words, split_words
+from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.models.load import Model
-from workbench.train.base import BaseConfig, new_model
-from workbench.train.events import ChangeEvent, EvalEvent, StepEvent
-from workbench.train.snapshots import (
-    Examination,
+from workbench.runs.pretraining_eval import (
+    PretrainingEval,
     Snapshot,
     Written,
     ladder,
     pretrain_with_snapshots,
 )
-from workbench.view import compare, marks
-from workbench.view.cards import escape, picture
-from workbench.view.curves import History
-from workbench.view.marks import BLUE, HELD_OUT, MUTED, ORANGE
-from workbench.view.plots import Data
-from workbench.view.watch import watch
+from workbench.train.base_model import BaseConfig, new_model
+from workbench.train.events import ChangeEvent, EvalEvent, StepEvent
+from workbench.view.controls.watch import watch
+from workbench.view.html import text_table as compare
+from workbench.view.html.elements import escape, picture
+from workbench.view.plot import primitives
+from workbench.view.plot.history import History
+from workbench.view.plot.primitives import BLUE, HELD_OUT, MUTED, ORANGE
+from workbench.view.plot.run_figure import Data
 
 SHARPENED = "sharpened/"
 SIZE = (940, 300)
@@ -68,7 +69,7 @@ def watch_pretraining(
     world = world if isinstance(world, Reviews) else Reviews(world)
     base = base or BaseConfig()
     prompts = tuple(prompts) or (world.prompts[1], world.prompts[len(world.prompts) // 2 + 2])
-    examination = Examination(world, prompts, samples, seed=seed)
+    examination = PretrainingEval(world, prompts, samples, seed=seed)
     model = new_model(world, base)
     board = Board(model, examination, base.steps, len(prompts))
 
@@ -86,12 +87,12 @@ def watch_pretraining(
 class Board:
     """A line of facts, both curves and the texts, brought up to date by what pretraining says."""
 
-    def __init__(self, model: Model, examination: Examination, total: int, shown: int) -> None:
+    def __init__(self, model: Model, examination: PretrainingEval, total: int, shown: int) -> None:
         self._total, self._shown = total, shown
         self._parameters = sum(weight.numel() for weight in model.policy.parameters())
         self._floor, self._chance = examination.floor, math.log(model.tokenizer.vocab_size)
         self._history, self._snapshots = History(total=total), list[Snapshot]()
-        self._figure, self._axes = marks.new_figure(2, SIZE)
+        self._figure, self._axes = primitives.new_figure(2, SIZE)
         self._figure.subplots_adjust(0.05, 0.16, 0.985, 0.89, wspace=0.17)
         self._step, self._begin, self._now = 0, time.perf_counter(), time.perf_counter()
 
@@ -148,10 +149,10 @@ def draw_loss(data: Data, axes: Axes, floor: float, chance: float) -> Axes:
             ("all words alike", chance, history.total, "right", "bottom", 0.03),
         )
         for name, height, at, ends, side, gap in guides:
-            axes.axhline(height, gid=marks.GUIDE, color=MUTED, linewidth=0.9, linestyle=":")
+            axes.axhline(height, gid=primitives.GUIDE, color=MUTED, linewidth=0.9, linestyle=":")
             look: Any = {"va": side, "ha": ends, "fontsize": 8.5, "color": MUTED}
             axes.text(at, height + gap * chance, f"{name}: {height:.2f}", **look)
-    marks.draw_training(history, axes, "loss", BLUE)
+    primitives.draw_training(history, axes, "loss", BLUE)
     _draw_last(history, axes, "loss", "{:.2f}")
     return axes
 
@@ -166,15 +167,15 @@ def draw_share(data: Data, axes: Axes) -> Axes:
     for run, curves in history.runs.items():
         if HELD_OUT + "low" in curves:
             steps, low = curves[HELD_OUT + "low"].points()
-            marks.draw_bars(axes, run, steps, low, curves[HELD_OUT + "high"].points()[1])
-    marks.draw_held_out(history, axes, HELD_OUT + "grammatical", BLUE)
+            primitives.draw_bars(axes, run, steps, low, curves[HELD_OUT + "high"].points()[1])
+    primitives.draw_held_out(history, axes, HELD_OUT + "grammatical", BLUE)
     _draw_last(history, axes, "grammatical", "{:.0%}")
     return axes
 
 
 def _prepare(axes: Axes, total: int, title: str) -> None:
     """Steps in equal ratios, because most of the loss goes within the first of them."""
-    marks.name_axes(axes, title, "step")
+    primitives.name_axes(axes, title, "step")
     axes.set_xscale("log")
     axes.set_xlim(0.95, 1.12 * max(1, total))
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -192,7 +193,7 @@ def _draw_last(history: History, axes: Axes, metric: str, form: str) -> None:
             step, value = curves[SHARPENED + metric].last
             written[f"◆ sharpened: {form.format(value)}"] = ORANGE
             look: Any = {"marker": "D", "color": ORANGE, "markersize": 6, "zorder": 4}
-            marks.move_line(axes, SHARPENED, [step], [value], **look)
+            primitives.move_line(axes, SHARPENED, [step], [value], **look)
     for text in [text for text in axes.texts if text.get_gid() == HELD_OUT]:
         text.remove()
     place: dict[str, Any] = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 5)}

@@ -8,14 +8,14 @@ from collections.abc import Collection, Sequence
 import ipywidgets as widgets
 from torch import Tensor
 
+from workbench.compare.mistakes import MISTAKES, Rows
+from workbench.compare.pair_scoring import Scoring, score_rows, text_rows
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
-from workbench.train.mistakes import MISTAKES, Rows
-from workbench.train.scoring import Scoring, score_rows, text_rows
-from workbench.view.cards import error_card, escape
-from workbench.view.explorer import Explorer, beta_slider
-from workbench.view.tokens import CELL, pair_strips, signed
+from workbench.view.controls.explorer import Explorer, beta_slider
+from workbench.view.html.elements import error_card, escape
+from workbench.view.html.tokens import CELL, pair_strips, signed
 
 LONGEST = 160  # positions of a row that is computed while somebody types
 BELOW = ("log-ratio", "log-probability", "pull", "nothing")

@@ -1,0 +1,101 @@
+"""The reward model learns what the pairs say, by the one loop, and judges by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from workbench.compare.reward_judge import (
+    RewardJudge,
+    reward_judge,
+    start_from_reference,
+    train_reward_model,
+)
+from workbench.core.batch import collate
+from workbench.data.pairs import encode_pairs
+from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.split import split_by_group
+from workbench.models.heads import RewardModel
+from workbench.models.load import Model
+from workbench.runs.run import Run
+from workbench.train.config import TrainConfig
+from workbench.train.events import StepEvent
+from workbench.train.objectives import LiveSettings, bradley_terry
+
+QUICK = TrainConfig(lr=4e-3, epochs=4, batch_size=32, warmup=5, precision="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def judged(trained: Model) -> tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]]:
+    """A judge trained on 500 pairs of the small world, what was said, and its held-out accuracy."""
+    world = Reviews(ReviewsConfig(pairs=620, topics=4, label_scale=8))
+    encoded = encode_pairs(world.preferences(), trained.tokenizer, 64)
+    train, held_out = split_by_group(encoded.texts, lambda text: text.group, 120, 0)
+    model = RewardModel(trained.policy)
+    pairs = [encoded.pairs[place] for place in train]
+    said = list(train_reward_model(model, pairs, trained.tokenizer.pad_id, QUICK))
+    judge = RewardJudge(model, trained.tokenizer, device="cpu")
+    found = judge.accuracy([encoded.pairs[place] for place in held_out])
+    return judge, world, [event for event in said if isinstance(event, StepEvent)], found
+
+
+def test_bradley_terry_by_hand(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    model = RewardModel(run.policy)
+    with torch.no_grad():
+        model.weight.normal_(generator=torch.Generator().manual_seed(2))
+    batch = collate(run.data.train[:3], run.tokenizer.pad_id)
+    rewards = model.rewards(batch).tolist()
+    losses, metrics = bradley_terry(model, batch, LiveSettings())  # type: ignore[arg-type]
+    margins = [rewards[0] - rewards[1], rewards[2] - rewards[3], rewards[4] - rewards[5]]
+    assert losses.tolist() == pytest.approx([math.log1p(math.exp(-m)) for m in margins], rel=1e-4)
+    assert metrics["rewards/margins"].tolist() == pytest.approx(margins, rel=1e-4)
+
+
+def test_it_starts_at_log_2_and_ranks_held_out_topics_better_than_chance(
+    judged: tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]],
+) -> None:
+    _, _, said, (share, low, _) = judged
+    assert said[0].metrics["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert said[0].metrics["rewards/ties"] == 1
+    assert said[-1].metrics["loss"] < 0.5
+    assert low > 0.65, f"held-out accuracy {share:.2f}"
+
+
+def test_it_judges_by_the_words_and_not_by_the_place(
+    judged: tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]],
+) -> None:
+    judge, world, _, _ = judged
+    prompts = [world.prompts[0]] * 3
+    topic = world.topic_of(prompts[0])
+    good, bad = f"the {topic} was superb.", f"the {topic} was awful."
+    outcomes = judge(prompts, [good, bad, good], [bad, good, good])
+    assert outcomes.scores.tolist() == [1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_it_starts_as_the_reference_reads(make_run: Callable[..., Run], lora: int) -> None:
+    run = make_run(max_steps=3, lora=lora)
+    list(run)
+    model = start_from_reference(run)
+    batch = collate(run.data.train[:3], 0)
+    with torch.no_grad():
+        ours = model.body.hidden(batch.tokens)  # type: ignore[operator]
+        with run.reference.active():
+            theirs = run.reference.model.hidden(batch.tokens)  # type: ignore[operator]
+    torch.testing.assert_close(ours, theirs)
+    assert any(weight.requires_grad for weight in model.body.parameters())
+
+
+def test_one_call_makes_a_judge_of_a_run_and_leaves_the_run_alone(
+    make_run: Callable[..., Run],
+) -> None:
+    run = make_run(max_steps=2)
+    before = {name: value.clone() for name, value in run.policy.state_dict().items()}
+    judge = reward_judge(run, epochs=1)
+    assert judge.model.weight.abs().sum() > 0
+    assert all(torch.equal(value, before[name]) for name, value in run.policy.state_dict().items())
+    assert run.step == 0

@@ -1,0 +1,121 @@
+"""Two models token by token: what is kept is the truth, and nothing that is left out gets lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from workbench.compare.model_handles import Ids, ModelHandle
+from workbench.compare.open_handles import handles
+from workbench.compare.tokens import LONGEST, compare_pair, compare_tokens
+from workbench.core.tabular import TabularWorld, descend
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+from workbench.runs.run import Run
+
+WORDS = Tokenizer.from_words(["a", "b", "c", "d", "e"])
+
+
+@dataclass(frozen=True)
+class TableWriter(ModelHandle):
+    """Expects the rows of a table, (token, vocab), whatever it is asked."""
+
+    table: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
+
+    def next_logps(self, prompt: Ids, completion: Ids) -> Tensor:
+        return self.table
+
+
+def table_writers(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, ModelHandle]:
+    model = nn.Linear(1, 1)
+    return (
+        TableWriter("reference", model, WORDS, table=reference),
+        TableWriter("policy", model, WORDS, table=policy),
+    )
+
+
+@pytest.mark.parametrize("kept", [1, 2, 8])
+def test_no_probability_gets_lost_in_a_world_that_can_be_enumerated(kept: int) -> None:
+    world = TabularWorld.random(prompts=6, responses=40, seed=0)
+    *_, last = descend(world, beta=0.1, steps=20)
+    tokens = compare_tokens(*table_writers(world.reference_logps, last.logps), [3], range(6), kept)
+    for place in tokens.places:
+        assert len(place.ids) + place.others == 40
+        assert abs(place.changes.sum() + place.rest[0] - place.rest[1]) < 1e-12
+        assert abs(place.policy.exp().sum() + place.rest[0] - 1) < 1e-12
+        assert abs(place.reference.exp().sum() + place.rest[1] - 1) < 1e-12
+    torch.testing.assert_close(tokens.policy, last.logps[range(6), range(6)])
+
+
+def test_a_place_by_hand() -> None:
+    # From (0.1, 0.2, 0.3, 0.4) to (0.3, 0.2, 0.4, 0.1); token 1 was written, and stays at 0.2.
+    reference = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).double().log()
+    policy = torch.tensor([[0.3, 0.2, 0.4, 0.1]]).double().log()
+    (place,) = compare_tokens(*table_writers(reference, policy), [3], [1], kept=1).places
+    assert place.ids.tolist() == [2, 0, 1, 3]  # the likeliest, what gained, what stands, what lost
+    assert place.others == 0
+    torch.testing.assert_close(place.changes, torch.tensor([0.1, 0.2, 0.0, -0.3]).double())
+    assert place.ranks == (3, 3)
+    assert place.ids[place.moved(2)].tolist() == [0, 2]
+    assert place.ids[place.moved(4, sign=-1)].tolist() == [3]
+    assert place.ids[place.likely(1)].tolist() == [2, 1, 3]
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_shares_add_up_to_the_margin_of_the_run(make_run: Callable[..., Run], lora: int) -> None:
+    run = make_run(max_steps=4, lora=lora)
+    list(run)
+    frame = run.held_out_frame()
+    for number, pair in enumerate(run.data.held_out[:4]):
+        found = compare_pair(*handles(run), pair.prompt, pair.chosen, pair.rejected)
+        shares = torch.cat(found.shares)
+        assert len(shares) == len(pair.chosen) + len(pair.rejected)
+        assert shares.sum().item() == pytest.approx(found.margin, abs=1e-12)
+        margin = frame["logratios/chosen"][number] - frame["logratios/rejected"][number]
+        assert found.margin == pytest.approx(margin, abs=1e-4)
+        assert found.chosen.total == pytest.approx(frame["logratios/chosen"][number], abs=1e-4)
+    assert abs(margin) > 1e-3  # the run has moved
+
+
+def test_what_is_kept_are_the_likeliest_and_those_that_moved_most(
+    make_run: Callable[..., Run],
+) -> None:
+    run = make_run(max_steps=4)
+    list(run)
+    pair = run.data.held_out[0]
+    reference, policy = handles(run)
+    tokens = compare_tokens(reference, policy, pair.prompt, pair.chosen, kept=3)
+    ours, theirs = (w.next_logps(pair.prompt, pair.chosen) for w in (policy, reference))
+    for row, place in enumerate(tokens.places):
+        kept = set(place.ids.tolist())
+        changes = ours[row].exp() - theirs[row].exp()
+        for values in (ours[row], theirs[row], changes, -changes):
+            assert set(values.topk(3).indices.tolist()) <= kept
+        assert place.ids[place.moved(1)].item() == changes.argmax()
+        assert place.ids[place.here] == pair.chosen[row]
+        assert place.ranks[0] == (ours[row] > ours[row][pair.chosen[row]]).sum() + 1
+
+
+def test_untrained_nothing_has_moved(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    pair = run.data.held_out[0]
+    found = compare_pair(*handles(run), pair.prompt, pair.chosen, pair.rejected)
+    assert found.margin == 0
+    assert all(not place.moved() for place in found.chosen.places)
+
+
+def test_what_can_not_be_compared_is_refused() -> None:
+    reference, policy = table_writers(torch.zeros(1, 8), torch.zeros(1, 8))
+    with pytest.raises(WorkbenchError, match="the prompt has no tokens"):
+        compare_tokens(reference, policy, [], [1])
+    with pytest.raises(WorkbenchError, match="the completion has no tokens"):
+        compare_tokens(reference, policy, [1], [])
+    with pytest.raises(WorkbenchError, match=f"at most {LONGEST} are compared"):
+        compare_tokens(reference, policy, [1], [1] * LONGEST)
+    other = TableWriter("other", policy.model, Tokenizer.from_words(["x"]))
+    with pytest.raises(WorkbenchError, match="different tokenizers"):
+        compare_tokens(reference, other, [1], [1])

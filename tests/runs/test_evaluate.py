@@ -1,0 +1,131 @@
+"""The held-out evaluation, against its definition, one sequence at a time."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from statistics import fmean, stdev
+
+import pytest
+import torch
+from torch import nn
+
+from workbench.core.batch import Pair
+from workbench.generation.sampling import SamplingConfig, generate
+from workbench.runs.run import Run
+from workbench.train.objectives import LiveSettings
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> Run:
+    """Trained a little, so that the policy is not the reference."""
+    run = make_run(max_steps=4, eval_every=0, samples=6, lr=5e-3)
+    list(run)
+    return run
+
+
+@torch.no_grad()
+def logp(policy: nn.Module, prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
+    logps = policy(torch.tensor([[*prompt, *completion]])).log_softmax(-1)[0].double()
+    return sum(float(logps[len(prompt) + i - 1, token]) for i, token in enumerate(completion))
+
+
+def log_ratio(run: Run, reference: nn.Module, prompt: list[int], completion: list[int]) -> float:
+    both = (tuple(prompt), tuple(completion))
+    return logp(run.policy, *both) - logp(reference, *both)
+
+
+def rho(run: Run, reference: nn.Module, pair: Pair) -> tuple[float, float]:
+    chosen, rejected = (
+        logp(run.policy, pair.prompt, side) - logp(reference, pair.prompt, side)
+        for side in (pair.chosen, pair.rejected)
+    )
+    return chosen, rejected
+
+
+def test_the_held_out_pairs_are_scored_by_definition(run: Run, trained: object) -> None:
+    reference = trained.policy  # type: ignore[attr-defined]
+    ratios = [rho(run, reference, pair) for pair in run.data.held_out]
+    margins = [chosen - rejected for chosen, rejected in ratios]
+    found = run._evaluator.score_pairs(run.policy, LiveSettings(beta=0.5))
+    assert found["logratios/chosen"] == pytest.approx(fmean(c for c, _ in ratios), abs=1e-4)
+    assert found["logratios/rejected"] == pytest.approx(fmean(r for _, r in ratios), abs=1e-4)
+    assert found["rewards/margins"] == pytest.approx(0.5 * fmean(margins), abs=1e-4)
+    assert found["loss"] == pytest.approx(
+        fmean(math.log1p(math.exp(-0.5 * margin)) for margin in margins), abs=1e-4
+    )
+    share = fmean(margin > 0 for margin in margins)
+    assert found["rewards/accuracies"] == pytest.approx(share)
+    assert found["rewards/accuracies_low"] < share < found["rewards/accuracies_high"] + 1e-9
+    assert abs(fmean(margins)) > 1e-3, "otherwise policy and reference are still one"
+
+
+def test_values_a_pair_are_in_the_order_of_the_data(run: Run, trained: object) -> None:
+    reference = trained.policy  # type: ignore[attr-defined]
+    found = run._evaluator.pair_values(run.policy, LiveSettings())
+    expected = [rho(run, reference, pair)[0] for pair in run.data.held_out]
+    assert found["logratios/chosen"].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("room", [12, 60])
+def test_the_kl_is_the_mean_log_ratio_of_the_policys_own_samples(
+    make_run: MakeRun, trained: object, room: int
+) -> None:
+    """With 60 new tokens asked for, the model's length of 64 cuts some texts before their end."""
+    reference = copy.deepcopy(trained.policy)  # type: ignore[attr-defined]
+    run = make_run(max_steps=4, eval_every=0, samples=6, lr=5e-3, max_new_tokens=room)
+    with torch.no_grad():  # a weak end of sequence, so that texts run into both limits
+        run.policy.embed_tokens.weight[run.tokenizer.eos_id] *= 0.2  # type: ignore[index,union-attr,operator]
+    tokenizer = run.tokenizer
+    prompts = [tokenizer.render_prompt(pair.prompt) for pair in run.data.prompts(6)]
+    sampling = SamplingConfig(max_new_tokens=room, seed=run.config.seed)
+    drawn = generate(run.policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id)
+    ratios, cut = [], 0
+    for prompt, ids in zip(prompts, drawn, strict=True):
+        is_cut = len(ids) == room or len(prompt) + len(ids) == 64
+        cut += is_cut
+        ratios.append(
+            log_ratio(run, reference, prompt, ids if is_cut else [*ids, tokenizer.eos_id])
+        )
+    metrics = run.evaluate()
+    assert cut > 0
+    assert metrics["held_out/kl/policy_reference"] == pytest.approx(fmean(ratios), abs=1e-3)
+    error = stdev(ratios) / math.sqrt(len(ratios))
+    assert metrics["held_out/kl/policy_reference_se"] == pytest.approx(error, abs=1e-3)
+    assert metrics["held_out/samples/length"] == pytest.approx(fmean(map(len, drawn)))
+
+
+def test_what_the_world_knows_of_the_samples_is_told(run: Run) -> None:
+    metrics = run.evaluate()
+    assert run.data.scores is not None
+    tokenizer = run.tokenizer
+    texts = run.data.prompts(6)
+    prompts = [tokenizer.render_prompt(pair.prompt) for pair in texts]
+    sampling = SamplingConfig(max_new_tokens=12, seed=0)
+    drawn = generate(run.policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id)
+    scored = [
+        run.data.scores(pair.prompt, tokenizer.decode(ids))
+        for pair, ids in zip(texts, drawn, strict=True)
+    ]
+    for name in ("reward", "grammatical"):
+        expected = fmean(score[name] for score in scored)
+        assert metrics[f"held_out/samples/{name}"] == pytest.approx(expected)
+
+
+def test_an_evaluation_changes_nothing(run: Run) -> None:
+    before = copy.deepcopy(run.policy.state_dict())
+    assert run.evaluate() == run.evaluate()
+    assert all(value.equal(before[name]) for name, value in run.policy.state_dict().items())
+    assert torch.is_grad_enabled()
+
+
+def test_before_training_both_say_the_same(make_run: MakeRun) -> None:
+    run = make_run(samples=3)
+    samples = run.sample(run.prompts, SamplingConfig(max_new_tokens=8, seed=4))
+    assert len(samples) == len(run.prompts)
+    assert all(sample.policy == sample.reference for sample in samples)
+    other = run.sample(run.prompts, SamplingConfig(max_new_tokens=8, seed=5))
+    assert [s.policy for s in other] != [s.policy for s in samples]

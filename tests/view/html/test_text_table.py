@@ -1,0 +1,125 @@
+"""What is marked as different, and that every text shows as the text it is."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.train.events import Sample
+from workbench.view.html.text_table import marked_differences, side_by_side
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "</script>",
+    "&amp; &lt;b&gt;",
+    "<|endoftext|>",
+    "\u202eright to left\u202c \u200bzero\u200dwidth",
+    "line\nbreak",
+    "'quotes\" and `ticks`",
+)
+OURS = {"bdi", "br", "caption", "del", "h4", "i", "ins", "p", "section", "div"}
+OURS |= {"table", "tbody", "td", "th", "thead", "tr"}
+
+
+class Reader(HTMLParser):
+    """What a browser makes of HTML: the text and the tags."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text, self.tags, self.marked = "", [], {"del": "", "ins": ""}
+        self._open: list[str] = []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert {name for name, _ in attributes} <= {"class", "style"}
+        if tag == "br":
+            self.text += "\n"
+        else:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._open and self._open[-1] in self.marked:
+            self.marked[self._open[-1]] += data
+
+
+def test_differences_are_whole_words() -> None:
+    left, right = marked_differences("The room was small, and loud.", "The room was lovely.")
+    plain = [re.sub(r' style="[^"]*"', "", side) for side in (left, right)]
+    assert plain == [
+        "The room was <del>small, and loud</del>.",
+        "The room was <ins>lovely</ins>.",
+    ]
+
+
+def test_equal_texts_have_no_marks() -> None:
+    assert marked_differences("just so", "just so") == ("just so", "just so")
+
+
+def test_spaces_alone_are_no_difference() -> None:
+    left, right = marked_differences("one  two\nthree", "one two three")
+    assert (left, right) == ("one  two<br>three", "one two three")
+
+
+def test_all_different_and_empty() -> None:
+    left, right = marked_differences("", "new words")
+    assert left == ""
+    assert Reader(right).marked["ins"] == "new words"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_stay_text(text: str) -> None:
+    sample = Sample(text, text + " old", text + " new", 0)
+    reader = Reader(side_by_side([sample], caption=text))
+    assert set(reader.tags) <= OURS
+    assert reader.text.count(text) >= 3
+
+
+@given(st.text(), st.text())
+def test_any_text_reads_as_itself(reference: str, policy: str) -> None:
+    for markup, text in zip(
+        marked_differences(reference, policy), (reference, policy), strict=True
+    ):
+        sendable = text.encode("utf-8", "replace").decode()
+        # A parser of HTML replaces NUL and reads a carriage return as a line break.
+        assert html.unescape(re.sub("<[^>]*>", "", markup.replace("<br>", "\n"))) == html.unescape(
+            html.escape(sendable)
+        )
+
+
+@given(st.text(alphabet="ab .\n", max_size=30), st.text(alphabet="ab .\n", max_size=30))
+def test_unmarked_words_are_the_same_on_both_sides(reference: str, policy: str) -> None:
+    left, right = marked_differences(reference, policy)
+    rest = [re.sub(r"<(del|ins)[^>]*>.*?</\1>", " ", side) for side in (left, right)]
+    words = [re.findall(r"\w+|\.", side.replace("<br>", " ")) for side in rest]
+    assert words[0] == words[1]
+
+
+def test_table_has_a_row_a_sample_and_the_extra_columns() -> None:
+    samples = [Sample(f"prompt {n}", "bad", "good", 0) for n in range(3)]
+    reader = Reader(side_by_side(samples, extra={"true reward": lambda s: len(s.policy)}))
+    assert reader.tags.count("tr") == 4
+    assert "true reward" in reader.text
+    assert reader.marked == {"del": "badbadbad", "ins": "goodgoodgood"}
+
+
+def test_several_policies_stand_beside_one_reference() -> None:
+    policies = {"run": [Sample("p", "a b", "a c", 0)], "branch 1": [Sample("p", "a b", "d b", 0)]}
+    reader = Reader(side_by_side(policies))
+    assert reader.tags.count("th") == 4
+    assert reader.marked == {"del": "", "ins": "cd"}  # against which policy would <del> be?
+
+
+def test_empty_answer_is_said_to_be_empty() -> None:
+    assert "(empty)" in Reader(side_by_side([Sample("p", "words", "", 0)])).text

@@ -1,0 +1,129 @@
+"""Shapes of losses and weights of pairs: the registry's own functions, the numbers by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from workbench.core.losses import LOSSES
+from workbench.errors import WorkbenchError
+from workbench.view.controls.explorer import Explorer
+from workbench.view.lessons.loss_shapes import (
+    MARGINS,
+    _look,
+    explore_gradient_weight,
+    explore_losses,
+    shape,
+)
+
+
+@pytest.fixture(scope="module")
+def losses() -> Explorer:
+    return explore_losses()
+
+
+def axes_of(explorer: Explorer) -> Any:
+    assert isinstance(explorer.shown, Figure)
+    return explorer.shown.axes
+
+
+def lines(explorer: Explorer, panel: int) -> dict[str, Any]:
+    return {line.get_gid(): line for line in axes_of(explorer)[panel].lines}
+
+
+def numbers(explorer: Explorer) -> str:
+    assert isinstance(explorer.shown, Figure)
+    return explorer.shown.texts[1].get_text()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_slopes_are_those_of_the_curve(name: str) -> None:
+    values, slopes = shape(name, 0.3)
+    assert values.shape == slopes.shape == MARGINS.shape
+    # Central differences; at the hinge's corner the slope is one of two.
+    between = (values[2:] - values[:-2]) / (MARGINS[2:] - MARGINS[:-2]).numpy()
+    close = np.abs(between - slopes[1:-1]) < 1e-3
+    assert (~close).sum() <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "slope"),
+    [
+        # At margin 0 and beta 0.5.
+        ("dpo", math.log(2), -0.25),  # -beta sigmoid(0)
+        ("cdpo", math.log(2), -0.2),  # 0.9 * -0.25 + 0.1 * 0.25
+        ("ipo", 1.0, -2.0),  # (0 - 1 / (2 * 0.5))^2, twice that
+        ("hinge", 1.0, -0.5),  # max(0, 1 - 0)
+        ("dpo_norm", math.log(2), -0.025),  # ten tokens a side
+    ],
+)
+def test_losses_at_margin_0(name: str, loss: float, slope: float) -> None:
+    values, slopes = shape(name, 0.5)
+    assert MARGINS[100] == 0
+    assert (values[100], slopes[100]) == (pytest.approx(loss), pytest.approx(slope))
+
+
+def test_every_registered_loss_can_be_chosen(losses: Explorer) -> None:
+    assert set(losses.values) == {"beta", *LOSSES}
+    for name in LOSSES:
+        losses.set(**{name: True})
+        np.testing.assert_array_equal(lines(losses, 0)[name].get_ydata(), shape(name, 0.5)[0])
+    for name in LOSSES:
+        losses.set(**{name: name in ("dpo", "ipo")})
+    assert np.isnan(lines(losses, 0)["hinge"].get_ydata()).all()
+    assert "hinge" not in numbers(losses)
+
+
+def test_losses_differ_in_colour_or_dashes() -> None:
+    assert len({str(_look(place)) for place in range(20)}) == 20
+
+
+def test_names_stand_on_their_lines(losses: Explorer) -> None:
+    losses.set(beta=0.5, dpo=True, ipo=True)
+    for axes, side in zip(axes_of(losses), (0, 1), strict=True):
+        written = {text.get_text(): text.get_position() for text in axes.texts if text.get_text()}
+        assert written.keys() == {"dpo", "ipo"}
+        for name, (x, y) in written.items():
+            assert y == pytest.approx(np.interp(x, MARGINS, shape(name, 0.5)[side]))
+
+
+def test_beta_moves_the_curves(losses: Explorer) -> None:
+    losses.set(beta=2.0)
+    assert numbers(losses).startswith("beta 2   gradient at margin 0:   dpo -1.000")
+    np.testing.assert_array_equal(lines(losses, 1)["dpo"].get_ydata(), shape("dpo", 2.0)[1])
+    losses.set(beta=0.5)
+
+
+def test_unknown_losses_are_told() -> None:
+    with pytest.raises(WorkbenchError, match="loss='dopo' is unknown; accepted: dpo"):
+        explore_losses(["dopo"])
+
+
+def test_weights_of_pairs_by_hand() -> None:
+    # Margins 0, ln 3 and -ln 3: weights 1/2, 1/4 and 3/4 at beta 1; one of three in wrong order
+    # that holds half of the weight, and the tie counts as not right.
+    third = math.log(3)
+    frame = pd.DataFrame(
+        {"logratios/chosen": [0.0, third, 0.0], "logratios/rejected": [0.0, 0.0, third]}
+    )
+    explorer = explore_gradient_weight(frame, beta=1.0)
+    assert "weight / beta: mean 0.500   below 0.1: 0 pairs" in numbers(explorer)
+    assert "2 pairs not in the right order hold 83% of all weight" in numbers(explorer)
+    points = lines(explorer, 0)["right order"].get_xydata()
+    np.testing.assert_allclose(points, [[third, 0.25]])
+    counts = [bar.get_width() for bar in axes_of(explorer)[1].patches]
+    assert counts == [0, 0, 1, 0, 0, 1, 0, 1, 0, 0]
+    before = explorer.png
+    explorer.set(beta=10.0)
+    assert explorer.png != before
+    assert "below 0.1: 1 pairs" in numbers(explorer)
+
+
+def test_a_run_that_has_not_begun_has_ties_alone() -> None:
+    frame = pd.DataFrame({"logratios/chosen": [0.0] * 4, "logratios/rejected": [0.0] * 4})
+    assert "weight / beta: mean 0.500" in numbers(explore_gradient_weight(frame, beta=0.1))

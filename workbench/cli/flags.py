@@ -1,0 +1,121 @@
+"""Flags from dataclasses: a field's type and metadata make its flag, with help, range and choices.
+
+Neither this file nor what it imports loads torch, so that help, and what is wrong with a flag, are
+told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
+
+import tyro
+
+from workbench.generation.config import SamplingConfig
+from workbench.train.config import TrainConfig, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(TrainConfig):
+    """Train a policy on preference pairs against a frozen reference."""
+
+    resume: Path | None = setting(None, "go on with the interrupted run in this folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleCommand:
+    """Answer prompts with a run's policy beside its reference, or with a model."""
+
+    source: str = setting("", "folder of a run, or a model: tiny, smollm2, a folder, an id")
+    prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
+    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
+    json: bool = setting(False, "print JSON")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Score the held-out pairs of a run with the weights of its newest checkpoint."""
+
+    source: str = setting("", "folder of a run")
+    json: bool = setting(False, "print JSON")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Show what training changed: a run's policy beside its reference, also as one page."""
+
+    source: str = setting("", "folder of a run")
+    html: Path | None = setting(None, "write one self-contained page to this file")
+    prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
+    step: int | None = setting(None, "of the checkpoint; left out: the newest")
+    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
+
+
+COMMANDS = {"train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare}
+Command: TypeAlias = Train | SampleCommand | Evaluate | Compare
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command that the arguments ask for, with its settings.
+
+    Raises:
+        SystemExit: help was asked for (0), or something is no flag or no value of its type (2).
+        WorkbenchError: a value is out of range.
+    """
+    parsers = {name: flags(config) for name, config in COMMANDS.items()}
+    parsed = tyro.extras.subcommand_cli_from_dict(
+        parsers,  # type: ignore[arg-type]
+        prog="python -m workbench",
+        description="Direct Preference Optimisation: train, sample, evaluate, compare.",
+        args=arguments,
+    )
+    name = next(name for name, parser in parsers.items() if isinstance(parsed, parser))
+    return build(COMMANDS[name], parsed)
+
+
+def flags(config: type) -> type:
+    """A flat twin of a dataclass, with help, range and choices where tyro reads them."""
+    columns = [(part.name, *_flag(part, hint)) for part, hint in _leaves(config)]
+    columns.sort(key=len)  # what has no default comes first
+    return make_dataclass(config.__name__, columns, namespace={"__doc__": config.__doc__})
+
+
+def _leaves(config: type) -> Iterator[tuple[Field[Any], Any]]:
+    """Every field with its type, those of nested dataclasses in their place."""
+    hints: dict[str, Any] = get_type_hints(config)
+    for part in fields(config):
+        kind = hints[part.name]
+        if is_dataclass(kind):
+            yield from _leaves(kind)  # type: ignore[arg-type]
+        else:
+            yield part, kind
+
+
+def _flag(part: Field[Any], kind: Any) -> tuple[Any, ...]:
+    facts, literal = part.metadata, cast(Any, Literal)
+    if facts.get("choices"):
+        kind = literal[facts["choices"]]
+        kind = kind | None if part.default is None else kind
+    low, high = facts.get("low"), facts.get("high")
+    text = facts["help"] + (f" [{low:g} to {high:g}]" if low is not None else "")
+    if part.name == "source":
+        return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
+    hint = "" if part.default is None else None  # the help says what is taken then
+    told = Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
+    return told, dataclass_field(default=part.default)
+
+
+def build(config: type, values: Any) -> Any:
+    """The real thing from its parsed twin; ranges are checked here."""
+    hints: dict[str, Any] = get_type_hints(config)
+    return config(
+        **{
+            part.name: build(hints[part.name], values)
+            if is_dataclass(hints[part.name])
+            else getattr(values, part.name)
+            for part in fields(config)
+        }
+    )

@@ -1,0 +1,126 @@
+"""A reward model trained on preference pairs by the one loop, and asked as a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from workbench.compare.judges import TIE, Outcomes, compare
+from workbench.core.batch import Pair, collate
+from workbench.core.metrics import wilson_interval
+from workbench.data.tokenizer import Tokenizer
+from workbench.models.heads import RewardModel
+from workbench.models.lora import has_lora, lora_state
+from workbench.runs.run import Run
+from workbench.train.batches import pair_batches
+from workbench.train.config import TrainConfig
+from workbench.train.control import Control
+from workbench.train.events import ChangeEvent, StepEvent
+from workbench.train.loop import fit
+from workbench.train.objectives import bradley_terry
+from workbench.train.precision import computing, pick_device
+
+BATCH = 32  # pairs that are read at once
+
+
+def train_reward_model(
+    model: RewardModel,
+    pairs: Sequence[Pair],
+    pad_id: int,
+    config: TrainConfig | None = None,
+    control: Control | None = None,
+) -> Iterator[StepEvent | ChangeEvent]:
+    """Train `model` in place by `bradley_terry`; iterate to train.
+
+    Of `config` count the learning rate, the batches and how long to train; loss and beta do not.
+    More than an epoch or two makes a large model learn the pairs by heart (Ouyang et al. 2022,
+    appendix C.2).
+    """
+    config = (config or TrainConfig()).resolved()
+    model.to(pick_device(config.device))
+    batches = pair_batches(
+        pairs, pad_id, config.batch_size or 1, config.accumulate, config.layout or "stacked",
+        config.seed, config.max_tokens or 0, config.bucket,
+    )  # fmt: skip
+    yield from fit(model, batches, config, control, objective=bradley_terry)
+
+
+def start_from_reference(run: Run) -> RewardModel:
+    """An untrained reward model that reads as the reference of a run does.
+
+    Of a run with adapters, the adapters are what will be trained, from no effect on.
+    """
+    if has_lora(run.policy):
+        model = RewardModel(run.policy)
+        with torch.no_grad():
+            for name, weight in lora_state(model.body).items():
+                if "lora_B" in name:
+                    weight.zero_()
+        return model
+    with run.reference.active():
+        return RewardModel(run.reference.model)
+
+
+def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -> RewardJudge:
+    """A judge that was trained on the training pairs of `run`, beginning at its reference.
+
+    It takes as long as the run itself, about. What is left out is as in the run.
+    """
+    config = replace(
+        run.config, epochs=epochs or run.config.epochs, lr=lr or run.config.lr, max_steps=0
+    )
+    model = start_from_reference(run)
+    for _ in train_reward_model(model, run.data.train, run.tokenizer.pad_id, config):
+        pass
+    return RewardJudge(model, run.tokenizer, device=config.device, precision=config.precision)
+
+
+@dataclass(frozen=True)
+class RewardJudge:
+    """A reward model: the answer with the higher reward wins.
+
+    One that was trained on the policy's own pairs shares their mistakes with it, and the further a
+    policy went from its reference, the less its rewards mean (Gao et al. 2022). So it tells whether
+    the policy does what the pairs ask for, not whether they ask for the right thing.
+    """
+
+    model: RewardModel
+    tokenizer: Tokenizer
+    name: str = "reward model"
+    device: str = "auto"
+    precision: str = "float32"
+
+    def __call__(
+        self, prompts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str]
+    ) -> Outcomes:
+        tokenizer = self.tokenizer
+        pairs = [
+            Pair(*map(tuple, (tokenizer.render_prompt(prompt), *map(tokenizer.completion, sides))))
+            for prompt, *sides in zip(prompts, answers_a, answers_b, strict=True)
+        ]
+        one, other = self.rewards(pairs).numpy()
+        same = np.array([a == b for a, b in zip(answers_a, answers_b, strict=True)], bool)
+        scores = np.where(same, TIE, compare(one, other))
+        return Outcomes.of(prompts, answers_a, answers_b, scores.tolist())
+
+    def rewards(self, pairs: Sequence[Pair]) -> Tensor:
+        """(side, pair) the rewards of chosen and rejected, which as a judge are A and B."""
+        device, pad_id = pick_device(self.device), self.tokenizer.pad_id
+        model = self.model.to(device)
+        found = []
+        for start in range(0, len(pairs), BATCH):
+            batch = collate(pairs[start : start + BATCH], pad_id).to(device)
+            with torch.no_grad(), computing(model, device, self.precision):
+                found.append(model.rewards(batch).double().cpu())
+        return rearrange(torch.cat(found), "(pair side) -> side pair", side=2)
+
+    def accuracy(self, pairs: Sequence[Pair]) -> tuple[float, float, float]:
+        """Share of pairs whose chosen side has the higher reward, and its 95% interval (Wilson)."""
+        chosen, rejected = self.rewards(pairs)
+        share = (chosen > rejected).double().mean().item()
+        return share, *wilson_interval(share, len(pairs))

@@ -1,0 +1,1 @@
+"""The fast forms of core's definitions, each tested equal to the one it names."""

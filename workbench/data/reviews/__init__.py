@@ -1,0 +1,1 @@
+"""The reviews world: grammar, likelihood, true reward."""

@@ -1,0 +1,1 @@
+"""Where preferences come from."""

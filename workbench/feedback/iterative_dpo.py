@@ -1,0 +1,243 @@
+"""Iterative DPO: the policy answers, somebody votes, the votes train it, and it answers again.
+
+Every round trains on pairs that its own policy wrote (Xu et al. 2023; Yuan et al. 2024, where the
+votes come from models). The reference of a round is the policy at the round's start: it wrote the
+pairs, and the data know nothing of places that it never reaches. So the leash is renewed with each
+round. At the optimum, n rounds on the same true reward come to one round with beta / n, since
+pi_n is proportional to pi_0 exp(n r / beta); and the implicit rewards of all rounds so far add up
+to beta (log pi_n - log pi_0). With the first policy as the reference of every round the leash would
+stay as long as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.compare.judges import LOSS, WIN, compare
+from workbench.compare.model_handles import ModelHandle
+from workbench.compare.open_handles import handles
+from workbench.compare.win_rate import design_effect
+from workbench.core.metrics import win_interval
+from workbench.data.pairs import PairFile, write_jsonl
+from workbench.errors import WorkbenchError
+from workbench.feedback.questions import Asked, Voter, agreement, ask
+from workbench.feedback.votes import Vote, append_vote, open_votes, read_votes, votes_to_pairs
+from workbench.generation.config import SamplingConfig
+from workbench.models.load import Model
+from workbench.models.lora import has_lora, merge_lora
+from workbench.runs.evaluate import TextScores
+from workbench.runs.run import Run
+from workbench.train.base_model import Progress
+from workbench.train.config import TrainConfig
+from workbench.train.precision import pick_device, pick_precision
+
+MINIMUM = 8  # votes for a side, below which nothing is trained
+AGAINST = ("itself", "reference")
+PROMPTS = 40  # that are asked where none are given
+MEASURED = 256  # answers of each model by which a round is measured
+# Settings left open: a few dozen pairs are too few to hold some out, or for large batches.
+FEW: dict[str, Any] = {"held_out": 0, "samples": 0, "batch_size": 8}
+
+
+class IterativeDPO:
+    """A policy that is trained on votes, round by round.
+
+    Args:
+        config: how to train. Where it leaves them open nothing is held out and batches hold 8
+            pairs; `data` becomes the pairs of the votes. `out` has to stay open.
+        base: the first policy; it is copied and stays as it is.
+        prompts: answered in every round, twice each; repeat a prompt to have more of it.
+        file: JSONL of the votes; the pairs of round n go beside it.
+        against: "itself" for two samples of the policy, or "reference" for the first policy.
+        sampling: how answers are drawn; left out, at temperature 1.
+        seed: of answers and sides.
+        scores: (prompt, text) -> `reward`, and what else is known, where the truth is known.
+
+    Attributes:
+        number: how many rounds were trained.
+        rows: one a round, see `frame`.
+        model: the policy as it is now.
+        origin, start: models: the policy before all rounds, and before the last one.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        base: Model,
+        prompts: Sequence[str],
+        file: str | Path,
+        against: str = "itself",
+        sampling: SamplingConfig | None = None,
+        seed: int = 0,
+        scores: TextScores | None = None,
+    ) -> None:
+        if config.out is not None:
+            raise WorkbenchError(
+                f"out={config.out!r} is not accepted: a later round could not be opened from "
+                "there; leave it open, and keep a policy with save_model(rounds.model, folder)"
+            )
+        if against not in AGAINST:
+            raise WorkbenchError(f"against={against!r} is unknown; accepted: {', '.join(AGAINST)}")
+        if not prompts:
+            raise WorkbenchError("prompts is empty; at least one is needed")
+        self.file = open_votes(file)
+        still_open = {name: value for name, value in FEW.items() if getattr(config, name) is None}
+        self.config = replace(config, **still_open)
+        self.prompts, self.against, self.seed = list(prompts), against, seed
+        length = config.resolved().max_new_tokens or 40
+        self.sampling = sampling or SamplingConfig(max_new_tokens=length)
+        self.model = replace(base, policy=copy.deepcopy(base.policy))
+        if has_lora(self.model.policy):
+            merge_lora(self.model.policy)
+        self.number, self._scores = 0, scores
+        self.origin = self.start = replace(self.policy, name="reference")
+        self._about: dict[str, Any] = {}  # the votes of this round, when its training began
+        self.rows: list[dict[str, Any]] = [{"round": 0, **self._truth()}]
+
+    @classmethod
+    def after(
+        cls, run: Run, file: str | Path, prompts: Sequence[str] = (), seed: int = 0
+    ) -> IterativeDPO:
+        """Go on from a run: a copy of its policy answers against its reference.
+
+        Trained as the run was, with nothing held out and at most 8 pairs a batch. Without prompts,
+        those of the run are answered.
+        """
+        size = min(run.config.batch_size or FEW["batch_size"], FEW["batch_size"])
+        config = replace(run.config, out=None, held_out=0, samples=0, batch_size=size)
+        asked = prompts or [pair.prompt for pair in run.data.prompts(PROMPTS)]
+        how = run.shown_sampling, seed, run.data.scores
+        rounds = cls(config, run.model, asked, file, "reference", *how)
+        rounds.origin = rounds.start = handles(run)[0]
+        return rounds
+
+    @property
+    def policy(self) -> ModelHandle:
+        """The policy as it is now; it is never changed, a round makes a new one."""
+        policy = self.model.policy
+        device = pick_device(self.config.device)
+        precision = pick_precision(self.config.precision, device, policy)
+        return ModelHandle("policy", policy.to(device), self.model.tokenizer, device, precision)
+
+    def ask(self) -> Asked:
+        """The questions of this round; the same again for the same policy and seed."""
+        second = self.policy if self.against == "itself" else self.origin
+        return ask(self.policy, second, self.prompts, self.sampling, self.seed, self.number)
+
+    def pairs(self) -> PairFile:
+        """What the votes of this round came to so far."""
+        return votes_to_pairs(self.file, self.number)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a trained round, and row 0 for the policy before all of them.
+
+        `round`; `pairs` that were trained on and votes `skipped`; `agreement` of the implicit
+        reward of all rounds before with this round's votes, which it was not trained on. Where the
+        truth is known, too: the share of votes for the truly better answer (`right`), and of
+        answers after the round the mean of each score and the share that beats the answer of the
+        policy at the round's start (`win_rate`, its 95% interval `low` to `high`) and of the first
+        policy (`win_rate_first`), ties counted one half.
+        """
+        return pd.DataFrame(self.rows)
+
+    def begin(self, progress: Progress | None = None) -> Run:
+        """A run of a copy of the policy on this round's votes; iterate it, then `adopt` it.
+
+        Raises:
+            WorkbenchError: fewer votes for a side than `MINIMUM`.
+        """
+        found = self.pairs()
+        if len(found.pairs) < MINIMUM:
+            raise WorkbenchError(
+                f"round {self.number} has {len(found.pairs)} votes for A or B that can be trained "
+                f"on; {MINIMUM} at least are needed"
+            )
+        beside = self.file.with_name(f"{self.file.stem}-round-{self.number}.jsonl")
+        write_jsonl(found.pairs, beside)
+        self._about = self._judge(found)
+        own = replace(self.model, policy=copy.deepcopy(self.model.policy))
+        return Run.create(replace(self.config, data=str(beside)), progress, own)
+
+    def adopt(self, run: Run) -> None:
+        """The policy of a run that has ended is the one of the next round."""
+        if not run.finished:
+            raise WorkbenchError(f"the run stands at step {run.step} of {run.total}; let it end")
+        self.start = replace(self.policy, name="round's start")
+        if has_lora(run.policy):
+            merge_lora(run.policy)
+        self.model = run.model
+        self.number += 1
+        self.rows.append({"round": self.number, **self._about, **self._truth()})
+
+    def train(self, progress: Progress | None = None) -> Run:
+        """A whole round of training on the votes there are."""
+        run = self.begin(progress)
+        for _ in run:
+            if progress is not None:
+                progress(f"training round {self.number}", run.step / max(1, run.total))
+        self.adopt(run)
+        return run
+
+    def _judge(self, found: PairFile) -> dict[str, Any]:
+        """What is known of this round's votes before anything is trained on them."""
+        votes = [vote for vote in read_votes(self.file) if vote.round == self.number]
+        facts: dict[str, Any] = {"pairs": len(found.pairs), "set_aside": len(found.skipped)}
+        trained = self.origin.model is not self.model.policy
+        facts["agreement"] = agreement(self.policy, self.origin, votes) if trained else math.nan
+        if self._scores is not None:
+            rewards = [
+                [self._scores(pair.prompt, text)["reward"] for text in (pair.chosen, pair.rejected)]
+                for pair in found.pairs
+            ]
+            differing = [chosen > rejected for chosen, rejected in rewards if chosen != rejected]
+            facts["right"] = fmean(differing) if differing else math.nan
+        return facts
+
+    def _truth(self) -> dict[str, float]:
+        """The scores of the policy's answers, and how often they beat the answers before."""
+        if self._scores is None:
+            return {}
+        prompts = list(islice(cycle(dict.fromkeys(self.prompts)), MEASURED))
+        sampling = replace(self.sampling, seed=self.seed)
+        answers = [w.answer(prompts, sampling) for w in (self.policy, self.start, self.origin)]
+        scored = [list(map(self._scores, prompts, texts)) for texts in answers]
+        own, start, first = ([one["reward"] for one in scores] for scores in scored)
+        means = {name: fmean(one[name] for one in scored[0]) for name in scored[0][0]}
+        if not self.number:
+            return means
+        outcomes = compare(np.array(own), np.array(start))
+        effect = design_effect(outcomes, prompts)  # a few prompts, answered many times
+        won, lost = ((outcomes == kind).sum() / effect for kind in (WIN, LOSS))
+        low, high = win_interval(won, lost, len(own) / effect)
+        return {
+            **means, "win_rate": _win_rate(own, start), "low": low, "high": high,
+            "win_rate_first": _win_rate(own, first),
+        }  # fmt: skip
+
+
+def _win_rate(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Share of answers that are better than the other one's, ties counted one half."""
+    return fmean((a > b) + 0.5 * (a == b) for a, b in zip(ours, theirs, strict=True))
+
+
+def iterate(
+    rounds: IterativeDPO, voter: Voter, count: int, progress: Progress | None = None
+) -> Iterator[pd.DataFrame]:
+    """`count` rounds without a person; `Rounds.frame` after each."""
+    for _ in range(count):
+        voted = {vote.key for vote in read_votes(rounds.file)}
+        for question in rounds.ask().questions:
+            if question.key not in voted:
+                append_vote(rounds.file, Vote.cast(question, voter(question)))
+        rounds.train(progress)
+        yield rounds.frame()

@@ -1,0 +1,249 @@
+"""Votes on pairs of answers: one JSON object a line, on disk before the next pair is shown.
+
+A vote is a line that is only ever added, so a killed process can cut the last line and nothing
+else; a cut line is left out when the file is read, and what comes after it starts a new line.
+Taking a vote back adds a line as well. Reading gives the votes that stand.
+"""
+
+import codecs
+import json
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.data.pairs import PairFile, SkippedRow, TextPair
+from workbench.errors import WorkbenchError
+
+CHOICES = ("a", "b", "tie", "bad")
+COLUMNS = ("prompt", "a", "b", "name_a", "name_b", "vote", "round")
+UNDO = "undo"
+# How every line begins that is written here; a line that is cut begins like this, too.
+HEADS = (b'{"prompt": ', b'{"undo": ')
+
+Key = tuple[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two answers to one prompt, side `a` and side `b`, and who wrote which.
+
+    `seed` decided the sides, `round` counts how often the policy was trained on votes before.
+    """
+
+    prompt: str
+    a: str
+    b: str
+    name_a: str
+    name_b: str
+    seed: int = 0
+    round: int = 0
+
+    @classmethod
+    def shuffled(
+        cls, prompt: str, one: str, other: str, names: tuple[str, str], seed: int, round: int = 0
+    ) -> "Question":
+        """The answers of `names` with their sides drawn by chance, repeatably in the seed."""
+        sides = [(one, names[0]), (other, names[1])]
+        random.Random(f"sides {seed} {prompt} {one} {other}").shuffle(sides)
+        (a, name_a), (b, name_b) = sides
+        return cls(prompt, a, b, name_a, name_b, seed, round)
+
+    @property
+    def key(self) -> Key:
+        """What makes it the same question whichever side an answer is on."""
+        return self.prompt, frozenset((self.a, self.b))
+
+
+@dataclass(frozen=True)
+class Vote(Question):
+    """A question with what was voted: `a` or `b` is better, a `tie`, or both are `bad`.
+
+    `time` is in UTC, ISO 8601.
+    """
+
+    vote: str = ""
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        if self.vote not in CHOICES:
+            accepted = ", ".join(CHOICES)
+            raise WorkbenchError(f"vote={self.vote!r} is not accepted: one of {accepted}")
+
+    @classmethod
+    def cast(cls, question: Question, vote: str) -> "Vote":
+        """A vote of this moment."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        asked = {part.name: getattr(question, part.name) for part in fields(Question)}
+        return cls(**asked, vote=vote, time=now)
+
+
+def open_votes(path: str | Path) -> Path:
+    """Make the file where there is none, and see that it can be written and holds votes.
+
+    Raises:
+        WorkbenchError: it can't be written, or it holds something else.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _append(path, b"")
+    except OSError as error:
+        raise _not_written(path, error) from error
+    read_votes(path)
+    return path
+
+
+def append_vote(path: str | Path, vote: Vote) -> None:
+    """Add a vote; it is on disk when this returns. Raises WorkbenchError where it can't be."""
+    _write(Path(path), asdict(vote))
+
+
+def undo_vote(path: str | Path, question: Question) -> None:
+    """Take back the newest standing vote on this question, if there is one."""
+    asked = {name: getattr(question, name) for name in ("prompt", "a", "b")}
+    _write(Path(path), {UNDO: asked, "time": datetime.now(UTC).isoformat(timespec="milliseconds")})
+
+
+def read_votes(path: str | Path) -> list[Vote]:
+    """The votes that stand, oldest first.
+
+    Raises:
+        WorkbenchError: the file is missing or unreadable, or a line of it is no vote.
+    """
+    return [vote for _, vote in _standing(Path(path))]
+
+
+def votes_frame(path: str | Path) -> pd.DataFrame:
+    """The votes that stand, one a row: prompt, a, b, name_a, name_b, vote, round."""
+    rows = [[getattr(vote, name) for name in COLUMNS] for vote in read_votes(path)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def votes_to_pairs(path: str | Path, round: int | None = None) -> PairFile:
+    """Preference pairs of the votes for a side, numbered by their lines; of one round, or of all.
+
+    Ties, both bad, and pairs that can't be trained on are set aside with the reason.
+    """
+    pairs: list[TextPair] = []
+    skipped: list[SkippedRow] = []
+    for line, vote in _standing(Path(path)):
+        if round is not None and vote.round != round:
+            continue
+        if reason := _unusable(vote):
+            skipped.append(SkippedRow(line, reason))
+            continue
+        sides = (vote.a, vote.b) if vote.vote == "a" else (vote.b, vote.a)
+        pairs.append(TextPair(vote.prompt, *sides, line))
+    return PairFile(str(path), pairs, skipped)
+
+
+def _unusable(vote: Vote) -> str:
+    """Why no pair comes of a vote; empty where one does."""
+    if vote.vote in ("tie", "bad"):
+        return {"tie": "a tie: neither is better", "bad": "both bad: neither is chosen"}[vote.vote]
+    if vote.a == vote.b:
+        return "the answers are identical"
+    for name in ("prompt", "a", "b"):
+        text = getattr(vote, name)
+        if not text.strip():
+            return f"{name} is empty"
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return f"{name} holds half of a Unicode character"
+    return ""
+
+
+def _standing(path: Path) -> list[tuple[int, Vote]]:
+    """Line and vote of what is left after every vote that was taken back."""
+    standing: list[tuple[int, Vote]] = []
+    for number, record in _records(path):
+        if UNDO not in record:
+            standing.append((number, _vote(record, path, number)))
+            continue
+        key = _undone(record[UNDO], path, number)
+        newest = [i for i, (_, vote) in enumerate(standing) if vote.key == key][-1:]
+        for place in newest:
+            del standing[place]
+    return standing
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and content of every line that was not cut."""
+    for number, raw in enumerate(_read(path).split(b"\n"), start=1):
+        line = raw.strip(b"\0 \t\r")  # a crash of the machine can leave zeros at the end
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            if any(line.startswith(head) or head.startswith(line) for head in HEADS):
+                continue
+            raise _no_votes(path, number, "it is not JSON") from None
+        if not isinstance(record, dict):
+            raise _no_votes(path, number, f"it is {type(record).__name__}")
+        yield number, record
+
+
+def _vote(record: dict[str, Any], path: Path, number: int) -> Vote:
+    values = {}
+    for part in fields(Vote):
+        kind = int if part.type in (int, "int") else str
+        if part.name not in record:
+            raise _no_votes(path, number, f"{part.name} is missing")
+        value = values[part.name] = record[part.name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _no_votes(path, number, f"{part.name} is {type(value).__name__}")
+    try:
+        return Vote(**values)
+    except WorkbenchError as error:
+        raise _no_votes(path, number, str(error)) from None
+
+
+def _undone(asked: Any, path: Path, number: int) -> Key:
+    names = ("prompt", "a", "b")
+    if not (isinstance(asked, dict) and all(isinstance(asked.get(name), str) for name in names)):
+        raise _no_votes(path, number, "it takes back what is no question")
+    return asked["prompt"], frozenset((asked["a"], asked["b"]))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except FileNotFoundError:
+        raise WorkbenchError(f"no file {path}: give a file of votes") from None
+    except OSError as error:
+        raise WorkbenchError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    # Half a surrogate pair has no bytes; JSON's way to spell it is that of backslashreplace.
+    line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    try:
+        _append(path, line + b"\n")
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _append(path: Path, line: bytes) -> None:
+    """One write at the file's end, begun on a line of its own, and flushed to the disk."""
+    with path.open("ab+", buffering=0) as file:
+        if line and file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        if file.write(line) != len(line):
+            raise OSError(0, "no space left")
+        os.fsync(file.fileno())
+
+
+def _not_written(path: Path, error: OSError) -> WorkbenchError:
+    where = f"votes can't be written to {path}"
+    return WorkbenchError(f"{where}: {error.strerror}; choose another file")
+
+
+def _no_votes(path: Path, number: int, why: str) -> WorkbenchError:
+    return WorkbenchError(f"{path} is no file of votes: line {number}: {why}; choose another file")

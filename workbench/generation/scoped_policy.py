@@ -1,0 +1,31 @@
+"""A policy that is asked within a context: adapters switched off, for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+Context = Callable[[], AbstractContextManager[object]]
+
+
+class ScopedPolicy:
+    """A policy that is asked within a context alone, though its module is used outside, too."""
+
+    def __init__(self, model: Any, around: Context) -> None:
+        self._model, self._around = model, around
+
+    def hidden(self, *arguments: Any) -> Any:
+        """As the policy's own."""
+        with self._around():
+            return self._model.hidden(*arguments)
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """As the policy's own."""
+        with self._around():
+            return self._model.head(hidden)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)

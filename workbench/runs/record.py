@@ -1,0 +1,256 @@
+"""A run on disk: config, events, checkpoints, summary. Every write is atomic.
+
+    RUN/config.toml                      every setting, filled in
+    RUN/events.jsonl                     one event a line
+    RUN/skipped.jsonl                  rows that can't be used, with the reason
+    RUN/checkpoints/step-000120/         policy.safetensors, optimizer.safetensors, state.json
+    RUN/summary.json                     written when the run ends
+
+The optimiser's state is kept for the newest checkpoint only, and not for a run that finished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from workbench.data.cache import atomic_folder, atomic_write
+from workbench.data.pairs import SkippedRow
+from workbench.data.reviews.world import ReviewsConfig
+from workbench.errors import WorkbenchError
+from workbench.train.config import TrainConfig
+from workbench.train.events import Event, event_from_dict, event_to_dict
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small UTF-8 file in one step."""
+    with _naming(path):
+        atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Tell in one line what can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkbenchError(
+            f"{path.name} in {path.parent} can't be written: {error.strerror}"
+        ) from error
+
+
+def config_to_toml(config: TrainConfig) -> str:
+    """TOML of a config; open fields are left out, the world is a table of its own."""
+    lines, table = [], []
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if is_dataclass(value):
+            table = ["", f"[{part.name}]"]
+            table += [f"{f.name} = {_toml(getattr(value, f.name))}" for f in fields(value)]
+        elif value is not None:
+            lines.append(f"{part.name} = {_toml(value)}")
+    return "\n".join([*lines, *table, ""])
+
+
+def _toml(value: Any) -> str:
+    # JSON's strings, numbers and booleans are TOML's as well, DEL aside.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def config_from_toml(path: Path) -> TrainConfig:
+    """Read a config; unknown or bad settings are named with the file."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        world = ReviewsConfig(**values.pop("world", {}))
+        return TrainConfig(**values, world=world)
+    except FileNotFoundError:
+        raise WorkbenchError(f"{path} is not there; {path.parent} holds no run") from None
+    except (ValueError, TypeError, WorkbenchError) as error:
+        raise WorkbenchError(f"{path} is not a run's config: {error}") from error
+
+
+class Record:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def refuse_existing(folder: Path) -> None:
+        """Raise where the folder already holds a run."""
+        if (folder / "config.toml").exists():
+            raise WorkbenchError(
+                f"out={str(folder)!r} already holds a run; choose another folder, "
+                "or go on with that one by --resume"
+            )
+
+    @classmethod
+    def create(cls, folder: Path, config: TrainConfig) -> Record:
+        """A new folder with its config; one that already holds a run is refused."""
+        cls.refuse_existing(folder)
+        record = cls(folder)
+        write_text(folder / "config.toml", config_to_toml(config))
+        return record
+
+    def config(self) -> TrainConfig:
+        """The run's settings."""
+        return config_from_toml(self.folder / "config.toml")
+
+    def list_skipped(self, rows: Iterable[SkippedRow]) -> None:
+        """Write skipped.jsonl: the rows of the data that can't be used, with the reason."""
+        lines = [json.dumps({"row": one.row, "reason": one.reason}) + "\n" for one in rows]
+        write_text(self.folder / "skipped.jsonl", "".join(lines))
+
+    def append(self, event: Event) -> None:
+        """Add one line to the events."""
+        path = self.folder / "events.jsonl"
+        with _naming(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
+
+    def events(self) -> list[Event]:
+        """All events; a last line cut short by a kill is left out."""
+        path = self.folder / "events.jsonl"
+        if not path.exists():
+            return []
+        found = []
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            with suppress(ValueError, KeyError, TypeError):
+                found.append(event_from_dict(json.loads(line)))
+        return found
+
+    def reopen(self, events: Iterable[Event]) -> None:
+        """Put `events` in the place of those written so far; the run has not ended any more."""
+        (self.folder / "summary.json").unlink(missing_ok=True)
+        for half in (self.folder / "checkpoints").glob(".step-*.tmp"):  # of a killed process
+            shutil.rmtree(half, ignore_errors=True)
+        lines = [json.dumps(event_to_dict(event), ensure_ascii=False) + "\n" for event in events]
+        write_text(self.folder / "events.jsonl", "".join(lines))
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        found = (self.folder / "checkpoints").glob("step-*")
+        return sorted(found, key=step_of)
+
+    def checkpoint(self, step: int | None = None) -> Path:
+        """The newest checkpoint, or the one of `step`.
+
+        Raises:
+            WorkbenchError: there is none, or none of that step; those that are there are named.
+        """
+        found = {step_of(path): path for path in self.checkpoints()}
+        if not found:
+            raise WorkbenchError(f"{self.folder} has no checkpoint yet")
+        if step is None:
+            return found[max(found)]
+        if step not in found:
+            steps = ", ".join(map(str, found))
+            raise WorkbenchError(f"{self.folder} has no checkpoint of step {step}; it has {steps}")
+        return found[step]
+
+    def numbers(self, step: int | None = None) -> dict[str, Any] | None:
+        """What a checkpoint holds besides tensors, the newest by default; None without any."""
+        if not self.checkpoints():
+            return None
+        return json.loads((self.checkpoint(step) / "state.json").read_text(encoding="utf-8"))
+
+    def save_checkpoint(
+        self,
+        weights: dict[str, Tensor],
+        optimizer: torch.optim.Optimizer | None,
+        numbers: dict[str, Any],
+    ) -> Path:
+        """Write a checkpoint in one step, then drop the older optimiser states.
+
+        One of this step that is there already is kept: the run would only write the same again.
+        """
+        path = self.folder / "checkpoints" / f"step-{numbers['step']:06d}"
+
+        def write(part: Path) -> None:
+            save_file(weights, part / "policy.safetensors")
+            if optimizer is not None:
+                save_file(_flatten(optimizer), part / "optimizer.safetensors")
+            (part / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
+
+        if not path.exists():
+            with _naming(path):
+                atomic_folder(path, write)
+        for older in self.checkpoints()[:-1]:
+            (older / "optimizer.safetensors").unlink(missing_ok=True)
+        return path
+
+    def load_checkpoint(
+        self,
+        policy: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Fill policy and optimiser from the newest checkpoint or the one of `step`."""
+        chosen = self.checkpoint(step)
+        load_trainable_state(policy, load_file(chosen / "policy.safetensors"))
+        if optimizer is not None:
+            moments = chosen / "optimizer.safetensors"
+            if not moments.exists():
+                raise WorkbenchError(f"{moments} is missing; the run can't go on without it")
+            _unflatten(optimizer, load_file(moments))
+
+    def summarise(self, summary: dict[str, Any]) -> None:
+        """Write summary.json."""
+        write_text(self.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+    def summary(self) -> dict[str, Any] | None:
+        """The summary of a run that ended, or None."""
+        path = self.folder / "summary.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step at which a checkpoint was made."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def trainable_state(policy: nn.Module) -> dict[str, Tensor]:
+    """The weights that training changes, detached and contiguous: all, or the adapters."""
+    return {
+        name: parameter.detach().cpu().contiguous()
+        for name, parameter in policy.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+@torch.no_grad()
+def load_trainable_state(policy: nn.Module, weights: dict[str, Tensor]) -> None:
+    """The inverse of `trainable_state`; both must name the same weights."""
+    trainable = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+    if trainable.keys() != weights.keys():
+        odd = sorted(trainable.keys() ^ weights.keys())[0]
+        raise WorkbenchError(f"the checkpoint does not fit the model: {odd} is only in one of them")
+    for name, parameter in trainable.items():
+        parameter.copy_(weights[name])
+
+
+def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": value.detach().cpu().contiguous()
+        for number, moments in state.items()
+        for name, value in moments.items()
+    }
+
+
+def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    whole = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**whole, "state": state})

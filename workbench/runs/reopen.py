@@ -1,0 +1,60 @@
+"""A recorded run opened again: the policy of its newest checkpoint, of another, or of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from workbench.runs.prepare import prepare
+from workbench.runs.record import Record, step_of
+from workbench.runs.run import Run
+from workbench.train.base_model import Progress
+from workbench.train.objectives import LiveSettings
+
+
+def load_run(folder: Path | str, progress: Progress | None = None, step: int | None = None) -> Run:
+    """A recorded run with the weights and settings of a checkpoint, to sample and evaluate.
+
+    Args:
+        folder: of the run.
+        progress: told what is being loaded.
+        step: of the checkpoint; left out: the newest.
+
+    Raises:
+        WorkbenchError: no run there, no such checkpoint, or the model is not what it was.
+    """
+    record = Record(Path(folder))
+    config = record.config()
+    record.checkpoint(step)  # what is not there is told before a model is loaded
+    run = Run(prepare(replace(config, out=None), progress))
+    _take_checkpoint(run, record, step)
+    return run
+
+
+def walk_checkpoints(folder: Path | str, progress: Progress | None = None) -> Iterator[Run]:
+    """A recorded run at each of its checkpoints, oldest first.
+
+    It is one run, loaded once, whose weights are exchanged: what is wanted of a checkpoint has to
+    be asked before the next one comes.
+
+    Raises:
+        WorkbenchError: as `load_run` does.
+    """
+    record = Record(Path(folder))
+    steps = [step_of(path) for path in record.checkpoints()]
+    run = load_run(folder, progress, steps[0] if steps else None)
+    for step in steps:
+        _take_checkpoint(run, record, step)
+        yield run
+
+
+def _take_checkpoint(run: Run, record: Record, step: int | None) -> None:
+    """Give `run` the weights, the settings and the past of a checkpoint, the newest by default."""
+    numbers = record.numbers(step)
+    assert numbers is not None
+    run._refuse_other(numbers, "reference_hash")
+    record.load_checkpoint(run.policy, step=step)
+    run._state.step, run._state.settings = numbers["step"], LiveSettings(**numbers["settings"])
+    said = record.events()
+    run.events = said if step is None else said[: numbers["events"]]

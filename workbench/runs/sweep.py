@@ -1,0 +1,160 @@
+"""Many runs, one table: every combination of some settings.
+
+A tidy frame comes after each finished run, with the rows of all runs so far, so that a figure can
+grow while they go on. One row is one evaluation: the settings that were swept, the step, and what
+was measured there.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.errors import WorkbenchError
+from workbench.models.load import Model
+from workbench.runs.evaluate import PREFIX, TextScores
+from workbench.runs.prepare import Parts, prepare
+from workbench.runs.record import Record
+from workbench.runs.run import Run
+from workbench.train.base_model import Progress
+from workbench.train.config import TrainConfig
+from workbench.train.events import EvalEvent, StepEvent
+
+# Settings of the loop alone: runs that differ in nothing else share model, pairs and reference.
+OF_THE_LOOP = (
+    "loss", "beta", "label_smoothing", "normalize", "lr", "warmup", "epochs", "max_steps",
+    "max_grad_norm", "weight_decay", "eval_every", "checkpoint_every", "out",
+)  # fmt: skip
+WORLD = tuple(part.name for part in fields(ReviewsConfig))
+SWEPT = (*(p.name for p in fields(TrainConfig) if p.name not in ("out", "world")), *WORLD)
+
+
+def sweep(
+    config: TrainConfig,
+    grid: Mapping[str, Sequence[Any]],
+    base: Model | None = None,
+    progress: Progress | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Train every combination of the values in `grid`; a frame of all runs so far after each.
+
+    Args:
+        config: what all runs have in common. With `out` each run is written to a folder there.
+        grid: a field of TrainConfig or of its world -> the values it takes.
+        base: a model in hand, instead of the one that `config.model` names; it stays as it is.
+        progress: told what is happening and the share done, 0 to 1; while training, of all runs.
+
+    Yields:
+        One row an evaluation: `beta`, `seed`, the fields of `grid`, `step`, and every held-out
+        metric without `held_out/`. Where a world knows reward and grammar, `samples/parsed_reward`
+        is the mean over texts of the reward, counted as 0 for texts that do not parse.
+
+    Raises:
+        WorkbenchError: at once, before anything is trained: an unknown field, no values, a value
+            out of range, or a folder that holds a run already.
+    """
+    runs = [_changed(config, settings) for settings in _combinations(grid)]
+    for one in runs:
+        if one.out is not None:
+            Record.refuse_existing(Path(one.out))
+    folders = [one.out for one in runs if one.out is not None]
+    if len(set(folders)) < len(folders):
+        raise WorkbenchError("two of these runs would share a folder; rename one of the values")
+    if "model" in grid and base is not None:
+        raise WorkbenchError("model is swept and base is given; accepted: one of the two")
+    return _train(runs, tuple(dict.fromkeys(("beta", "seed", *grid))), base, progress)
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    for name, values in grid.items():
+        if name not in SWEPT:
+            raise WorkbenchError(f"{name!r} can't be swept; accepted: {', '.join(SWEPT)}")
+        if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
+            raise WorkbenchError(f"grid[{name!r}]={values!r} is not accepted: a list of values")
+        if len(set(map(repr, values))) < len(values):
+            raise WorkbenchError(f"grid[{name!r}]={values!r} holds a value twice")
+    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def _changed(config: TrainConfig, settings: dict[str, Any]) -> TrainConfig:
+    """`config` with these settings, those of its world in their place, and a folder of its own."""
+    world = replace(config.world, **{k: v for k, v in settings.items() if k in WORLD})
+    own = {name: value for name, value in settings.items() if name not in WORLD}
+    if config.out is not None:
+        name = ",".join(f"{key}={value}" for key, value in settings.items()) or "run"
+        own["out"] = str(Path(config.out) / re.sub(r"[^\w.,=-]", "-", name))
+    return replace(config, world=world, **own)
+
+
+def _train(
+    runs: list[TrainConfig],
+    columns: tuple[str, ...],
+    base: Model | None,
+    progress: Progress | None,
+) -> Iterator[pd.DataFrame]:
+    rows: list[dict[str, Any]] = []
+    for number, (config, run) in enumerate(_opened(runs, base, progress)):
+        for event in run:
+            if isinstance(event, StepEvent) and progress is not None:
+                share = (number + event.step / event.total) / len(runs)
+                progress(f"run {number + 1} of {len(runs)}", share)
+            elif isinstance(event, EvalEvent):
+                named = {name: _setting(config, name) for name in columns}
+                found = {k.removeprefix(PREFIX): v for k, v in event.metrics.items()}
+                rows.append({**named, "step": event.step, **found})
+        yield pd.DataFrame(rows)
+
+
+def _opened(
+    runs: list[TrainConfig], base: Model | None, progress: Progress | None
+) -> Iterator[tuple[TrainConfig, Run]]:
+    """Each run, ready to go; the parts of one group at a time, for they hold model and pairs."""
+    groups: dict[TrainConfig, list[TrainConfig]] = {}
+    for config in runs:
+        alike = {name: getattr(TrainConfig, name) for name in OF_THE_LOOP}
+        groups.setdefault(replace(config, **alike), []).append(config)
+    for group in groups.values():
+        parts = _prepare(group[0], base, progress)
+        for config in group:
+            yield config, _start(parts, config)
+
+
+def _prepare(config: TrainConfig, base: Model | None, progress: Progress | None) -> Parts:
+    own = base and replace(base, policy=copy.deepcopy(base.policy))
+    parts = prepare(config, progress, own)
+    if parts.evaluator.scores is not None:
+        parts.evaluator.scores = _with_parsed_reward(parts.evaluator.scores)
+    return parts
+
+
+def _with_parsed_reward(scores: TextScores) -> TextScores:
+    """The scores of a text, and its reward counted only if it parses."""
+
+    def score(prompt: str, text: str) -> dict[str, float]:
+        found = scores(prompt, text)
+        return {**found, "parsed_reward": found["reward"] * found["grammatical"]}
+
+    return score
+
+
+def _start(parts: Parts, config: TrainConfig) -> Run:
+    """A run of its own policy over parts that others use as well."""
+    open_filled = config.resolved()
+    loop = {name: getattr(open_filled, name) for name in OF_THE_LOOP}
+    model = replace(parts.model, policy=copy.deepcopy(parts.model.policy))
+    run = Run(replace(parts, model=model, config=replace(parts.config, **loop)))
+    if config.out is not None:
+        run.record = Record.create(Path(config.out), run.config)
+        run.record.list_skipped(run.skipped)
+    return run
+
+
+def _setting(config: TrainConfig, name: str) -> Any:
+    return getattr(config.world if name in WORLD else config, name)

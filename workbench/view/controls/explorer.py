@@ -1,0 +1,97 @@
+"""A picture or HTML that answers to controls: what every interactive figure of the lessons is.
+
+Where widgets are not shown, on a code host or in a printed copy, the picture is shown alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from workbench.view.controls.fields import log_slider
+from workbench.view.html import elements
+from workbench.view.html.style import STYLE
+from workbench.view.plot.layers import Layers
+
+BETAS = (0.05, 10.0)
+
+
+class Explorer:
+    """Controls above, what `draw` makes of their values below; shows itself as a cell's last line.
+
+    Args:
+        draw: called with the value of every control by name; gives HTML, or a figure. It may give
+            the same figure again after moving what is drawn on it, which is the quick way.
+        controls: widgets with a `value`, shown in this order.
+
+    Attributes:
+        controls: by name.
+        shown: what `draw` gave last.
+        box: all of it, as a widget.
+    """
+
+    def __init__(self, draw: Callable[..., str | Figure], **controls: widgets.DOMWidget) -> None:
+        self._draw, self.controls = draw, controls
+        self._turn = threading.Lock()  # callbacks may come on any thread
+        self._picture = widgets.Image(format="png").add_class("wb-figure")
+        self._text = widgets.HTML().add_class("wb-text")
+        self.shown: str | Figure = ""
+        self._show()
+        row = widgets.HBox(list(controls.values())).add_class("wb-row")
+        what = self._text if isinstance(self.shown, str) else self._picture
+        style = widgets.HTML(STYLE).add_class("wb-style")
+        self.box = widgets.VBox([style, row, what]).add_class("wb-explorer")
+        for widget in controls.values():
+            widget.observe(lambda change: self._show(), "value")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of every control by name."""
+        return {name: widget.value for name, widget in self.controls.items()}
+
+    @property
+    def png(self) -> bytes:
+        """The picture as it is shown; empty where HTML is shown."""
+        return bytes(self._picture.value)
+
+    def set(self, **values: Any) -> None:
+        """Move controls, as a person would."""
+        for name, value in values.items():
+            self.controls[name].value = value
+
+    def _show(self) -> None:
+        with self._turn:
+            made = self._draw(**self.values)
+            if isinstance(made, str):
+                self._text.value = made
+            else:
+                if made is not self.shown:
+                    self._layers = Layers(made)
+                self._picture.value = self._layers.png()
+            self.shown = made
+
+    def _ipython_display_(self) -> None:
+        bundle = self.box._repr_mimebundle_()
+        if isinstance(self.shown, str):
+            display({**bundle, "text/html": self.shown}, raw=True)
+        else:
+            display({**bundle, "image/png": elements.png(self.shown)}, raw=True)
+
+
+def slider(
+    value: float, low: float, high: float, step: float, description: str
+) -> widgets.FloatSlider:
+    """A slider from `low` to `high`."""
+    return widgets.FloatSlider(
+        value=value, min=low, max=high, step=step, description=description, readout_format=".2f"
+    )
+
+
+def beta_slider(value: float = 0.5) -> widgets.FloatLogSlider:
+    """A slider for beta in equal ratios, over the range that shows something in a small world."""
+    return log_slider(value, *BETAS, {"description": "beta"}).add_class("wb-beta")

@@ -1,0 +1,199 @@
+"""The shapes of losses, and the weights that they give to the pairs of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from workbench.core.losses import LOSSES, PairLogps, find_loss
+from workbench.view.controls.explorer import Explorer, beta_slider
+from workbench.view.lessons.policies import write_above
+from workbench.view.plot.primitives import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    Values,
+    draw_guide,
+    move_bars,
+    move_line,
+    move_texts,
+    name_axes,
+    new_figure,
+)  # fmt: skip
+
+MARGINS = torch.arange(-100, 101, dtype=torch.float64) / 10
+LOGP = -20.0  # of either completion under the reference
+TOKENS = 10  # of either completion
+COLOURS = (BLUE, ORANGE, GREEN, INK, MUTED)
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 2, 1, 2)))
+SCALES = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the gradients: fewer redraws than one for each beta
+MOST_NAMED = 7  # losses whose gradient is written as a number
+BINS = 10  # of the weights divided by beta, between 0 and 1
+
+
+def explore_losses(
+    losses: Sequence[str] = ("dpo", "cdpo", "ipo", "hinge"), beta: float = 0.5
+) -> Explorer:
+    """Every registered loss against the margin, and its gradient by autograd.
+
+    The margin is shared evenly: the chosen gains what the rejected loses. Both completions have 10
+    tokens, which matters to losses on log-probabilities a token.
+
+    Args:
+        losses: names in LOSSES that are drawn at first.
+        beta: where its slider starts.
+    """
+    chosen = {find_loss(name).name for name in losses}
+    figure, (heights, slopes) = new_figure(2, (940, 380))
+    figure.subplots_adjust(0.06, 0.13, 0.985, 0.76, wspace=0.16)
+    name_axes(heights, "Loss", "margin, nats", "a pair")
+    name_axes(slopes, "Gradient: how the loss changes with the margin", "margin, nats")
+    heights.set_ylim(-0.15, 4)
+    draw_guide(heights, np.log(2))
+    draw_guide(slopes, 0.0)
+    for axes in (heights, slopes):
+        axes.set_xlim(-10, 10)
+
+    def draw(beta: float, **shown: bool) -> Figure:
+        scale = next((scale for scale in SCALES if scale >= beta), beta)
+        slopes.set_ylim(-1.3 * scale, 0.7 * scale)
+        curves = {name: shape(name, beta) for name, wanted in shown.items() if wanted}
+        for place, name in enumerate(shown):
+            look = _look(place)
+            for side, axes in enumerate((heights, slopes)):
+                values = curves[name][side] if name in curves else np.full(len(MARGINS), np.nan)
+                move_line(axes, name, MARGINS, values, linewidth=2, **look)
+        for side, axes in enumerate((heights, slopes)):
+            name_on_lines(axes, {name: curves[name][side] for name in curves}, list(shown))
+        at_zero = [f"{name} {curves[name][1][100]:+.3f}" for name in list(curves)[:MOST_NAMED]]
+        written = f"beta {beta:.3g}   gradient at margin 0:   {'   '.join(at_zero)}"
+        write_above(figure, "Losses and their gradients by margin", written)
+        return figure
+
+    boxes = {
+        name: widgets.Checkbox(value=name in chosen, description=name, indent=False)
+        for name in LOSSES
+    }
+    for box in boxes.values():
+        box.layout.width = "auto"
+    return Explorer(draw, beta=beta_slider(beta), **boxes)
+
+
+def shape(loss: str, beta: float) -> tuple[Values, Values]:
+    """A registered loss at every margin of MARGINS and its derivative by the margin."""
+    function = find_loss(loss)
+    margins = MARGINS.clone().requires_grad_()
+    reference, lengths = torch.full_like(MARGINS, LOGP), torch.full_like(MARGINS, TOKENS)
+    logps = PairLogps(
+        reference + margins / 2, reference - margins / 2, reference, reference, lengths, lengths
+    )
+    with torch.enable_grad():
+        values = function(logps, **function.pick({"beta": beta}))
+        (slopes,) = torch.autograd.grad(values.sum(), margins)
+    return values.detach().numpy(), slopes.numpy()
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Colour and dashes of the loss at this place of the registry: 20 that differ."""
+    return {"color": COLOURS[place % 5], "linestyle": DASHES[place % 4]}
+
+
+def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -> None:
+    """The name of each line on the line, where it is farthest from all other lines and names."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    box = axes.get_window_extent()
+    across = (MARGINS.numpy() - left) / (right - left) * box.width
+
+    def pixels(values: Values) -> Values:
+        return (values - bottom) / (top - bottom) * box.height
+
+    taken: list[tuple[float, float]] = []
+    for place, name in enumerate(order):
+        spot, text = (left, bottom), ""
+        if name in curves:
+            height = pixels(curves[name])
+            inside = (height > 12) & (height < box.height - 12)
+            inside &= (across > 40) & (across < box.width - 40)
+            lines = [np.abs(pixels(curves[other]) - height) for other in curves if other != name]
+            # A name is some four times as wide as high.
+            names = [np.hypot((across - x) / 4, height - y) for x, y in taken]
+            free = np.minimum.reduce([np.full_like(height, 16.0), *lines])
+            free += np.minimum.reduce([np.full_like(height, 24.0), *names])
+            if inside.any():
+                best = int(np.where(inside, free, -1.0).argmax())
+                taken.append((float(across[best]), float(height[best])))
+                spot, text = (float(MARGINS[best]), float(curves[name][best])), name
+        look: dict[str, Any] = {"color": _look(place)["color"], "fontsize": 9, "zorder": 6}
+        look |= {"ha": "center", "va": "center"}
+        look["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        move_texts(axes, f"name {name}", [spot], [text], **look)
+
+
+def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
+    """The weight that each held-out pair would get in DPO's gradient, divided by beta, which is the
+    same for all: sigmoid(-beta * margin).
+
+    Args:
+        frame: `Run.held_out_frame()`, one row a pair.
+        beta: of the run; the slider shows what another beta would make of the same margins.
+    """
+    margins = torch.tensor((frame["logratios/chosen"] - frame["logratios/rejected"]).to_numpy())
+    right = (margins > 0).numpy()
+    reach = max(1.0, 1.05 * float(margins.abs().max()))
+    grid = torch.linspace(-reach, reach, 201, dtype=torch.float64)
+    figure, (curve, bars) = new_figure(2, (940, 380))
+    figure.subplots_adjust(0.065, 0.13, 0.985, 0.76, wspace=0.12)
+    name_axes(curve, "Weight of each pair, divided by beta", "margin, nats", "σ(−beta · margin)")
+    name_axes(bars, "How many pairs have this value", "pairs")
+    curve.set_xlim(-reach, reach)
+    bars.set_xlim(0, 1.1 * len(margins))
+    for axes in (curve, bars):
+        axes.set_ylim(-0.04, 1.04)
+    edges = np.linspace(0, 1, BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    small: dict[str, Any] = {"fontsize": 9, "color": INK, "va": "center"}
+
+    def draw(beta: float) -> Figure:
+        weights = weight(margins, beta)
+        move_line(curve, "weight", grid, weight(grid, beta), color=MUTED, linewidth=1)
+        for name, these, colour, mark in (
+            ("right order", right, BLUE, "o"), ("not in order", ~right, ORANGE, "x")
+        ):  # fmt: skip
+            look: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "alpha": 0.6}
+            move_line(
+                curve, name, margins[these], weights[these], linestyle="none", label=name, **look
+            )
+        if curve.get_legend() is None:
+            curve.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
+        counts = np.histogram(weights, edges)[0]
+        move_bars(bars, "counts", middles, counts, height=0.075, facecolor=BLUE)
+        spots = [
+            (count + 0.012 * len(margins), y) for count, y in zip(counts, middles, strict=True)
+        ]
+        move_texts(bars, "numbers", spots, [str(count) for count in counts], **small)
+        wrong = weights[~right].sum() / weights.sum()
+        write_above(
+            figure, f"{len(margins)} held-out pairs: the weight that each would get",
+            f"beta {beta:.3g}   weight / beta: mean {weights.mean():.3f}   "
+            f"below 0.1: {(weights < 0.1).sum():.0f} pairs   "
+            f"{(~right).sum()} pairs not in the right order hold {wrong:.0%} of all weight",
+        )  # fmt: skip
+        return figure
+
+    return Explorer(draw, beta=beta_slider(beta))
+
+
+def weight(margins: Tensor, beta: float) -> Tensor:
+    """sigmoid(-beta * margin), in (0, 1); beta times it is the weight of a pair in DPO's gradient
+    (Rafailov et al. 2023, section 4)."""
+    return torch.sigmoid(-beta * margins)

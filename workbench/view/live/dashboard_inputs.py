@@ -1,0 +1,119 @@
+"""What a person sets, types and presses, and where all of it stands on the dashboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+
+from workbench.core.losses import LOSSES
+from workbench.generation.sampling import SamplingConfig
+from workbench.train.config import TrainConfig
+from workbench.view.controls.fields import control
+from workbench.view.html import answer_panes, elements
+from workbench.view.html.style import STYLE
+from workbench.view.live.screen import Outputs
+
+ALL = "all"  # in the run menu
+BUTTONS = {  # no icons: they would become part of a button's name for a screen reader
+    "Start": "train from the reference, with these settings",
+    "Pause": "hold after the present step",
+    "Step": "take one step, then hold",
+    "Branch": "copy the run as it stands; both go on",
+    "Stop": "end after the present step, evaluated once more and saved; stop writing at once",
+    "Generate": "let policy and reference write, with the same seed; training waits meanwhile",
+}
+
+
+class Inputs:
+    """The widgets that a person sets. They are read, and never set, while a run goes on."""
+
+    def __init__(self, config: TrainConfig, prompt: str | None) -> None:
+        self.beta = control(config, "beta")
+        self.lr = control(config, "lr", "learning rate")
+        self.loss = control(config, "loss")
+        self.about_loss = widgets.HTML().add_class("wb-about-loss")
+        self.loss.observe(lambda change: self._describe_loss(), "value")
+        self._describe_loss()
+        self.runs = widgets.Dropdown(description="controls act on").add_class("wb-runs")
+        self.offer_runs([])
+        self.buttons = {
+            name: widgets.Button(description=name, tooltip=tip).add_class(f"wb-{name.lower()}")
+            for name, tip in BUTTONS.items()
+        }
+        hint = "Type a prompt here. Left empty, held-out prompts are answered."
+        self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
+        self.prompt.add_class("wb-prompt")
+        warmth = config.shown_temperature
+        shown = SamplingConfig(temperature=1.0 if warmth is None else warmth)
+        self.temperature = control(shown, "temperature")
+        self.seed = control(SamplingConfig(), "seed")
+        self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run is to start with."""
+        return {"beta": self.beta.value, "lr": self.lr.value, "loss": self.loss.value}
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """How the prompt is to be answered."""
+        return SamplingConfig(
+            temperature=self.temperature.value,
+            seed=self.seed.value,
+            max_new_tokens=self._answer_length,
+        )
+
+    @property
+    def target(self) -> str | None:
+        """The run that the controls act on; None for all there are."""
+        chosen = self.runs.value
+        return None if chosen == ALL or len(self.runs.options) == 1 else chosen
+
+    @property
+    def targets(self) -> set[str]:
+        """The names of all runs that the controls act on."""
+        return {self.target} if self.target else set(self.runs.options) - {ALL}
+
+    def offer_runs(self, branches: list[str]) -> None:
+        """Let the person choose between the run and its branches; the newest is chosen."""
+        self.runs.options = ["run", *branches, ALL] if branches else ["run"]
+        self.runs.value = branches[-1] if branches else "run"
+        self.runs.layout.visibility = "visible" if branches else "hidden"
+
+    def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
+        """Enable the buttons that can do something: `busy` with a run, `held` where it pauses."""
+        self.buttons["Start"].disabled = busy
+        for name in ("Pause", "Branch"):
+            self.buttons[name].disabled = not busy
+        self.buttons["Stop"].disabled = not (busy or writing)
+        self.buttons["Pause"].description = "Resume" if held else "Pause"
+
+    def arrange(self, out: Outputs) -> widgets.VBox:
+        """Everything in its place."""
+
+        def row(kind: str, *children: widgets.Widget) -> widgets.HBox:
+            return widgets.HBox(children).add_class("wb-row").add_class(kind)
+
+        *drive, generate = self.buttons.values()
+        parts = [
+            widgets.HTML(STYLE + answer_panes.STYLE).add_class("wb-style"),
+            row("wb-settings", self.beta, self.lr, self.loss),
+            self.about_loss,
+            row("wb-drive", *drive, self.runs),
+            out.status,
+            out.problem,
+            out.picture,
+            widgets.HTML("<h3>Policy beside reference</h3>"),
+            row("wb-ask", self.prompt, self.temperature, self.seed, generate),
+            out.answer,
+            out.samples,
+            out.facts,
+        ]
+        return widgets.VBox(parts).add_class("wb-dashboard")
+
+    def _describe_loss(self) -> None:
+        loss = LOSSES[self.loss.value]
+        self.about_loss.value = (
+            f"{elements.escape(loss.summary)} <i>{elements.escape(loss.source)}</i>"
+        )

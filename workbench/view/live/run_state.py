@@ -1,0 +1,114 @@
+"""One run among those of a worker: its place, its pace, what was asked of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+from workbench.errors import WorkbenchError
+from workbench.runs.run import Run
+from workbench.train.events import ChangeEvent, EndEvent, Event, StepEvent
+
+
+@dataclass
+class RunState:
+    """One run of a worker, and where it stands.
+
+    Attributes:
+        settings: beta, lr and loss of the last step.
+        wanted: those that were asked for since.
+        metrics: of the last step.
+        steps_due: to be taken although it is paused.
+        ended: "finished", "stopped" or "failed"; empty before.
+    """
+
+    run: Run
+    settings: dict[str, float | str]
+    step: int = 0
+    total: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    wanted: dict[str, float | str] = field(default_factory=dict)
+    paused: bool = False
+    steps_due: int = 0
+    ended: str = ""
+    _timed_steps: int = 0
+    _timed_seconds: float = 0.0
+    _step_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+    @property
+    def active(self) -> bool:
+        """Whether there is something to do for it now."""
+        return not self.ended and (not self.paused or self.steps_due > 0)
+
+    @property
+    def state(self) -> str:
+        """In one word."""
+        return self.ended or ("running" if self.active else "paused")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far, pauses left out; None while that is unknown."""
+        if not self._timed_steps:
+            return None
+        return (self.total - self.step) * self._timed_seconds / self._timed_steps
+
+    @classmethod
+    def of(cls, run: Run) -> RunState:
+        """A run that has not said anything yet."""
+        config = run.config
+        settings: dict[str, float | str] = {"beta": config.beta, "loss": config.loss}
+        return cls(run, settings | {"lr": config.lr or 0.0}, run.step, run.total)
+
+    def branch(self, name: str) -> RunState:
+        """A copy of the run as it stands, with what was asked of it and not yet done."""
+        if self.ended:
+            raise WorkbenchError(f"{self.name} has ended: there is nothing left to branch off")
+        run = self.run.branch(name)
+        run.control.set(**self.wanted)
+        return replace(
+            self, run=run, settings=dict(self.settings), wanted=dict(self.wanted), steps_due=0
+        )
+
+    def set(self, settings: dict[str, float | str]) -> None:
+        """Change `beta`, `lr` or `loss` from the next step on."""
+        self.run.control.set(**settings)
+        self.wanted |= settings
+
+    def pause(self, paused: bool = True) -> None:
+        """Hold it, or let it go on."""
+        self.paused, self.steps_due, self._step_at = paused, 0, None
+
+    def take_one_step(self) -> None:
+        """Take one step, then hold."""
+        self.paused = True
+        self.steps_due += 1
+
+    def stop(self) -> None:
+        """End after the present step."""
+        self.run.control.stop()
+        self.pause(False)
+
+    def take_in(self, event: Event) -> None:
+        """Bring all of this up to date with what the run said."""
+        if isinstance(event, StepEvent):
+            self.step, self.total, self.metrics = event.step, event.total, event.metrics
+            self.settings |= {name: event.metrics[name] for name in ("beta", "lr")}
+            self.steps_due = max(0, self.steps_due - 1)
+            self._take_time()
+        elif isinstance(event, ChangeEvent):
+            self.settings[event.name] = event.value
+            self.wanted.pop(event.name, None)
+        elif isinstance(event, EndEvent):
+            self.ended = event.reason
+
+    def _take_time(self) -> None:
+        now = time.perf_counter()
+        if self._step_at is not None:
+            self._timed_steps += 1
+            self._timed_seconds += now - self._step_at
+        self._step_at = None if self.paused else now

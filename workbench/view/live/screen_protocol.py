@@ -1,0 +1,46 @@
+"""What a worker needs of a place where it shows what happens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from workbench.train.events import Event, Sample
+from workbench.view.live.run_state import RunState
+
+
+class Driver(Protocol):
+    """What drives the runs, as a screen sees it: see `Worker`."""
+
+    run_states: dict[str, RunState]
+    error: BaseException | None
+
+    def close(self) -> None:
+        """Drop the runs and end the thread."""
+
+
+class Screen(Protocol):
+    """Where a worker shows what happens. All of it is called on the worker's thread."""
+
+    def loading(self, text: str, share: float) -> None:
+        """The run is being made; `share` of that is done."""
+
+    def opened(self, run_state: RunState, parent: RunState | None) -> None:
+        """A run was made, or branched off `parent`."""
+
+    def event(self, run_state: RunState, event: Event) -> None:
+        """A run said something."""
+
+    def sampled(self, run_state: RunState, samples: tuple[Sample, ...], own: bool) -> None:
+        """The answer to a `sample` command; `own` if the prompts were the person's."""
+
+    def refused(self, error: Exception) -> None:
+        """A command failed; the runs go on."""
+
+    def refresh(self, worker: Driver) -> None:
+        """Called between steps: a chance to draw. Drawing too often is the screen's to avoid."""
+
+    def settle(self, worker: Driver) -> None:
+        """Nothing will change before the next command: show the very last state."""
+
+    def ended(self, worker: Driver) -> None:
+        """Every run has ended: show the outcome. Comes once, whatever happened before."""

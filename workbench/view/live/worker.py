@@ -1,0 +1,250 @@
+"""The thread that owns a live run, and its synchronous twin.
+
+A `Worker` makes a run, asks it for event after event, and obeys commands between two of them.
+Whoever calls a command only puts it into a queue; model, figure and output widgets belong to the
+worker's thread alone. What happens is told to a `Screen`, so nothing here knows of widgets. While
+texts are written, the runs wait.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from workbench.generation.sampling import SamplingConfig
+from workbench.runs.run import Run
+from workbench.train.base_model import Progress
+from workbench.train.events import Sample
+from workbench.view.live.model_thread import ModelThread
+from workbench.view.live.run_state import RunState
+from workbench.view.live.screen_protocol import Screen
+from workbench.view.live.writing import FINISHED, Draft, Writing, reference_and_policies
+
+MakeRun = Callable[[Progress], Run]
+Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # of each run: at which step, and which
+
+
+class Worker(ModelThread):
+    """Drives a run and its branches in turn, one event at a time.
+
+    `start` does so on a thread of its own, and there is one of those in the process: the one before
+    is stopped first. `run_here` is the synchronous twin. Where commands name no run, they mean
+    every run.
+
+    Attributes:
+        lanes: the runs by name, in the order in which they were made.
+        error: the first thing that ended a run, or the making of one, before its time.
+    """
+
+    def __init__(self, make_run: MakeRun, screen: Screen) -> None:
+        super().__init__()
+        self.run_states: dict[str, RunState] = {}
+        self.error: BaseException | None = None
+        self._make_run, self._screen = make_run, screen
+        self._names = (f"branch {number}" for number in itertools.count(1))
+        self._over, self._shown = threading.Event(), threading.Event()
+        self._unwanted = threading.Event()
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def run_here(self) -> None:
+        """The same on the calling thread, until every run has ended; raises as `join` does."""
+        self._retire(self._take_turn())
+        self._drive()
+        self.join()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until every run has ended; whether they have. Raises `error` if there is one."""
+        shown = self._shown.wait(timeout)
+        if shown and self.error is not None:
+            raise self.error
+        return shown
+
+    @property
+    def over(self) -> bool:
+        """Whether every run has ended."""
+        return self._over.is_set()
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def set(self, name: str | None = None, **settings: float | str) -> None:
+        """Change `beta`, `lr` or `loss` from the next step on."""
+        self._each(name, lambda run_state: run_state.set(settings))
+
+    def pause(self, name: str | None = None) -> None:
+        """Hold after the present step."""
+        self._each(name, RunState.pause)
+
+    def resume(self, name: str | None = None) -> None:
+        """Go on."""
+        self._each(name, lambda run_state: run_state.pause(False))
+
+    def step(self, name: str | None = None) -> None:
+        """Take one step, then hold."""
+        self._each(name, RunState.take_one_step)
+
+    def stop(self, name: str | None = None) -> None:
+        """End after the present step; the last evaluation and checkpoint are still made.
+
+        What is being written is given up at once.
+        """
+        if name is None:
+            self._unwanted.set()
+        self.call(self._give_up)
+        self._each(name, RunState.stop)
+
+    def branch(self, name: str) -> str:
+        """Copy this run as it stands; the name of the copy, which goes on beside it."""
+        branch = next(self._names)
+        self.call(lambda: self._open(self.run_states[name].branch(branch), self.run_states[name]))
+        return branch
+
+    def sample(
+        self,
+        prompts: list[str],
+        sampling: SamplingConfig | None = None,
+        name: str | None = None,
+        show: Callable[[Answers, str], None] = lambda answers, state: None,
+    ) -> None:
+        """Have reference and policy answer side by side; also while paused, and after the end.
+
+        Without prompts, those of the run itself are answered. The runs wait meanwhile; another
+        `sample` takes the place of this one, and `stop` gives it up.
+
+        Args:
+            show: told what there is so far, a few times a second, and a state of `Draft`.
+        """
+
+        def begin() -> None:
+            run_states = [
+                run_state
+                for run_state in self.run_states.values()
+                if name in (None, run_state.name)
+            ]
+            if not run_states:
+                return
+            first, every = (
+                run_states[0].run,
+                [run_state.run for run_state in self.run_states.values()],
+            )
+            asked, chosen = prompts or first.prompts, sampling or first.shown_sampling
+
+            def tell(draft: Draft) -> None:
+                samples = draft.samples(asked, chosen.seed)
+                if draft.state == FINISHED:
+                    for run_state, answers in zip(run_states, samples, strict=True):
+                        self._screen.sampled(run_state, answers, own=bool(prompts))
+                by_name = zip(run_states, samples, strict=True)
+                show(
+                    {run_state.name: (run_state.step, answers) for run_state, answers in by_name},
+                    draft.state,
+                )
+                if draft.error is not None:
+                    self._screen.refused(draft.error)
+
+            who = reference_and_policies([run_state.run for run_state in run_states], every)
+            self._begin(Writing(who, asked, chosen, tell))
+
+        self.call(begin)
+
+    def close(self) -> None:
+        """Stop, and take no more commands."""
+        super().close()
+        self.stop()
+
+    # -- the thread ---------------------------------------------------------------------------
+
+    def _wait_for(self, thread: threading.Thread) -> None:
+        self._screen.loading("waiting for the run before this one to end", 0.0)
+        super()._wait_for(thread)
+
+    def _work(self) -> None:
+        """Drive the runs to their ends; after that, answer."""
+        self._drive()
+        while self.run_states and not self.closed:
+            self._do_next()
+            if not self.writing:
+                self._screen.settle(self)
+
+    def _drive(self) -> None:
+        """Make the run, drive it and its branches to their ends, show the very last state."""
+        try:
+            self._open(RunState.of(self._make_run(self._progress)))
+            while not all(run_state.ended for run_state in self.run_states.values()):
+                for run_state in list(self.run_states.values()):
+                    self._obey_all()
+                    if run_state.active:
+                        self._advance(run_state)
+        except _Abandoned:
+            pass
+        except BaseException as error:  # an interrupted cell too: the twin raises it again
+            self._fail(error)
+        finally:
+            self._finish()
+
+    def _fail(self, error: BaseException) -> None:
+        """Something other than a run failed: that ends all of them."""
+        self.error = self.error or error
+        for run_state in self.run_states.values():
+            run_state.ended = run_state.ended or "failed"
+
+    def _finish(self) -> None:
+        self._over.set()
+        try:
+            self._screen.ended(self)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._shown.set()
+
+    def _progress(self, text: str, share: float) -> None:
+        if self._unwanted.is_set():
+            raise _Abandoned
+        self._screen.loading(text, share)
+
+    def _advance(self, run_state: RunState) -> None:
+        """Ask for the next event of one run. A run that fails leaves the others going."""
+        try:
+            event = next(run_state.run)
+        except StopIteration:
+            run_state.ended = run_state.ended or "finished"
+        except Exception as error:
+            run_state.ended, self.error = "failed", self.error or error
+        else:
+            run_state.take_in(event)
+            self._screen.event(run_state, event)
+        self._screen.refresh(self)
+
+    def _obey_all(self) -> None:
+        """Carry out what was commanded and write what was asked for; while no run moves, wait."""
+        while True:
+            if self._commands.empty() and not self.writing:
+                idle = not any(run_state.active for run_state in self.run_states.values())
+                if not idle or all(run_state.ended for run_state in self.run_states.values()):
+                    return
+                self._screen.settle(self)
+            self._do_next()
+
+    def _obey(self, command: Callable[[], object]) -> None:
+        super()._obey(command)
+        self._screen.refresh(self)
+
+    def _refuse(self, error: Exception) -> None:
+        self._screen.refused(error)  # a bad prompt must not cost a run
+
+    def _open(self, run_state: RunState, parent: RunState | None = None) -> None:
+        self.run_states[run_state.name] = run_state
+        self._screen.opened(run_state, parent)
+
+    def _each(self, name: str | None, act: Callable[[RunState], None]) -> None:
+        def command() -> None:
+            for run_state in list(self.run_states.values()):
+                if name in (None, run_state.name):
+                    act(run_state)
+
+        self.call(command)
+
+
+class _Abandoned(Exception):  # noqa: N818 - not an error
+    """Stop was pressed while the run was still being made."""

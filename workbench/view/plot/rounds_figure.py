@@ -1,0 +1,87 @@
+"""What rounds of votes came to, in one figure: reward, agreement, and wins by the true reward."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from workbench.view.plot.primitives import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    draw_guide,
+    name_axes,
+    name_colours,
+    new_figure,
+)
+
+# Panel: title, what stands upwards, and its lines: column, name and colour.
+Lines = tuple[tuple[str, str, str], ...]
+PANELS: tuple[tuple[str, str, Lines], ...] = (
+    (
+        "Answers", "mean of 256 answers",
+        (("reward", "true reward", BLUE), ("grammatical", "share that parses", GREEN)),
+    ),
+    (
+        "Votes", "share of the votes",
+        (("right", "for the better one", GREEN), ("agreement", "as learnt before", BLUE)),
+    ),
+    (
+        "Wins", "share of 256 prompts",
+        (("win_rate_first", "vs the first", ORANGE), ("win_rate", "vs the start", BLUE)),
+    ),
+)  # fmt: skip
+
+
+def draw_rounds(frame: pd.DataFrame) -> Figure:
+    """`Rounds.frame` of a world that knows its truth -> three panels over the rounds."""
+    figure, every = new_figure(len(PANELS), (1000, 300))
+    figure.set_layout_engine("constrained")
+    for axes, (title, upwards, lines) in zip(every, PANELS, strict=True):
+        name_axes(axes, title, "round", upwards)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlim(-0.3, max(1, frame["round"].max()) + 0.3)
+        axes.set_ylim(-0.05, 1.09)
+        _draw_lines(frame, axes, lines)
+    every[0].set_ylim(min(-0.25, frame["reward"].min() - 0.1), 1.12)
+    every[0].yaxis.set_major_formatter("{x:+.1f}")
+    for axes in every[1:]:
+        draw_guide(axes, 0.5)
+    return figure
+
+
+def _draw_lines(frame: pd.DataFrame, axes: Axes, lines: Lines) -> None:
+    """A line a column with its numbers; those of the first line above, those of the other below."""
+    name_colours(axes, **{name: colour for _, name, colour in lines})
+    for place, (column, _, colour) in enumerate(lines):
+        if column not in frame:
+            continue
+        known = frame[frame[column].notna()]
+        axes.plot(
+            known["round"], known[column], "o-" if place == 0 else "s--",
+            color=colour, linewidth=1.4, markersize=4.5,
+        )  # fmt: skip
+        for step, value in zip(known["round"], known[column], strict=True):
+            text = f"{value:+.2f}".replace("-", "−") if column == "reward" else f"{value:.0%}"
+            above = _is_above(frame, lines, place, step)
+            axes.annotate(
+                text, (step, value), (0, 6 if above else -6),
+                textcoords="offset points", ha="center", va="bottom" if above else "top",
+                fontsize=8.5, color=colour,
+            )  # fmt: skip
+    if {"low", "high"} <= set(frame) and any(column == "win_rate" for column, _, _ in lines):
+        known = frame[frame["win_rate"].notna()]
+        axes.vlines(
+            known["round"], known["low"], known["high"], colors=BLUE, alpha=0.5, linewidth=1
+        )
+
+
+def _is_above(frame: pd.DataFrame, lines: Lines, place: int, step: int) -> bool:
+    """Whether this line is the upper one of the two at a round; the first where they meet."""
+    at = frame[frame["round"] == step].iloc[0]
+    own, other = (at.get(lines[i][0], np.nan) for i in (place, 1 - place))
+    return bool(np.isnan(other) or own > other or (own == other and place == 0))

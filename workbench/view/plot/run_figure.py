@@ -1,0 +1,200 @@
+"""The figures of a run: one function a panel, (tidy frame or History, axes) -> axes, no pyplot.
+
+A panel drawn again on the same axes moves the lines that are there instead of adding new ones, and
+its limits only grow. So the still figure of a notebook and the live one are the same code.
+
+Thin lines are training batches, points the fixed held-out set. Runs after the first are dashed,
+with hollow points. Colours are those of Okabe and Ito (2008), which colour-blind people tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from workbench.view.plot import primitives
+from workbench.view.plot.history import History
+from workbench.view.plot.primitives import BLUE, FAINT, GREEN, HELD_OUT, INK, MUTED, ORANGE
+
+MARK: dict[str, Any] = {"linestyle": "none", "marker": "|", "markersize": 11}
+
+Data: TypeAlias = "History | pd.DataFrame"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure: callable with data and axes, and what is written around it."""
+
+    name: str
+    title: str
+    unit: str
+    limits: tuple[float, float] | None
+    draw: Callable[[History, Axes], None]
+
+    def __call__(self, data: Data, axes: Axes) -> Axes:
+        """Draw on `axes`, or bring them up to date if this panel is drawn on them already."""
+        history = History.of(data)
+        if axes.get_gid() != self.name:
+            self._prepare(axes)
+        self.draw(history, axes)
+        primitives.mark_changes(history, axes)
+        primitives.fit_limits(axes, history.total, self.limits)
+        return axes
+
+    def _prepare(self, axes: Axes) -> None:
+        axes.set_gid(self.name)
+        # Places given by hand: to find them matplotlib measures all texts at every draw.
+        look: Any = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
+        axes.set_title(self.title, loc="left", y=1.03, pad=0, **look)
+        axes.set_ylabel(self.unit, fontsize=8, color=MUTED)
+        axes.yaxis.set_label_coords(-0.155, 0.5)
+        axes.set_xlabel("step", fontsize=8, color=MUTED)
+        axes.xaxis.set_label_coords(0.5, -0.135)
+        axes.tick_params(left=False, bottom=False, labelsize=8, colors=MUTED, pad=3)
+        axes.xaxis.set_major_locator(NullLocator())  # until there is something to measure
+        axes.yaxis.set_major_locator(NullLocator())
+        axes.grid(True, color=FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color("#b5b5b5")
+
+
+PANELS: dict[str, Panel] = {}
+
+
+def panel(
+    title: str, unit: str, limits: tuple[float, float] | None = None
+) -> Callable[[Callable[[History, Axes], None]], Panel]:
+    """Register a function as a panel under its own name; `limits` fixes the vertical range."""
+
+    def register(draw: Callable[[History, Axes], None]) -> Panel:
+        entry = Panel(draw.__name__, title, unit, limits, draw)
+        PANELS[entry.name] = entry
+        return entry
+
+    return register
+
+
+@panel("Loss", "nats a pair")
+def loss(history: History, axes: Axes) -> None:
+    """Mean loss; the dotted line is log 2, where DPO's loss starts."""
+    primitives.draw_guide(axes, math.log(2))
+    primitives.draw_training(history, axes, "loss", BLUE)
+
+
+@panel("Reward margin", "nats")
+def reward_margin(history: History, axes: Axes) -> None:
+    """beta times (chosen minus rejected log-ratio), mean over pairs."""
+    primitives.draw_guide(axes, 0.0)
+    primitives.draw_training(history, axes, "rewards/margins", BLUE)
+
+
+@panel("Log-ratios", "nats a completion")
+def log_ratios(history: History, axes: Axes) -> None:
+    """Chosen and rejected apart: the margin may grow while both fall."""
+    primitives.draw_guide(axes, 0.0)
+    primitives.draw_training(history, axes, "logratios/chosen", BLUE)
+    primitives.draw_training(history, axes, "logratios/rejected", ORANGE)
+    primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+
+
+@panel("Held-out accuracy, 95% interval", "share of pairs", limits=(0.0, 1.0))
+def accuracy(history: History, axes: Axes) -> None:
+    """Share of held-out pairs whose margin is positive; the dotted line is chance.
+
+    Where all margins are 0, as before the first step, there is no accuracy to show.
+    """
+    primitives.draw_guide(axes, 0.5)
+    name, ties = f"{HELD_OUT}rewards/accuracies", f"{HELD_OUT}rewards/ties"
+    for run, curves in history.runs.items():
+        if f"{name}_low" in curves:
+            steps, low = curves[f"{name}_low"].points()
+            tied = curves[ties].points()[1] == 1 if ties in curves else np.zeros_like(low, bool)
+            high = curves[f"{name}_high"].points()[1]
+            primitives.draw_bars(axes, run, steps[~tied], low[~tied], high[~tied])
+    primitives.draw_held_out(history, axes, name, BLUE, unless=ties)
+
+
+@panel("KL(policy ‖ reference) ± s.e.", "nats a completion")
+def kl(history: History, axes: Axes) -> None:
+    """Estimated from the policy's own samples, so it may fall below 0 by chance."""
+    primitives.draw_guide(axes, 0.0)
+    name = HELD_OUT + "kl/policy_reference"
+    for run, curves in history.runs.items():
+        if f"{name}_se" in curves:
+            steps, mean = curves[name].points()
+            error = curves[f"{name}_se"].points()[1]
+            primitives.draw_bars(axes, run, steps, mean - error, mean + error)
+    primitives.draw_held_out(history, axes, name, BLUE)
+
+
+@panel("Samples", "")
+def samples(history: History, axes: Axes) -> None:
+    """Where a world knows the truth: reward and grammatical share; else the length of samples."""
+    known = {metric for curves in history.runs.values() for metric in curves}
+    reward, length = f"{HELD_OUT}samples/reward", f"{HELD_OUT}samples/length"
+    if reward in known:
+        axes.set_ylabel("reward, share")
+        primitives.draw_guide(axes, 0.0)
+        primitives.draw_held_out(history, axes, reward, BLUE)
+        primitives.draw_held_out(history, axes, f"{HELD_OUT}samples/grammatical", GREEN)
+        primitives.name_colours(axes, **{"true reward": BLUE, "grammatical": GREEN})
+    elif length in known:
+        axes.set_ylabel("tokens")
+        primitives.draw_held_out(history, axes, length, BLUE)
+
+
+def overview(data: Data, size: tuple[int, int] = (1000, 520)) -> Figure:
+    """All panels in one figure of `size` pixels."""
+    history = History.of(data)
+    figure = empty_overview(size)
+    for entry, axes in zip(PANELS.values(), figure.axes, strict=True):
+        entry(history, axes)
+    write_key(history, figure)
+    return figure
+
+
+def empty_overview(size: tuple[int, int]) -> Figure:
+    """A figure with one empty pair of axes a panel, on an opaque background."""
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.subplots(2, 3)
+    figure.subplots_adjust(0.062, 0.085, 0.985, 0.88, wspace=0.24, hspace=0.42)
+    return figure
+
+
+def cell(axes: Axes) -> tuple[tuple[float, float], float, float]:
+    """The pixels that belong to a panel of the overview: lower left corner, width, height."""
+    box = axes.bbox
+    return (box.x0 - 55, box.y0 - 41), box.width + 63, box.height + 65
+
+
+def write_key(history: History, figure: Figure) -> None:
+    """One line over all panels: what thin lines, points and dashes stand for."""
+    for old in figure.legends:
+        old.remove()
+    handles = [
+        Line2D([], [], color=BLUE, linewidth=1, alpha=0.45, label="training batch"),
+        Line2D([], [], color=BLUE, linewidth=1.4, marker="o", markersize=4.5, label="held out"),
+    ]
+    if any(history.changes.values()):
+        handles.append(Line2D([], [], color=MUTED, label="setting changed", **MARK))
+    if len(history.runs) > 1:
+        handles += [
+            Line2D([], [], color=INK, linewidth=1.4, label=run, **primitives.look_of(place, INK))
+            for place, run in enumerate(history.runs)
+        ]
+    figure.legend(
+        handles=handles, loc="upper right", bbox_to_anchor=(0.992, 1.0), ncols=len(handles),
+        frameon=False, fontsize=8.5, labelcolor=INK, handlelength=2.2, columnspacing=1.6,
+    )  # fmt: skip
