@@ -9,7 +9,10 @@ from workbench.models.optional import optional
 
 
 def empty_cache(settings: Any) -> Any:
-    """A cache of `transformers` that grows as needed; `reorder(rows)` is that of `KVCache`."""
+    """A cache of `transformers` that grows as needed; `reorder(rows)` is that of `KVCache`.
+
+    None for a model that keeps anything but keys and values.
+    """
     kinds = optional("transformers.cache_utils")
     found = _reorderable()(config=settings)
     # No row grows beyond a sliding window, but padding and a row together may.
@@ -17,7 +20,7 @@ def empty_cache(settings: Any) -> Any:
         kinds.DynamicLayer() if type(layer) is kinds.DynamicSlidingWindowLayer else layer
         for layer in found.layers
     ]
-    return found
+    return found if all(type(layer) is kinds.DynamicLayer for layer in found.layers) else None
 
 
 @cache
