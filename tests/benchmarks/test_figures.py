@@ -17,7 +17,8 @@ from benchmarks.workloads import (
     tiny_pairs,
     write_pairs,
 )
-from workbench.core.batch import Pair, collate
+from workbench.core.batch import Pair
+from workbench.core.collate import collate
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.train.batches import FixedBatches
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from workbench.compare.open_handles import handles
-from workbench.core.batch import collate
+from workbench.core.collate import collate
 from workbench.core.logps import completion_logps
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from workbench.compare.mistakes import MISTAKES
 from workbench.compare.pair_scoring import score_pair, score_rows, text_rows
-from workbench.core.batch import Pair, collate
+from workbench.core.batch import Pair
+from workbench.core.collate import collate
 from workbench.core.config import LAYOUTS
 from workbench.core.logps import completion_logps
-from workbench.core.losses import LOSSES, PairLogps
+from workbench.core.loss_inputs import PairLogps
+from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 

@@ -14,7 +14,7 @@ from workbench.compare.reward_judge import (
     start_from_reference,
     train_reward_model,
 )
-from workbench.core.batch import collate
+from workbench.core.collate import collate
 from workbench.data.pairs import encode_pairs
 from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.data.split import split_by_group

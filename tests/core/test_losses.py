@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from workbench.core.batch import Pair, collate
-from workbench.core.losses import LOSSES, PairLogps
+from workbench.core.batch import Pair
+from workbench.core.collate import collate
+from workbench.core.loss_inputs import PairLogps
+from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 
 

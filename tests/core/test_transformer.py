@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from workbench.core.transformer import Policy, Transformer, TransformerConfig
+from workbench.core.policy import Policy
+from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 
 CONFIG = TransformerConfig(13, dim=16, layers=2, heads=4, kv_heads=2, hidden_dim=24)

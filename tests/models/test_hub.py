@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from workbench.core.batch import Pair, collate
+from workbench.core.batch import Pair
+from workbench.core.collate import collate
 from workbench.core.logps import completion_logps
-from workbench.core.transformer import Policy
+from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
 from workbench.generation.sampling import SamplingConfig, generate
 from workbench.models.hub import HubPolicy

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.core.batch import Pair, SequenceBatch, collate_sequences
+from workbench.core.batch import Pair, SequenceBatch
+from workbench.core.collate import collate_sequences
 from workbench.errors import WorkbenchError
 from workbench.train.batches import POOL, FixedBatches, ShuffledBatches, in_order, pair_batches
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.core.batch import Pair, PreferenceBatch, collate
+from workbench.core.batch import Pair, PreferenceBatch
+from workbench.core.collate import collate
 from workbench.core.losses import LOSSES
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from workbench.core.batch import Pair, collate
+from workbench.core.batch import Pair
+from workbench.core.collate import collate
 from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import cache_folder

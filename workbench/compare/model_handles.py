@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.core.batch import SequenceBatch, collate_sequences
+from workbench.core.batch import SequenceBatch
+from workbench.core.collate import collate_sequences
 from workbench.core.logps import next_token
 from workbench.data.tokenizer import Tokenizer
 from workbench.generation.config import SamplingConfig

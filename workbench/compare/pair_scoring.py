@@ -23,9 +23,10 @@ from workbench.compare.mistakes import (
     Mistake,
     Rows,
 )
-from workbench.core.batch import collate_sequences
+from workbench.core.collate import collate_sequences
 from workbench.core.logps import sequence_logps, token_logps
-from workbench.core.losses import LOSSES, PairLogps
+from workbench.core.loss_inputs import PairLogps
+from workbench.core.losses import LOSSES
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.compare.model_handles import Ids, ModelHandle
 from workbench.compare.tokens import check_comparable
-from workbench.core.batch import collate_sequences
+from workbench.core.collate import collate_sequences
 from workbench.core.logps import completion_logps
 from workbench.core.metrics import sampled_kl
 from workbench.errors import WorkbenchError
@@ -179,5 +179,5 @@ def _sums(handle: ModelHandle, prompt: Ids, rows: list[Continuation]) -> Tensor:
         for start in range(0, len(rows), ROWS):
             sequences = [(prompt, row.ids) for row in rows[start : start + ROWS]]
             batch = collate_sequences(sequences, handle.tokenizer.pad_id).to(handle.device)
-            parts.append(completion_logps(model, batch).double().cpu())  # type: ignore[arg-type]
+            parts.append(completion_logps(model, batch).double().cpu())
     return torch.cat(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,43 +11,20 @@ from einops import rearrange
 from torch import Tensor
 
 from workbench.compare.judges import TIE, Outcomes, compare
-from workbench.core.batch import Pair, collate
+from workbench.core.batch import Pair, PreferenceBatch
+from workbench.core.collate import collate
 from workbench.core.metrics import wilson_interval
 from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.models.lora import has_lora, lora_state
 from workbench.runs.run import Run
-from workbench.train.batches import pair_batches
-from workbench.train.config import TrainConfig
-from workbench.train.control import Control
-from workbench.train.events import ChangeEvent, StepEvent
+from workbench.train.batches import ShuffledBatches
 from workbench.train.loop import fit
-from workbench.train.objectives import bradley_terry
+from workbench.train.method import find_method
 from workbench.train.precision import computing, pick_device
 
 BATCH = 32  # pairs that are read at once
-
-
-def train_reward_model(
-    model: RewardModel,
-    pairs: Sequence[Pair],
-    pad_id: int,
-    config: TrainConfig | None = None,
-    control: Control | None = None,
-) -> Iterator[StepEvent | ChangeEvent]:
-    """Train `model` in place by `bradley_terry`; iterate to train.
-
-    Of `config` count the learning rate, the batches and how long to train; loss and beta do not.
-    More than an epoch or two makes a large model learn the pairs by heart (Ouyang et al. 2022,
-    appendix C.2).
-    """
-    config = (config or TrainConfig()).resolved()
-    model.to(pick_device(config.device))
-    batches = pair_batches(
-        pairs, pad_id, config.batch_size or 1, config.accumulate, config.layout or "stacked",
-        config.seed, config.max_tokens or 0, config.bucket,
-    )  # fmt: skip
-    yield from fit(model, batches, config, control, objective=bradley_terry)
 
 
 def start_from_reference(run: Run) -> RewardModel:
@@ -71,11 +48,24 @@ def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -
 
     It takes as long as the run itself, about. What is left out is as in the run.
     """
+    method = find_method("reward_model")
     config = replace(
-        run.config, epochs=epochs or run.config.epochs, lr=lr or run.config.lr, max_steps=0
-    )
+        run.config, epochs=epochs or run.config.epochs, lr=lr or run.config.lr, max_steps=0,
+        method=method.name, loss=None, beta=None,
+    ).resolved()  # fmt: skip
+    pairs, pad_id = run.data.train, run.tokenizer.pad_id
+    if not all(isinstance(pair, Pair) for pair in pairs):
+        raise WorkbenchError(f"a reward model needs pairs; this run has {run.method.noun}")
+
+    def build(items: list[Pair], indices: list[int]) -> PreferenceBatch:
+        return collate(items, pad_id, config.layout or "stacked", indices)
+
+    batches = ShuffledBatches(
+        pairs, method.size, build, config.batch_size or 1, config.accumulate, config.seed,
+        config.max_tokens or 0, config.layout != "packed", config.bucket,
+    )  # fmt: skip
     model = start_from_reference(run)
-    for _ in train_reward_model(model, run.data.train, run.tokenizer.pad_id, config):
+    for _ in fit(model, batches, config, method=method):
         pass
     return RewardJudge(model, run.tokenizer, device=config.device, precision=config.precision)
 
@@ -116,7 +106,7 @@ class RewardJudge:
         for start in range(0, len(pairs), BATCH):
             batch = collate(pairs[start : start + BATCH], pad_id).to(device)
             with torch.no_grad(), computing(model, device, self.precision):
-                found.append(model.rewards(batch).double().cpu())
+                found.append(model(batch).double().cpu())
         return rearrange(torch.cat(found), "(pair side) -> side pair", side=2)
 
     def accuracy(self, pairs: Sequence[Pair]) -> tuple[float, float, float]:

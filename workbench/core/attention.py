@@ -1,24 +1,55 @@
-"""Who looks where: attention as the blocks of the decoder call it.
+"""Attention as it is defined, rotary positions, and the cache of keys and values.
 
-A *look* takes what a layer has projected and gives what its heads found, side by side. `DenseAttention`
-is the definition, and serves a cache; `PackedAttention` is faster within packed rows.
+The blocks of the decoder call an `AttentionFn`, which knows which positions may attend to which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from einops import rearrange
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch import Tensor
 
-from workbench.core.fast.kernels import attend, rotate
-from workbench.core.fast.packed_attention import attend_packed
-from workbench.core.fast.packed_rows import Packed, Table, arrange
-
-# (queries, keys, values, number of the layer) as projected -> (..., (head dim)).
+# (queries, keys, values, number of the layer), each (row, pos, (head dim)) as projected
+# -> (row, pos, (head dim)).
 AttentionFn = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax attention with grouped queries (Vaswani et al. 2017, eq. 1; Ainslie et al. 2023).
+
+    Args:
+        queries: (row, head, query, dim); keys, values: (row, kv_head, key, dim), where consecutive
+            heads share a kv_head.
+        mask: (row, 1, query, key), True where a query may attend; None means causal, with as many
+            queries as keys, or a single query that attends to all keys.
+
+    Returns:
+        (row, head, query, dim).
+    """
+    group = queries.shape[1] // keys.shape[1]
+    if group > 1:
+        spread = "row head key dim -> row (head group) key dim"
+        keys, values = (repeat(part, spread, group=group) for part in (keys, values))
+    causal = mask is None and queries.shape[2] > 1
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (row, 1, pos, head_dim) of rotary positions (Su et al. 2021, eq. 15)."""
+    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
+    frequencies = theta ** (-steps / head_dim)
+    angles = repeat(positions[..., None] * frequencies, "row pos half -> row 1 pos (2 half)")
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate each (first half, second half) of (row, head, pos, dim) by its angle."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
 class KVCache:
@@ -30,7 +61,7 @@ class KVCache:
         self.length = 0
 
     def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (row, kv_head, new, dim) behind the positions seen; return all up to now."""
+        """Append (row, kv_head, new, dim) to the positions seen; returns all of them."""
         if layer == len(self._layers):
             self._layers.append((keys.new_zeros(self._shape), values.new_zeros(self._shape)))
         end = self.length + keys.shape[2]
@@ -54,14 +85,20 @@ class KVCache:
 
 @dataclass
 class DenseAttention:
-    """Attention over whole rows with a mask, or over what a cache holds: the definition."""
+    """Attention over whole rows with a mask, or over what a cache holds.
 
-    cos: Tensor  # (row, 1, pos, dim), as sin
+    Attributes:
+        cos, sin: (row, 1, pos, dim), from `rotary`.
+        mask: (row, 1, query, key); see `attend`.
+        attend: computes the softmax attention.
+    """
+
+    cos: Tensor
     sin: Tensor
-    mask: Tensor | None  # (row, 1, query, key)
+    mask: Tensor | None
     cache: KVCache | None
     head_dim: int
-    plain: bool = False
+    attend: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] = attend
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
         split = "row pos (head dim) -> row head pos dim"
@@ -73,19 +110,5 @@ class DenseAttention:
         queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
         if self.cache is not None:
             keys, values = self.cache.update(layer, keys, values)
-        mixed = attend(queries, keys, values, self.mask, self.plain)
+        mixed = self.attend(queries, keys, values, self.mask)
         return rearrange(mixed, "row head pos dim -> row pos (head dim)")
-
-
-class PackedAttention:
-    """Attention within the pairs of a packed row, in tiles: equal to the definition, faster."""
-
-    def __init__(
-        self, packed: Packed, positions: Tensor, kv_heads: int, head_dim: int, theta: float
-    ) -> None:
-        self._arrange = partial(arrange, packed, positions, kv_heads, head_dim, theta)
-        self._table: Table | None = None
-
-    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
-        self._table = self._table or self._arrange(queries.dtype)
-        return attend_packed(queries, keys, values, self._table)

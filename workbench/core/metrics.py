@@ -7,61 +7,95 @@ import math
 import torch
 from torch import Tensor
 
-from workbench.core.losses import PairLogps
+from workbench.core.loss_inputs import LabelledLogps, PairLogps
 
 
-def pair_metrics(logps: PairLogps, beta: float, losses: Tensor | None = None) -> dict[str, Tensor]:
-    """Values a pair, each (pair,), natural-log units.
+def pair_metrics(
+    logps: PairLogps, rewards: tuple[Tensor, Tensor], losses: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Values per pair, each (pair,), natural-log units.
 
-    Keys: `loss` when given; `logps/*` sequence sums; `logratios/*` policy minus reference;
-    `rewards/*` beta times those; `rewards/margins`; `rewards/accuracies` 1 where the margin is
-    positive; `rewards/ties` 1 where it is exactly 0, as all are before the first step;
-    `grad_weight` sigmoid(-beta * margin) (Rafailov et al. 2023, section 4); `lengths/*` scored
-    tokens. Without a reference the log-ratios are the policy's log-probabilities.
+    Args:
+        logps: of the pairs.
+        rewards: of chosen and rejected, from `Loss.rewards`.
+        losses: of the pairs, where they are at hand.
+
+    Returns:
+        The keys of `reward_metrics`; `logps/*` sequence sums; where there is a reference,
+        `logratios/*` policy minus reference and `grad_weight` sigmoid of minus the reward margin
+        (Rafailov et al. 2023, section 4); `lengths/*` scored tokens.
     """
-    chosen, rejected = logps.policy_chosen.detach(), logps.policy_rejected.detach()
-    values = {"logps/chosen": chosen, "logps/rejected": rejected}
-    if logps.reference_chosen is not None and logps.reference_rejected is not None:
-        chosen, rejected = chosen - logps.reference_chosen, rejected - logps.reference_rejected
-    margins = chosen - rejected
-    values |= {
-        "logratios/chosen": chosen,
-        "logratios/rejected": rejected,
-        "rewards/chosen": beta * chosen,
-        "rewards/rejected": beta * rejected,
-        "rewards/margins": beta * margins,
-        "rewards/accuracies": (margins > 0).float(),
-        "rewards/ties": (margins == 0).float(),
-        "grad_weight": torch.sigmoid(-beta * margins),
-    }
+    values = {"logps/chosen": logps.policy_chosen, "logps/rejected": logps.policy_rejected}
+    if logps.reference_chosen is not None:
+        values |= {
+            "logratios/chosen": logps.chosen_logratios,
+            "logratios/rejected": logps.rejected_logratios,
+        }
+    values |= reward_metrics(*rewards, losses)
+    if logps.reference_chosen is not None:
+        values["grad_weight"] = torch.sigmoid(rewards[1] - rewards[0])
     if logps.chosen_lengths is not None and logps.rejected_lengths is not None:
         values["lengths/chosen"] = logps.chosen_lengths.float()
         values["lengths/rejected"] = logps.rejected_lengths.float()
-    if losses is not None:
-        values["loss"] = losses.detach()
-    return values
+    return {name: value.detach() for name, value in values.items()}
 
 
-def reward_metrics(chosen: Tensor, rejected: Tensor, losses: Tensor) -> dict[str, Tensor]:
-    """Values a pair, each (pair,), of a model that gives each text a reward, on no fixed scale.
+def reward_metrics(
+    chosen: Tensor, rejected: Tensor, losses: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Values per pair, each (pair,), of the rewards (pair,) of both sides.
 
-    The keys are those of `pair_metrics`, whose rewards are implicit ones.
+    `rewards/chosen`, `rewards/rejected` and their difference `rewards/margins`;
+    `rewards/accuracies` 1 where that is above 0; `rewards/ties` 1 where it is exactly 0, as all are
+    before the first step; `loss` where it is given.
     """
-    margins = (chosen - rejected).detach()
-    return {
-        "loss": losses.detach(),
-        "rewards/chosen": chosen.detach(),
-        "rewards/rejected": rejected.detach(),
+    margins = chosen - rejected
+    values = {
+        "rewards/chosen": chosen,
+        "rewards/rejected": rejected,
         "rewards/margins": margins,
         "rewards/accuracies": (margins > 0).float(),
         "rewards/ties": (margins == 0).float(),
     }
+    values |= {} if losses is None else {"loss": losses}
+    return {name: value.detach() for name, value in values.items()}
+
+
+def label_metrics(logps: LabelledLogps, beta: float, losses: Tensor) -> dict[str, Tensor]:
+    """Values per labelled completion, each (item,); NaN where a label does not concern it.
+
+    `rewards/chosen` of the desirable and `rewards/rejected` of the undesirable completions, beta
+    times the log-ratio; `logps/*` and `logratios/*` likewise; `rewards/accuracies` 1 where the
+    log-ratio is above `z` for a desirable completion and below it for an undesirable one; `z`.
+    """
+    ratios, good = logps.logratios.detach(), logps.labels
+    values = {"logps": logps.policy.detach(), "logratios": ratios, "rewards": beta * ratios}
+    found = {
+        f"{name}/{side}": value.masked_fill(~mask, math.nan)
+        for name, value in values.items()
+        for side, mask in (("chosen", good), ("rejected", ~good))
+    }
+    above = ratios - logps.z
+    return found | {
+        "rewards/accuracies": torch.where(good, above > 0, above < 0).float(),
+        "rewards/ties": (above == 0).float(),
+        "z": logps.z.expand_as(ratios),
+        "loss": losses.detach(),
+    }
 
 
 def mean_metrics(values: dict[str, Tensor]) -> dict[str, float]:
-    """The mean over pairs of every entry of `pair_metrics`."""
+    """The mean over items of every entry, NaN left out; an entry that is NaN alone is dropped.
+
+    Where only the means of both sides are known, `rewards/margins` is their difference.
+    """
     stacked = torch.stack([value.float() for value in values.values()])
-    return dict(zip(values, stacked.mean(dim=1).tolist(), strict=True))
+    known = ~stacked.isnan()
+    means = torch.where(known.all(1), stacked.mean(1), stacked.nansum(1) / known.sum(1))
+    found = dict(zip(values, means.tolist(), strict=True))
+    sides = found.get("rewards/chosen", math.nan), found.get("rewards/rejected", math.nan)
+    found.setdefault("rewards/margins", sides[0] - sides[1])
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:

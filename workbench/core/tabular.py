@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.core.losses import PairLogps, check_parameter, find_loss
+from workbench.core.loss_inputs import PairLogps
+from workbench.core.loss_registry import check_parameter, find_loss
 from workbench.errors import WorkbenchError
 
 

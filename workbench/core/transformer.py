@@ -8,19 +8,18 @@ meet the vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from workbench.core.attention import AttentionFn, DenseAttention, KVCache, PackedAttention
-from workbench.core.fast.kernels import rms_norm, rotary, swiglu
-from workbench.core.fast.packed_attention import LONGEST
-from workbench.core.fast.packed_rows import Packed
+from workbench.core.attention import AttentionFn, KVCache
+from workbench.core.batch import Packed
+from workbench.core.kernels import PLAIN, Kernels
+from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
 
 
@@ -53,34 +52,10 @@ class TransformerConfig:
             raise WorkbenchError(f"head_dim={self.head_dim} is odd; rotary positions need pairs")
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """What every model is here: hidden states first, the head on whichever of them are wanted.
-
-    `mask` is (row, query, key), True where a query may look; None means causal. A `Packed` says the
-    same of one row that holds many pairs.
-    """
-
-    @property
-    def vocab_size(self) -> int: ...
-
-    def hidden(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None = None,
-        mask: Tensor | Packed | None = None,
-        cache: object | None = None,
-    ) -> Tensor: ...
-
-    def head(self, hidden: Tensor) -> Tensor: ...
-
-    def new_cache(self, rows: int, max_length: int) -> object: ...
-
-
 class RMSNorm(nn.Module):
-    """Scale to unit root mean square, in float32 whatever comes in (Zhang & Sennrich 2019)."""
+    """Scale to unit root mean square (Zhang & Sennrich 2019)."""
 
-    plain = False
+    kernels = PLAIN
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
@@ -88,13 +63,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.plain:
-            return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
-        return rms_norm(x, self.weight, self.eps)
+        return self.kernels.rms_norm(x, self.weight, self.eps)
 
 
 class Attention(nn.Module):
-    """Grouped-query attention (Ainslie et al. 2023); who looks where is the caller's."""
+    """Grouped-query attention (Ainslie et al. 2023); the caller brings the attention function."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -104,14 +77,14 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.dim, kv_inner, bias=False)
         self.o_proj = nn.Linear(inner, config.dim, bias=False)
 
-    def forward(self, x: Tensor, look: AttentionFn, layer: int) -> Tensor:
-        return self.o_proj(look(self.q_proj(x), self.k_proj(x), self.v_proj(x), layer))
+    def forward(self, x: Tensor, attend: AttentionFn, layer: int) -> Tensor:
+        return self.o_proj(attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), layer))
 
 
 class FeedForward(nn.Module):
     """SwiGLU (Shazeer 2020, eq. 6)."""
 
-    plain = False
+    kernels = PLAIN
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -120,9 +93,7 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.hidden_dim, config.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.plain:
-            return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-        return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+        return self.down_proj(self.kernels.swiglu(self.gate_proj(x), self.up_proj(x)))
 
 
 class Block(nn.Module):
@@ -135,30 +106,35 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, x: Tensor, look: AttentionFn, layer: int) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), look, layer)
+    def forward(self, x: Tensor, attend: AttentionFn, layer: int) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), attend, layer)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
-class Transformer(nn.Module):
-    """The decoder. `policy(tokens)` gives logits; `hidden` and `head` are its two halves.
+class Transformer(Policy):
+    """The decoder, with its hidden states and its head apart.
 
     Weights are drawn from `seed` alone, so building a model never touches the global random state:
-    normal with standard deviation 1 / (2 sqrt(dim)), which at dim 600 is GPT-2's 0.02 and lets
-    narrow models start as lively as wide ones.
+    normal with standard deviation 1 / (2 sqrt(dim)), which at dim 600 is GPT-2's 0.02 and gives
+    narrow models logits as large as wide ones.
 
     Attributes:
-        plain: compute as the definitions are written, without the forms that are faster.
         recompute: keep only what enters each block and compute the rest again in the backward pass
             (Chen et al. 2016): a third more work for a fraction of the memory.
-        lookup: what tokens are looked up in, where that is another leaf than the embedding, so that
-            the gradient of the few rows that are read stays apart from that of a tied head.
+        lookup: the table that tokens are looked up in, where that is another leaf than the
+            embedding, so that the gradient of the few rows that are read stays apart from that of a
+            tied head.
     """
 
     recompute = False
+    rounds_embeddings = True
+    checkpoint_format = "llama"
+    can_be_parked = True
     lookup: Tensor | None = None
 
-    def __init__(self, config: TransformerConfig, seed: int | None = 0) -> None:
+    def __init__(
+        self, config: TransformerConfig, seed: int | None = 0, kernels: Kernels = PLAIN
+    ) -> None:
         super().__init__()
         self.config = config
         # Built without memory first: the usual initialisation would draw from the global state
@@ -170,20 +146,21 @@ class Transformer(nn.Module):
             self.norm = RMSNorm(config.dim, config.norm_eps)
             if not config.tie_embeddings:
                 self.lm_head = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self.kernels = kernels
         if seed is not None:
             self.to_empty(device="cpu")
             self._initialise(torch.Generator().manual_seed(seed))
 
     @property
-    def plain(self) -> bool:
-        """Whether all parts compute as they are defined."""
-        return self.norm.plain
+    def kernels(self) -> Kernels:
+        """What all of its parts compute by."""
+        return self.norm.kernels
 
-    @plain.setter
-    def plain(self, on: bool) -> None:
+    @kernels.setter
+    def kernels(self, kernels: Kernels) -> None:
         for module in self.modules():
             if isinstance(module, RMSNorm | FeedForward):
-                module.plain = on
+                module.kernels = kernels
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
@@ -200,86 +177,53 @@ class Transformer(nn.Module):
         mask: Tensor | Packed | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Last hidden states (row, pos, dim) of `tokens` (row, pos).
-
-        `positions` (row, pos) defaults to 0, 1, ...; `mask` (row, pos, key) is True where a
-        position may look, None means causal. With a cache, tokens continue what it holds and a
-        mask over all keys is needed unless a single new token may see everything.
-        """
-        start = cache.length if cache is not None else 0
+        """Last hidden states (row, pos, dim) of `tokens` (row, pos); see `Policy.hidden`."""
+        shape = self.config
         if positions is None:
+            start = cache.length if cache is not None else 0
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
             positions = repeat(positions, "pos -> row pos", row=tokens.shape[0])
-        # A tied head's gradient is as large as the table; the few rows read here are added to it
-        # instead of making another one that is nearly all zeros.
-        few_rows = self.config.tie_embeddings and tokens.device.type == "cpu"
         table = self.embed_tokens.weight if self.lookup is None else self.lookup
-        x = F.embedding(tokens, table, sparse=few_rows)
+        x = self.kernels.embed(tokens, table, shape.tie_embeddings)
         if x.dtype == torch.bfloat16:
             x = x.float()  # what is added up over the layers stays in float32
-        look: AttentionFn
-        if packed := self._packed(tokens, mask, cache):
-            x = rearrange(x, "row pos dim -> (row pos) dim")
-            shape = self.config
-            look = PackedAttention(
-                packed, positions.flatten(), shape.kv_heads, shape.head_dim, shape.rope_theta
-            )
-        else:
-            look = self._dense(tokens, positions, mask, cache)
+        attend = self.kernels.attention(
+            positions, mask, cache, shape.kv_heads, shape.head_dim, shape.rope_theta
+        )
         for number, block in enumerate(self.layers):
             if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, look, number, use_reentrant=False)
+                x = checkpoint(block, x, attend, number, use_reentrant=False)
             else:
-                x = block(x, look, number)
+                x = block(x, attend, number)
         if cache is not None:
             cache.length += tokens.shape[1]
-        return self.norm(x).view(*tokens.shape, -1)
-
-    def _packed(
-        self, tokens: Tensor, mask: Tensor | Packed | None, cache: KVCache | None
-    ) -> Packed | None:
-        """What attends pair by pair: packed rows, and plain causal ones where that is faster."""
-        if self.plain or cache is not None or isinstance(mask, Tensor):
-            return None
-        if mask is None and tokens.device.type == "cpu" and tokens.shape[1] <= LONGEST:
-            return Packed(((tokens.shape[1], 0, 0),) * tokens.shape[0])
-        return mask
-
-    def _dense(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        mask: Tensor | Packed | None,
-        cache: KVCache | None,
-    ) -> DenseAttention:
-        start = cache.length if cache is not None else 0
-        if isinstance(mask, Packed):
-            mask = mask.dense(tokens.device)
-        if mask is not None:
-            mask = rearrange(mask, "row query key -> row 1 query key")
-        elif start and tokens.shape[1] > 1:
-            mask = torch.ones(tokens.shape[1], start + tokens.shape[1], device=tokens.device)
-            mask = mask.tril(start).bool()[None, None]
-        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta)
-        return DenseAttention(cos, sin, mask, cache, self.config.head_dim, self.plain)
+        return self.norm(x)
 
     @property
     def vocab_size(self) -> int:
-        """Tokens that the head tells apart."""
+        """Number of different tokens that the head distinguishes."""
         return self.config.vocab_size
+
+    @property
+    def max_length(self) -> int:  # type: ignore[override]
+        """The most tokens that it takes at once."""
+        return self.config.max_length
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., dim)."""
         tied = self.config.tie_embeddings
         return F.linear(hidden, self.embed_tokens.weight if tied else self.lm_head.weight)
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """Logits (row, pos, vocab) of `tokens` (row, pos)."""
-        return self.head(self.hidden(tokens, positions, mask))
-
     def new_cache(self, rows: int, max_length: int) -> KVCache:
         """An empty cache for `rows` sequences of up to `max_length` tokens."""
         shape = self.config
         return KVCache(rows, shape.kv_heads, max_length, shape.head_dim)
+
+    @property
+    def tied_embedding(self) -> nn.Parameter | None:
+        """The embedding's weight where the head shares it."""
+        return self.embed_tokens.weight if self.config.tie_embeddings else None
+
+    def untie_head(self) -> None:
+        """Its embedding's gradient need not be sparse then, which optimisers would not take."""
+        self.config = replace(self.config, tie_embeddings=False)

@@ -35,13 +35,13 @@ class Layout:
 def _read_prompt(row: Row) -> Parts:
     if any(isinstance(row.get(name), list) for name in ("prompt", "chosen", "rejected")):
         return _read_conversation(row)
-    system = _text(row, "system") if row.get("system") is not None else None
-    return Parts(_text(row, "prompt"), _text(row, "chosen"), _text(row, "rejected"), system)
+    system = text_of(row, "system") if row.get("system") is not None else None
+    return Parts(text_of(row, "prompt"), text_of(row, "chosen"), text_of(row, "rejected"), system)
 
 
 def _read_instruction(row: Row) -> Parts:
-    extra = _text(row, "input") if row.get("input") is not None else ""
-    prompt = _text(row, "instruction")
+    extra = text_of(row, "input") if row.get("input") is not None else ""
+    prompt = text_of(row, "instruction")
     if prompt.strip() and extra.strip():
         prompt = f"{prompt}\n\n{extra}"
     return _read_prompt({**row, "prompt": prompt})
@@ -81,7 +81,7 @@ def find_layout(rows: Sequence[Any]) -> Layout | None:
     return next(fitting, None)
 
 
-def _text(row: Row, name: str) -> str:
+def text_of(row: Row, name: str) -> str:
     if name not in row:
         raise UnusableError(f"no field {name!r}")
     if not isinstance(row[name], str):
@@ -94,19 +94,19 @@ def _messages(row: Row, name: str) -> list[tuple[str, str]]:
 
     A prompt as text beside a side that is a whole conversation only repeats its first message.
     """
-    side = _as_messages(row, name, "assistant")
+    side = as_messages(row, name, "assistant")
     if "prompt" not in row or (isinstance(row["prompt"], str) and len(side) > 1):
         return side
-    return _as_messages(row, "prompt", "user") + side
+    return as_messages(row, "prompt", "user") + side
 
 
-def _as_messages(row: Row, name: str, role: str) -> list[tuple[str, str]]:
+def as_messages(row: Row, name: str, role: str) -> list[tuple[str, str]]:
     if not isinstance(row.get(name), list):
-        return [(role, _text(row, name))]
+        return [(role, text_of(row, name))]
     for message in row[name]:
         if not isinstance(message, dict):
             raise UnusableError(f"field {name!r} holds a message that is not an object")
-    messages = [(_text(message, "role"), _text(message, "content")) for message in row[name]]
+    messages = [(text_of(message, "role"), text_of(message, "content")) for message in row[name]]
     if not messages:
         raise UnusableError(f"field {name!r} has no messages")
     return messages

@@ -77,13 +77,11 @@ def read_pairs(source: str | Path) -> PairFile:
     """
     is_shipped = source == ASSISTANT
     path = Path(__file__).with_name("assistant.jsonl") if is_shipped else Path(source)
-    rows = read_json_rows(path)
-    if len(rows) == 1 and find_layout(rows) is None:
-        rows = _only_list(rows[0]) or rows
+    rows = rows_of(path)
     layout = find_layout(rows)
     if layout is None:
         raise WorkbenchError(
-            f"{source}: no known layout; found {_describe(rows)}, accepted are "
+            f"{source}: no known layout; found {describe_columns(rows)}, accepted are "
             + " | ".join(", ".join(layout.columns) for layout in LAYOUTS)
         )
     pairs: list[TextPair] = []
@@ -93,7 +91,7 @@ def read_pairs(source: str | Path) -> PairFile:
             pairs.append(_usable_pair(layout, row, number))
         except UnusableError as error:
             skipped.append(SkippedRow(number, str(error)))
-    _require_pairs(pairs, skipped, str(source))
+    require_rows(pairs, skipped, str(source))
     return PairFile(str(source), pairs, skipped)
 
 
@@ -129,8 +127,16 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
         encoded.texts.append(text)
         if is_truncated:
             encoded.truncated.append(text.row)
-    _require_pairs(encoded.pairs, encoded.skipped, f"context of {max_length} tokens")
+    require_rows(encoded.pairs, encoded.skipped, f"context of {max_length} tokens")
     return encoded
+
+
+def rows_of(path: Path) -> list[Any]:
+    """The rows of a JSON or JSONL file; of an object with a single list, those of the list."""
+    rows = read_json_rows(path)
+    if len(rows) == 1 and not (find_layout(rows) or "completion" in rows[0]):
+        return _only_list(rows[0]) or rows
+    return rows
 
 
 def _only_list(content: Any) -> list[Any]:
@@ -140,7 +146,7 @@ def _only_list(content: Any) -> list[Any]:
     return lists[0] if len(lists) == 1 else []
 
 
-def _describe(rows: Sequence[Any]) -> str:
+def describe_columns(rows: Sequence[Any]) -> str:
     columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
     if columns:
         return "columns " + ", ".join(map(repr, columns[:12])) + (", ..." if columns[12:] else "")
@@ -154,7 +160,7 @@ def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
     for name, text in parts._asdict().items():
         if name != "system" and not text.strip():
             raise UnusableError(f"{name} is empty")
-        if text is not None and not _is_unicode(text):
+        if text is not None and not is_unicode(text):
             raise UnusableError(f"{name} holds half of a Unicode character")
     if parts.chosen == parts.rejected:
         raise UnusableError("chosen and rejected are identical")
@@ -162,7 +168,7 @@ def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
     return TextPair(*parts[:3], number, group if isinstance(group, str) else "", parts.system)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """JSON can spell lone surrogates, which no tokenizer takes."""
     try:
         text.encode()
@@ -171,7 +177,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _require_pairs(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: str) -> None:
+def require_rows(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: str) -> None:
     if not pairs:
         first = f"; row {skipped[0].row}: {skipped[0].reason}" if skipped else ""
         raise WorkbenchError(f"{where}: none of {len(skipped)} rows can be used{first}")

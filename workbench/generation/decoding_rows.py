@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.core.fast.decode_step import DecodeStep
 from workbench.errors import WorkbenchError
 
 
@@ -36,12 +35,12 @@ class Rows:
         self.padded = any(padding)
         self.seen, self.end = 0, width
         self.policy = policy
-        self.stepper: DecodeStep | None = None
+        self.decode_step: Any = None  # from the second token on, where the model has one
         self.cache: Any = policy.new_cache(len(prompts), width + room) if cached else None
 
     def logits(self) -> Tensor:
         """(row, vocab) what follows the last token, in float32."""
-        if self.seen and self.end - self.seen == 1 and DecodeStep.fits(self.policy, self.cache):
+        if self.seen and self.end - self.seen == 1 and self._has_decode_step():
             return self._step()
         new = slice(self.seen, self.end)
         tokens, positions = self.tokens[:, new], self.positions[:, new]
@@ -50,12 +49,17 @@ class Rows:
             self.seen = self.end
         return self.policy.head(hidden[:, -1]).float()
 
+    def _has_decode_step(self) -> bool:
+        if self.decode_step is None:
+            make = self.policy.kernels.decode_step
+            self.decode_step = make(self.policy, self.cache, len(self.tokens)) or False
+        return self.decode_step is not False
+
     def _step(self) -> Tensor:
         """The same for one new token a row, the quick way."""
-        self.stepper = self.stepper or DecodeStep(self.policy, self.cache, len(self.tokens))
         last, self.seen = self.seen, self.end
         visible = self.visible[:, : self.end] if self.padded else None
-        return self.stepper(self.tokens[:, last], self.positions[:, last], visible)
+        return self.decode_step(self.tokens[:, last], self.positions[:, last], visible)
 
     def append(self, column: Sequence[int]) -> None:
         """Add one token to every row."""

@@ -11,7 +11,7 @@ import inspect
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from workbench.core.fast.packed_rows import Packed
+from workbench.core.batch import Packed
+from workbench.core.fast.fast_kernels import FAST
+from workbench.core.policy import Policy
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.hub_cache import empty_cache
@@ -41,7 +43,7 @@ AFTER_HEAD: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 
-class HubPolicy(nn.Module):
+class HubPolicy(Policy):
     """A Hugging Face causal LM as a `Policy`.
 
     Dropout stays off, also in training: policy and reference would differ by chance otherwise.
@@ -51,10 +53,15 @@ class HubPolicy(nn.Module):
             beyond it would see more than the model was trained to.
         supports_branches: whether rows may hold two completions behind one prompt. A model that
             only takes masks over keys still trains on stacked rows, and pads on the left.
+        layouts: packed rows are not worth it here, because other people's models compute attention
+            between all tokens of a row, masked or not; they are taken where they are asked for.
 
     Raises:
         WorkbenchError: head and hidden states don't give the model's own logits.
     """
+
+    kernels = FAST
+    checkpoint_format = "transformers"
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -71,6 +78,9 @@ class HubPolicy(nn.Module):
         with torch.no_grad():
             self._check_head()
             self.supports_branches = self._obeys_masks()
+        self.layouts = (
+            ("stacked", "packed", "shared_prefix") if self.supports_branches else ("stacked",)
+        )
 
     @property
     def recompute(self) -> bool:
@@ -131,12 +141,6 @@ class HubPolicy(nn.Module):
             if value := getattr(self.settings, name, None):
                 logits = change(logits, value)
         return logits
-
-    def forward(
-        self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """Logits (row, pos, vocab) of `tokens` (row, pos)."""
-        return self.head(self.hidden(tokens, positions, mask))
 
     def new_cache(self, rows: int, max_length: int) -> Any:
         """An empty cache, which grows as needed; None where the model has another kind."""
@@ -237,7 +241,7 @@ def load_tokenizer(folder: Path, gguf: str | None = None) -> Tokenizer:
         return Tokenizer.from_folder(name)
 
 
-def save_hub(policy: HubPolicy, folder: Path) -> None:
+def save_hub(policy: HubPolicy, folder: Path, _special_ids: Mapping[str, int]) -> None:
     """Write config and weights as `transformers` does; every file appears as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as name, _quiet(optional("transformers")):

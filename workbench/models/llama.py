@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_write
 from workbench.errors import WorkbenchError
@@ -74,7 +75,7 @@ def read_decoder(
     Raises:
         WorkbenchError: a file is missing or broken, or its weights don't fit `config`.
     """
-    policy = Transformer(config, seed=None)
+    policy = Transformer(config, seed=None, kernels=FAST)
     shapes = {name: tensor.shape for name, tensor in policy.state_dict().items()}
     weights: dict[str, Tensor] = {}
     files = weight_files(folder)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from workbench.core.transformer import Transformer
+from workbench.core.policy import Policy
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.download import hub_folder
-from workbench.models.hub import HubPolicy, load_hub, load_tokenizer, save_hub
+from workbench.models.hub import load_hub, load_tokenizer, save_hub
 from workbench.models.llama import (
     Progress,
     decoder_config,
@@ -33,6 +34,7 @@ ACCEPTED = (
     "accepted: tiny, smollm2, a folder with config.json, a .gguf file, "
     "or a Hugging Face id such as ORG/NAME"
 )
+FORMATS: dict[str, Callable[..., None]] = {"llama": write_decoder, "transformers": save_hub}
 HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
@@ -41,7 +43,7 @@ class Model:
     """A policy with its tokenizer; `max_length` is the most tokens it takes at once."""
 
     name: str
-    policy: nn.Module
+    policy: Policy
     tokenizer: Tokenizer
     max_length: int
 
@@ -100,13 +102,10 @@ def save_model(model: Model, folder: str | Path) -> None:
     folder, policy, tokenizer = Path(folder), model.policy, model.tokenizer
     if has_lora(policy):
         raise WorkbenchError("the policy has adapters; merge_lora(policy) makes plain weights")
-    if isinstance(policy, Transformer):
-        ids = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
-        write_decoder(policy, folder, ids)
-    elif isinstance(policy, HubPolicy):
-        save_hub(policy, folder)
-    else:
+    write = FORMATS.get(policy.checkpoint_format)
+    if write is None:
         raise WorkbenchError(f"cannot save a {type(policy).__name__}; accepted: models of ours")
+    write(policy, folder, {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id})
     tokenizer.save(folder)
 
 

@@ -1,48 +1,62 @@
-"""The fixed held-out evaluation: pairs scored, prompts answered, KL estimated from the answers."""
+"""The fixed held-out evaluation: items scored, prompts answered, KL estimated from the answers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.core.batch import PreferenceBatch, collate_sequences
+from workbench.core.batch import SequenceBatch
+from workbench.core.collate import collate_sequences
 from workbench.core.logps import completion_logps
-from workbench.core.losses import LOSSES, PairLogps
-from workbench.core.metrics import mean_metrics, pair_metrics, sampled_kl, wilson_interval
-from workbench.data.pairs import TextPair
+from workbench.core.metrics import mean_metrics, sampled_kl, wilson_interval
+from workbench.core.policy import Policy
 from workbench.data.tokenizer import Tokenizer
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.errors import WorkbenchError
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.generation.scoped_policy import ScopedPolicy
 from workbench.generation.stops import cut
-from workbench.train.batches import FixedBatches
 from workbench.train.events import EvalEvent, Sample, SampleEvent
-from workbench.train.objectives import LiveSettings
+from workbench.train.method import Method, Reference
 from workbench.train.precision import computing, return_free_memory
-from workbench.train.reference import LiveReference, Reference
+from workbench.train.reference import LiveReference
+from workbench.train.settings import LiveSettings
 
 PREFIX = "held_out/"
 SHOWN = 4  # samples in an event; the numbers are over all of them
-REMEMBERED = 16  # sets of the reference's answers that are kept
+REMEMBERED = 16  # sets of the start model's answers that are kept
 # (prompt, completion) -> named scores of a sampled text; a world knows its true reward.
 TextScores = Callable[[str, str], dict[str, float]]
 
 
 @dataclass
 class Evaluator:
-    """Holds what stays the same over a run, so that two evaluations differ by the policy alone."""
+    """What stays the same over a run, so that two evaluations differ by the policy alone.
 
-    held_out: FixedBatches | None
-    scored_reference: Reference
-    reference: LiveReference
+    Attributes:
+        method: of the run; it scores the held-out items.
+        held_out: batches of them, in a fixed order.
+        scored_reference: for the losses of the held-out items, where the method compares.
+        start: the model as it was before the run; with a reference, the reference.
+        beside: whether evaluations show the start model's texts beside the policy's, and estimate
+            the KL to it. Without a reference only those who ask for texts see them.
+        prompts: answered at each evaluation; none for a model that writes no texts.
+    """
+
+    method: Method[Any]
+    held_out: Sequence[SequenceBatch]
+    scored_reference: Reference | None
+    start: LiveReference
+    beside: bool
     tokenizer: Tokenizer
     max_length: int
-    prompts: Sequence[TextPair]
+    prompts: Sequence[Any]
     sampling: SamplingConfig
     device: str
     precision: str
@@ -54,13 +68,13 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(
-        self, policy: nn.Module, step: int, settings: LiveSettings
+        self, policy: Policy, step: int, settings: LiveSettings
     ) -> list[EvalEvent | SampleEvent]:
         """Evaluate `policy` as it is now."""
         return_free_memory()
         events: list[EvalEvent | SampleEvent] = []
         with computing(policy, self.device, self.precision):
-            metrics = self.score_pairs(policy, settings)
+            metrics = self.score_items(policy, settings)
             if self.prompts:
                 found, samples = self._score_samples(policy)
                 metrics |= found
@@ -70,71 +84,83 @@ class Evaluator:
         return [EvalEvent(step, named), *events]
 
     @torch.no_grad()
-    def pair_values(self, policy: nn.Module, settings: LiveSettings) -> dict[str, Tensor]:
-        """Every pair metric of every held-out pair, (pair,) each, in the order of the data."""
-        if self.held_out is None:
-            return {}
-        parts: list[dict[str, Tensor]] = []
-        order: list[Tensor] = []
-        loss = LOSSES[settings.loss]
-        for batch in self.held_out.batches:
-            here = batch.to(self.device)
-            assert isinstance(here, PreferenceBatch)
-            assert here.index is not None
-            with computing(policy, self.device, self.precision):
-                sums = completion_logps(policy, here)  # type: ignore[arg-type]
-            logps = PairLogps.from_sequences(here, sums, self.scored_reference.logps(here))
-            losses = loss(logps, **loss.pick(asdict(settings)))
-            parts.append(pair_metrics(logps, settings.beta, losses))
-            order.append(here.index)
-        places = torch.cat(order).argsort()
-        return {name: torch.cat([part[name] for part in parts])[places] for name in parts[0]}
+    def item_values(self, policy: Policy, settings: LiveSettings) -> dict[str, Tensor]:
+        """Every metric of every held-out item, (item,) each, in the order of the data."""
+        return self._item_values(policy, settings)[0]
 
-    def score_pairs(self, policy: nn.Module, settings: LiveSettings) -> dict[str, float]:
-        """Means of the pair metrics over the held-out pairs, with the accuracy's 95% interval."""
-        values = self.pair_values(policy, settings)
+    def _item_values(
+        self, policy: Policy, settings: LiveSettings
+    ) -> tuple[dict[str, Tensor], float]:
+        """The same, and the loss: the sum of the items' values over that of their weights."""
+        method, reference = self.method, self.scored_reference
+        batches = [batch.to(self.device) for batch in self.held_out]
+        if not batches:
+            return {}, math.nan
+        parts, order, total, weight = [], [], 0.0, 0.0
+        with computing(policy, self.device, self.precision):
+            shared = method.statistics(policy, batches, settings, reference)
+        for batch in batches:
+            with computing(policy, self.device, self.precision):
+                found = method.losses(policy, batch, settings, reference, shared)
+            assert batch.index is not None
+            parts.append(found.metrics)
+            order.append(batch.index)
+            total += float(found.values.double().sum())
+            weight += float(method.weights(batch).sum())
+        positions = torch.cat(order).argsort()
+        values = {name: torch.cat([part[name] for part in parts])[positions] for name in parts[0]}
+        return values, total / weight
+
+    def score_items(self, policy: Policy, settings: LiveSettings) -> dict[str, float]:
+        """Means over the held-out items, the accuracy with its 95% interval."""
+        values, loss = self._item_values(policy, settings)
         if not values:
             return {}
-        metrics = mean_metrics(values)
-        low, high = wilson_interval(metrics["rewards/accuracies"], len(values["loss"]))
-        return metrics | {"rewards/accuracies_low": low, "rewards/accuracies_high": high}
+        metrics = mean_metrics(values) | {"loss": loss}
+        if "rewards/accuracies" in metrics:
+            low, high = wilson_interval(metrics["rewards/accuracies"], len(values["loss"]))
+            metrics |= {"rewards/accuracies_low": low, "rewards/accuracies_high": high}
+        return metrics
 
     def sample(
-        self, policy: nn.Module, prompts: Sequence[TextPair], sampling: SamplingConfig
+        self, policy: Policy, prompts: Sequence[Any], sampling: SamplingConfig, beside: bool = True
     ) -> tuple[Sample, ...]:
-        """Reference and policy on the same prompts with the same seed."""
+        """Start model and policy on the same prompts with the same seed.
+
+        `beside` False leaves the start model's texts empty.
+        """
+        if not policy.generates:
+            raise WorkbenchError(f"a run of method {self.method.name} trains no model that writes")
         rendered = self._render(prompts)
 
         def decode(ids: list[int]) -> str:
             return cut(self.tokenizer.decode(ids), sampling.stop)
 
         plain = replace(sampling, contrast_alpha=0.0)  # the reference is the one compared with
-        reference = self._reference_answers(rendered, plain)
+        before = self._start_answers(rendered, plain) if beside else [[] for _ in prompts]
         with self._amateur(policy, sampling) as amateur:
             ours = self._generate(policy, rendered, sampling, amateur)
         return tuple(
             Sample(pair.prompt, decode(left), decode(right), sampling.seed)
-            for pair, left, right in zip(prompts, reference, ours, strict=True)
+            for pair, left, right in zip(prompts, before, ours, strict=True)
         )
 
-    def _reference_answers(
-        self, prompts: list[list[int]], sampling: SamplingConfig
-    ) -> list[list[int]]:
-        """The reference never changes, so what it answered to the shown prompts is remembered."""
+    def _start_answers(self, prompts: list[list[int]], sampling: SamplingConfig) -> list[list[int]]:
+        """The start model never changes, so its answers to the shown prompts are remembered."""
         key = (tuple(map(tuple, prompts)), sampling)
         if key not in self._answers:
             if len(self._answers) >= REMEMBERED:
                 self._answers.pop(next(iter(self._answers)))
-            with self.reference.active():
-                self._answers[key] = self._generate(self.reference.model, prompts, sampling)
+            with self.start.active():
+                self._answers[key] = self._generate(self.start.model, prompts, sampling)
         return self._answers[key]
 
-    def _render(self, prompts: Sequence[TextPair]) -> list[list[int]]:
+    def _render(self, prompts: Sequence[Any]) -> list[list[int]]:
         return [self.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
 
     def _generate(
         self,
-        model: nn.Module,
+        model: Policy,
         prompts: list[list[int]],
         sampling: SamplingConfig,
         amateur: Any = None,
@@ -152,32 +178,32 @@ class Evaluator:
             )
 
     @contextmanager
-    def _amateur(self, policy: nn.Module, sampling: SamplingConfig) -> Iterator[Any]:
+    def _amateur(self, policy: Policy, sampling: SamplingConfig) -> Iterator[Any]:
         """The reference, where the policy is to be contrasted with it."""
         if not sampling.contrast_alpha:
             yield None
-        elif self.reference.model is policy:  # with adapters, which are switched by turns
-            yield ScopedPolicy(policy, self.reference.active)
+        elif self.start.model is policy:  # with adapters, which are switched on and off
+            yield ScopedPolicy(policy, self.start.active)
         else:
-            with self.reference.active():
-                yield self.reference.model
+            with self.start.active():
+                yield self.start.model
 
-    def _score_samples(self, policy: nn.Module) -> tuple[dict[str, float], tuple[Sample, ...]]:
+    def _score_samples(self, policy: Policy) -> tuple[dict[str, float], tuple[Sample, ...]]:
         """Answers to the fixed prompts at temperature 1: their lengths, scores and the KL."""
         rendered = self._render(self.prompts)
         answers = self._generate(policy, rendered, self.sampling)
         texts = [self.tokenizer.decode(ids) for ids in answers]
         metrics = {"samples/length": sum(map(len, answers)) / len(answers)}
-        metrics |= self._kl(policy, rendered, answers)
+        metrics |= self._kl(policy, rendered, answers) if self.beside else {}
         if self.scores:
             scored = [self.scores(p.prompt, t) for p, t in zip(self.prompts, texts, strict=True)]
             for name in scored[0]:
                 metrics[f"samples/{name}"] = sum(s[name] for s in scored) / len(scored)
         shown = replace(self.sampling, temperature=self.shown_temperature)
-        return metrics, self.sample(policy, self.prompts[:SHOWN], shown)
+        return metrics, self.sample(policy, self.prompts[:SHOWN], shown, self.beside)
 
     def _kl(
-        self, policy: nn.Module, prompts: list[list[int]], answers: list[list[int]]
+        self, policy: Policy, prompts: list[list[int]], answers: list[list[int]]
     ) -> dict[str, float]:
         # A text that reached its end was drawn with its end token, so that one counts as well.
         longest, end = self.sampling.max_new_tokens, [self.tokenizer.eos_id]
@@ -187,11 +213,11 @@ class Evaluator:
         ]
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
         with computing(policy, self.device, self.precision):
-            ours = completion_logps(policy, batch)  # type: ignore[arg-type]
-        with self.reference.active():
-            reference = self.reference.model
+            ours = completion_logps(policy, batch)
+        with self.start.active():
+            reference = self.start.model
             with computing(reference, self.device, self.precision):
-                theirs = completion_logps(reference, batch)  # type: ignore[arg-type]
+                theirs = completion_logps(reference, batch)
         mean, error = sampled_kl(ours, theirs)
         found = {"kl/policy_reference": mean}
         return found if math.isnan(error) else found | {"kl/policy_reference_se": error}

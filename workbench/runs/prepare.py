@@ -1,27 +1,30 @@
-"""The parts of a run, made from its settings: model, pairs, reference, batches, evaluation."""
+"""The parts of a run, made from its settings: model, data, reference, batches, evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import torch
-from torch import nn
 
-from workbench.core.batch import Pair
-from workbench.core.transformer import Transformer
+from workbench.core.batch import SequenceBatch
+from workbench.core.fast.fast_kernels import BY_NAME
+from workbench.core.policy import Policy
 from workbench.data.cache import cache_folder
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator
 from workbench.runs.run_data import RunData, load_data, write_answers
 from workbench.train.base_model import Progress, tiny_base
-from workbench.train.batches import ShuffledBatches, in_order, pair_batches
+from workbench.train.batches import ShuffledBatches, in_order
 from workbench.train.config import MAX_TOKENS, TrainConfig
+from workbench.train.method import Method, Reference, find_method
 from workbench.train.precision import (
     is_large,
     keep_freed_memory,
@@ -29,80 +32,65 @@ from workbench.train.precision import (
     pick_precision,
     set_threads,
 )
-from workbench.train.reference import (
-    CachedReference,
-    LiveReference,
-    cache_key,
-    cache_reference,
-    freeze,
-)
+from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
+from workbench.train.settings import LiveSettings
 
 
 @dataclass
 class Parts:
-    """What a run is made of; `config` has every field filled in."""
+    """What a run is made of; `config` has every field filled in.
+
+    `reference` is None where the method's loss compares with none.
+    """
 
     config: TrainConfig
+    method: Method[Any]
     model: Model
     data: RunData
     evaluator: Evaluator
-    batches: ShuffledBatches[Pair]
-    reference: CachedReference | LiveReference
+    batches: ShuffledBatches[Any]
+    reference: Reference | None
     reference_hash: str
 
 
 def prepare(
     config: TrainConfig, progress: Progress | None = None, base: Model | None = None
 ) -> Parts:
-    """Load or take the model, read the pairs, freeze the reference and score the pairs with it."""
+    """Load or take the model, read the data, freeze the reference and score the data with it."""
     tell = progress or (lambda text, share: None)
     model = base or open_model(config, tell)
     config = _fill_in(config, model)
-    device, precision, layout = config.device, config.precision, config.layout or "stacked"
-    model.policy.to(device)
-    model.policy.plain = config.kernels == "plain"  # type: ignore[assignment]
-    model.policy.recompute = config.recompute  # type: ignore[assignment]
-    set_threads(model.policy)
-    keep_freed_memory()
-    tell("reading the pairs", 0.0)
-    data = load_data(config, model, device, precision)
+    method = find_method(str(config.method))
+    method.check_batch_size(config.batch_size or 1)
+    _set_up(model.policy, config)
+    tell("reading the data", 0.0)
+    data = load_data(config, method, model, config.device, config.precision)
     reference_hash = model_hash(model.policy)
-    live = _freeze(model.policy, config)
-    pad_id, size = model.tokenizer.pad_id, config.batch_size or 1
-
-    def reference_for(pairs: list[Pair]) -> CachedReference | LiveReference:
-        if config.reference == "live" or not pairs:
-            return live
-        # The batch size counts: the last digits of a sum depend on the shape of its batch.
-        made_by = f"{version('dpo-workbench')} {torch.__version__}"
-        how = (precision, layout, config.kernels, device, str(size), made_by)
-        key = cache_key(reference_hash, pairs, *how)
-        path = None if config.model == "tiny" else cache_folder() / "reference" / key
-        ordered = in_order(pairs, pad_id, size, layout)
-        return cache_reference(live, ordered, len(pairs), path, device, tell)
-
+    compares = method.needs_reference(LiveSettings.start(config))
+    start = _start_model(model.policy, config, compares, given=base is not None)
+    model = replace(model, policy=method.trained(model.policy))
+    model.policy.to(config.device)
+    batches, held_out = _batches(config, method, data, model.tokenizer.pad_id)
+    score = partial(_scored, start, config, method, reference_hash, model.tokenizer.pad_id, tell)
     evaluator = Evaluator(
-        in_order(data.held_out, pad_id, size, layout) if data.held_out else None,
-        reference_for(data.held_out),
-        live,
+        method,
+        held_out,
+        score(data.held_out) if compares else None,
+        start,
+        compares,
         model.tokenizer,
         model.max_length,
-        data.prompts(config.samples or 0),
+        data.prompts(config.samples or 0) if model.policy.generates else [],
         SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=config.seed),
-        device,
-        precision,
+        config.device,
+        config.precision,
         data.scores,
         1.0 if config.shown_temperature is None else config.shown_temperature,
     )
-    batches = pair_batches(
-        data.train, pad_id, size, config.accumulate, layout, config.seed, config.max_tokens or 0,
-        config.bucket,
-    )  # fmt: skip
-    reference = reference_for(data.train)
-    rarely_asked = config.reference == "cached" and not config.lora and device == "cpu"
-    if rarely_asked and isinstance(model.policy, Transformer) and is_large(model.policy):
-        live.park()
-    return Parts(config, model, data, evaluator, batches, reference, reference_hash)
+    reference = score(data.train) if compares else None
+    if compares:
+        _park(start, config, model.policy)
+    return Parts(config, method, model, data, evaluator, batches, reference, reference_hash)
 
 
 def open_model(config: TrainConfig, progress: Progress | None = None) -> Model:
@@ -121,34 +109,105 @@ def answer(name: str, prompts: list[TextPair], sampling: SamplingConfig) -> list
 
 def _fill_in(config: TrainConfig, model: Model) -> TrainConfig:
     """Every field that depends on the model in hand and on the machine filled in."""
-    asked, config = config.max_length or 0, config.resolved()
-    if asked > model.max_length:
+    wanted, config = config.max_length or 0, config.resolved()
+    if wanted > model.max_length:
         raise WorkbenchError(
-            f"max_length={asked} is not accepted: {model.name} takes up to {model.max_length}"
+            f"max_length={wanted} is not accepted: {model.name} takes up to {model.max_length}"
         )
-    can_share = getattr(model.policy, "supports_branches", True)
-    if config.layout not in (None, "stacked") and not can_share:
+    layouts = model.policy.layouts
+    if config.layout is not None and config.layout not in layouts:
         raise WorkbenchError(
-            f"layout={config.layout!r} does not work with {model.name}; accepted: stacked"
+            f"layout={config.layout!r} does not work with {model.name}; accepted: "
+            + ", ".join(layouts)
         )
-    # Other people's models compute attention between all tokens of a row, seen or not.
-    best = "packed" if isinstance(model.policy, Transformer) else "shared_prefix"
     device = pick_device(config.device)
     tokens = 0 if config.model == "tiny" else MAX_TOKENS[device]
     return replace(
         config,
         device=device,
         precision=pick_precision(config.precision, device, model.policy),
-        layout=config.layout or (best if can_share else "stacked"),
+        layout=config.layout or layouts[-1],
         max_length=min(config.max_length or model.max_length, model.max_length),
         max_tokens=tokens if config.max_tokens is None else config.max_tokens,
     )
 
 
-def _freeze(policy: nn.Module, config: TrainConfig) -> LiveReference:
-    """The reference: the policy with adapters switched off, or a frozen copy."""
+def _set_up(policy: Policy, config: TrainConfig) -> None:
+    """Put the policy on its device and let it compute as the settings say."""
+    policy.to(config.device)
+    policy.kernels = BY_NAME[config.kernels]
+    policy.recompute = config.recompute
+    set_threads(policy)
+    keep_freed_memory()
+
+
+def _start_model(policy: Policy, config: TrainConfig, compares: bool, given: bool) -> LiveReference:
+    """The model as it is before the run: with adapters switched off, or a frozen copy.
+
+    Where the method doesn't compare with it, it is only made when somebody asks for its texts: read
+    again by its name, or from a file where it was `given` in hand.
+    """
+    device, precision = config.device, config.precision
     if config.lora:
         add_lora(policy, config.lora, seed=config.seed)
-        off = partial(adapters_off, policy)
-        return LiveReference(policy, config.device, config.precision, off)
-    return LiveReference(freeze(policy, config.precision), config.device, config.precision)
+        return LiveReference(policy, device, precision, partial(adapters_off, policy))
+    if compares or given:
+        start = LiveReference(freeze(policy, precision), device, precision)
+        if not compares and policy.can_be_parked:
+            start.park()
+        return start
+
+    def read_again() -> Policy:
+        again = open_model(config).policy
+        _set_up(again, config)
+        return freeze(again, precision)
+
+    return LiveReference(read_again, device, precision)
+
+
+def _batches(
+    config: TrainConfig, method: Method[Any], data: RunData, pad_id: int
+) -> tuple[ShuffledBatches[Any], list[SequenceBatch]]:
+    """Those to train on, and those of the held-out items."""
+    size, layout = config.batch_size or 1, config.layout or "stacked"
+
+    def build(items: list[Any], indices: list[int]) -> SequenceBatch:
+        return method.collate(items, pad_id, layout, indices)
+
+    train = ShuffledBatches(
+        data.train, method.size, build, size, config.accumulate, config.seed,
+        config.max_tokens or 0, layout != "packed", config.bucket,
+    )  # fmt: skip
+    return train, in_order(data.held_out, method.size, build, size)
+
+
+def _scored(
+    start: LiveReference,
+    config: TrainConfig,
+    method: Method[Any],
+    reference_hash: str,
+    pad_id: int,
+    tell: Progress,
+    items: Sequence[Any],
+) -> Reference:
+    """The reference for these items: its values computed once, or the model itself."""
+    if config.reference == "live" or not items:
+        return start
+    size, layout = config.batch_size or 1, config.layout or "stacked"
+    # The batch size counts: the last digits of a sum depend on the shape of its batch.
+    made_by = f"{version('dpo-workbench')} {torch.__version__}"
+    how = (config.precision, layout, config.kernels, config.device, str(size), made_by)
+    key = cache_key(reference_hash, items, *how)
+    path = None if config.model == "tiny" else cache_folder() / "reference" / key
+    ordered = in_order(
+        items, method.size, lambda some, index: method.collate(some, pad_id, layout, index), size
+    )
+    shape = (len(items), method.completions)
+    return cache_reference(start, ordered, shape, path, config.device, tell)
+
+
+def _park(start: LiveReference, config: TrainConfig, policy: Policy) -> None:
+    """Free the memory of a reference whose values are known, where that is worth a file."""
+    rarely_asked = config.reference == "cached" and not config.lora and config.device == "cpu"
+    if rarely_asked and policy.can_be_parked and is_large(policy):
+        start.park()

@@ -13,7 +13,7 @@ from statistics import fmean
 
 import torch
 
-from workbench.core.batch import collate_sequences
+from workbench.core.collate import collate_sequences
 from workbench.core.logps import completion_logps
 from workbench.data.pairs import TextPair
 from workbench.data.reviews.likelihood import fitting_words, next_words, review_logp
@@ -107,7 +107,7 @@ class PretrainingEval:
             tokenizer.pad_id,
         ).to(next(model.policy.parameters()).device)
         with torch.no_grad():
-            return -float(completion_logps(model.policy, batch).sum()) / self._tokens  # type: ignore[arg-type]
+            return -float(completion_logps(model.policy, batch).sum()) / self._tokens
 
     def misfit(self, model: Model, count: int = 64) -> float:
         """Mean probability, 0 to 1, of words with which no review could go on.

@@ -218,18 +218,9 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def trainable_state(policy: nn.Module) -> dict[str, Tensor]:
-    """The weights that training changes, detached and contiguous: all, or the adapters."""
-    return {
-        name: parameter.detach().cpu().contiguous()
-        for name, parameter in policy.named_parameters()
-        if parameter.requires_grad
-    }
-
-
 @torch.no_grad()
 def load_trainable_state(policy: nn.Module, weights: dict[str, Tensor]) -> None:
-    """The inverse of `trainable_state`; both must name the same weights."""
+    """The inverse of `distributed.whole_state`; both must name the same weights."""
     trainable = {name: p for name, p in policy.named_parameters() if p.requires_grad}
     if trainable.keys() != weights.keys():
         odd = sorted(trainable.keys() ^ weights.keys())[0]

@@ -10,7 +10,6 @@ from workbench.runs.prepare import prepare
 from workbench.runs.record import Record, step_of
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
-from workbench.train.objectives import LiveSettings
 
 
 def load_run(folder: Path | str, progress: Progress | None = None, step: int | None = None) -> Run:
@@ -55,6 +54,7 @@ def _take_checkpoint(run: Run, record: Record, step: int | None) -> None:
     assert numbers is not None
     run._refuse_other(numbers, "reference_hash")
     record.load_checkpoint(run.policy, step=step)
-    run._state.step, run._state.settings = numbers["step"], LiveSettings(**numbers["settings"])
+    run._state.step = numbers["step"]
+    run._take_settings(numbers)
     said = record.events()
     run.events = said if step is None else said[: numbers["events"]]

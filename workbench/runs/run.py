@@ -9,57 +9,55 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from torch import nn
-
-from workbench.data.pairs import SkippedRow, TextPair
-from workbench.data.tokenizer import Tokenizer
+from workbench.core.loss_registry import find_loss
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig
 from workbench.models.load import Model
 from workbench.runs.prepare import Parts, prepare
-from workbench.runs.record import Record, trainable_state
+from workbench.runs.record import Record
+from workbench.runs.run_view import RunView
+from workbench.train import distributed
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
-from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, Sample, StepEvent
-from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
+from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, StepEvent
+from workbench.train.loop import NonFiniteLossError, TrainState, fit
 from workbench.train.model_lock import model_lock
-from workbench.train.objectives import LiveSettings, preference
-from workbench.train.precision import peak_memory_bytes
-from workbench.train.reference import LiveReference, cache_key
+from workbench.train.reference import cache_key
+from workbench.train.settings import check_setting
 
 
-class Run:
+class Run(RunView):
     """One training run. Make it by `Run.create` or `Run.resume`, then iterate.
 
     Attributes:
         name: "run", or the branch's name.
         config: every setting, filled in.
+        method: how it is trained.
         model, policy, tokenizer: what is trained.
-        data: pairs, held-out pairs and the rows set aside.
-        reference_hash: sha256 of the frozen reference's weights.
-        data_hash: sha256 of the token pairs, training and held-out.
+        data: rows to train on, held-out rows and the rows that were skipped.
+        reference_hash: sha256 of the weights before the run.
+        data_hash: sha256 of the token ids, training and held-out.
         control: live changes, from any thread.
-        events: all that was said so far.
+        events: all events so far.
     """
 
     def __init__(self, parts: Parts) -> None:
         self.name = "run"
         self.config, self.model, self.data = parts.config, parts.model, parts.data
-        self.policy: nn.Module = parts.model.policy
+        self.policy = parts.model.policy
+        self.method = parts.method
         self.reference_hash = parts.reference_hash
         self.data_hash = cache_key("", [*parts.data.train, *parts.data.held_out])
-        self.control = Control()
+        self.control = Control(self._check_setting)
         self.events: list[Event] = []
         self.record: Record | None = None
         self.finished = False
-        self._evaluator, self._batches = parts.evaluator, parts.batches
-        self._objective = preference(parts.reference)
+        self._evaluator, self._batches = parts.evaluator, parts.batches.fork()
+        self._scored_reference = parts.reference
         self._state = TrainState.start(self.policy, parts.config)
         self._generator: Iterator[Event] | None = None
 
@@ -69,7 +67,7 @@ class Run:
     def create(
         cls, config: TrainConfig, progress: Progress | None = None, base: Model | None = None
     ) -> Run:
-        """Load or take the model, read the pairs, freeze the reference; nothing is trained yet.
+        """Load or take the model, read the data, freeze the reference; nothing is trained yet.
 
         Args:
             config: open fields are filled in for the model.
@@ -91,10 +89,10 @@ class Run:
     def resume(cls, folder: Path | str, progress: Progress | None = None) -> Run:
         """Go on from the newest checkpoint of a run that was interrupted or stopped.
 
-        What was said after that checkpoint is taken back: it comes again.
+        Events after that checkpoint are dropped: they come again.
 
         Raises:
-            WorkbenchError: no run there, it has finished, or its model or pairs are not what they
+            WorkbenchError: no run there, it has finished, or its model or data are not what they
                 were.
         """
         record = Record(Path(folder))
@@ -109,17 +107,39 @@ class Run:
             record.load_checkpoint(run.policy, run._state.optimizer if unfinished else None)
             for name in ("step", "seconds", "pairs"):
                 setattr(run._state, name, numbers[name])
-            run._state.settings = LiveSettings(**numbers["settings"])
+            run._take_settings(numbers)
+            run._batches.load_state_dict(numbers.get("batches", {"step": numbers["step"]}))
             kept = CheckpointEvent(numbers["step"], record.checkpoints()[-1].name)
             run.events = [*record.events()[: numbers["events"]], kept]
         record.reopen(run.events)
         return run
 
+    def _take_settings(self, numbers: dict[str, Any]) -> None:
+        """Those of a checkpoint; a parameter that it doesn't know keeps its default."""
+        self._state.settings.update(numbers["settings"])
+
+    def _check_setting(self, name: str, value: Any) -> None:
+        """Refuse a live setting that this run can't use."""
+        check_setting(name, value)
+        if name not in self.settings:
+            accepted = ", ".join(self.settings)
+            raise WorkbenchError(
+                f"{name} is no setting of method {self.method.name}; accepted: {accepted}"
+            )
+        if name == "loss":
+            loss = find_loss(value, self.method.name)
+            if loss.needs_reference and not self.compares:
+                raise WorkbenchError(
+                    f"loss={value!r} compares with a reference; this run was started without one"
+                )
+
     def _refuse_other(self, numbers: dict[str, Any], *names: str) -> None:
-        """Raise where a checkpoint was made with another model or other pairs."""
+        """Raise where a checkpoint was made with another model or other data."""
         for name in names:
             if numbers[name] != (now := getattr(self, name)):
-                what = f"model {self.config.model}" if name == "reference_hash" else "pairs"
+                what = (
+                    f"model {self.config.model}" if name == "reference_hash" else self.method.noun
+                )
                 raise WorkbenchError(
                     f"the {what} of this run had {name} {numbers[name][:12]}, it is now "
                     f"{now[:12]}; give back what the run was made with"
@@ -136,7 +156,9 @@ class Run:
         other.policy = copy.deepcopy(self.policy)
         other.model = replace(self.model, policy=other.policy)
         other._state = self._state.fork(other.policy, self.config)
-        other.control, other.events, other._generator = Control(), list(self.events), None
+        other._batches = self._batches.fork()
+        other.control, other.events = Control(other._check_setting), list(self.events)
+        other._generator = None
         if self.record is not None:
             folder, suffix = self.record.folder, re.sub(r"[^\w.-]", "-", name)
             beside = folder.with_name(f"{folder.name}-{suffix}")
@@ -146,110 +168,6 @@ class Run:
             other.events.append(other._checkpoint(keep_optimizer=True))
             other.record.reopen(other.events)
         return other
-
-    # -- looking at it ------------------------------------------------------------------------
-
-    @property
-    def step(self) -> int:
-        """Optimiser steps taken."""
-        return self._state.step
-
-    @property
-    def total(self) -> int:
-        """Optimiser steps that the whole run takes."""
-        return total_steps(self._batches, self.config)
-
-    @property
-    def settings(self) -> LiveSettings:
-        """Loss, beta and learning rate as they are now."""
-        return self._state.settings
-
-    @property
-    def folder(self) -> Path | None:
-        """Where the run is written, if it is."""
-        return self.record.folder if self.record else None
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
-        return self.model.tokenizer
-
-    @property
-    def reference(self) -> LiveReference:
-        """The frozen model that the policy is compared with."""
-        return self._evaluator.reference
-
-    @property
-    def skipped(self) -> list[SkippedRow]:
-        """Rows of the data that can't be used, with the reason."""
-        return self.data.skipped
-
-    @property
-    def prompts(self) -> list[str]:
-        """A few prompts to try, held-out ones where there are any."""
-        return list(dict.fromkeys(pair.prompt for pair in self.data.prompts(8)))
-
-    @property
-    def shown_sampling(self) -> SamplingConfig:
-        """How the texts that are shown are drawn."""
-        config = self.config.resolved()
-        return SamplingConfig(
-            temperature=config.shown_temperature or 0.0, max_new_tokens=config.max_new_tokens or 40
-        )
-
-    def frame(self) -> pd.DataFrame:
-        """Tidy: one row a number, with columns run, step, metric, value."""
-        rows = [
-            (self.name, event.step, name, value)
-            for event in self.events
-            if isinstance(event, StepEvent | EvalEvent)
-            for name, value in event.metrics.items()
-        ]
-        return pd.DataFrame(rows, columns=["run", "step", "metric", "value"])
-
-    def sample(
-        self, prompts: list[str], sampling: SamplingConfig | None = None
-    ) -> tuple[Sample, ...]:
-        """Reference and policy on `prompts` with the same seed."""
-        pairs = [TextPair(prompt, "", "") for prompt in prompts]
-        with model_lock():
-            return self._evaluator.sample(self.policy, pairs, sampling or self.shown_sampling)
-
-    def evaluate(self) -> dict[str, float]:
-        """The held-out metrics of the policy as it is now, keys with `held_out/` in front."""
-        with model_lock():
-            event = self._evaluator(self.policy, self.step, self.settings)[0]
-        assert isinstance(event, EvalEvent)
-        return event.metrics
-
-    def held_out_frame(self) -> pd.DataFrame:
-        """One row a held-out pair: prompt, chosen, rejected and the pair metrics."""
-        texts = pd.DataFrame(
-            [(t.prompt, t.chosen, t.rejected) for t in self.data.held_out_texts],
-            columns=["prompt", "chosen", "rejected"],
-        )
-        with model_lock():
-            values = self._evaluator.pair_values(self.policy, self.settings)
-        return texts.assign(**{name: value.float().cpu().numpy() for name, value in values.items()})
-
-    def samples_frame(
-        self, count: int = 256, sampling: SamplingConfig | None = None
-    ) -> pd.DataFrame:
-        """One row a text: who wrote it, prompt, text, words, and the scores of a known world.
-
-        Reference and policy answer the same `count` prompts with the same seed.
-        """
-        asked = [pair.prompt for pair in self.data.prompts(count)]
-        rows = []
-        at_one = replace(self.shown_sampling, temperature=1.0)
-        for sample in self.sample(asked, sampling or at_one):
-            for who, text in (("reference", sample.reference), ("policy", sample.policy)):
-                known = self.data.scores(sample.prompt, text) if self.data.scores else {}
-                rows.append(
-                    {"who": who, "prompt": sample.prompt, "text": text, "words": len(text.split())}
-                    | known
-                )
-        return pd.DataFrame(rows)
 
     # -- going on -----------------------------------------------------------------------------
 
@@ -272,7 +190,7 @@ class Run:
             yield from self._evaluator(self.policy, self.step, self.settings)
         steps = fit(
             self.policy, self._batches, self.config, self.control,
-            objective=self._objective, state=self._state,
+            method=self.method, reference=self._scored_reference, state=self._state,
         )  # fmt: skip
         try:
             for event in steps:
@@ -310,29 +228,14 @@ class Run:
         assert self.record is not None
         state = self._state
         path = self.record.save_checkpoint(
-            trainable_state(self.policy),
+            distributed.whole_state(self.policy),
             state.optimizer if keep_optimizer else None,
             {
                 **state.numbers(),
+                "batches": self._batches.state_dict(),
                 "events": len(self.events),
                 "reference_hash": self.reference_hash,
                 "data_hash": self.data_hash,
             },
         )
         return CheckpointEvent(self.step, path.name)
-
-    def summary(self, reason: str) -> dict[str, Any]:
-        """What summary.json holds: the last held-out metrics and what the run took."""
-        evaluations = [event for event in self.events if isinstance(event, EvalEvent)]
-        state = self._state
-        return {
-            **(evaluations[-1].metrics if evaluations else {}),
-            "reason": reason,
-            "steps": state.step,
-            "pairs": state.pairs,
-            "seconds": state.seconds,
-            "pairs_per_second": state.pairs / state.seconds if state.seconds else 0.0,
-            "peak_memory_bytes": peak_memory_bytes(self.config.device),
-            "reference_hash": self.reference_hash,
-            "settings": asdict(state.settings),
-        }

@@ -1,54 +1,59 @@
-"""The pairs of a run: read or written, tokenised, split into training and held-out."""
+"""The data of a run: read or written, tokenised, split into training and held-out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any
 
-from workbench.core.batch import Pair
-from workbench.data.pairs import SkippedRow, TextPair, encode_pairs, read_pairs
+from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.reviews.world import Reviews
 from workbench.data.split import split_by_group
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.generation.stops import cut
 from workbench.models.load import Model
 from workbench.runs.evaluate import TextScores
 from workbench.train.config import TrainConfig
+from workbench.train.method import Method
 from workbench.train.precision import computing
 
 
 @dataclass(frozen=True)
 class RunData:
-    """Pairs of one run and what is known of them.
+    """The rows of one run and what is known of them.
 
-    `train` and `held_out` are token ids, the `*_texts` the same pairs as text in the same order;
-    `skipped` holds the rows that can't be used, `truncated` the rows whose completion was cut;
+    `train` and `held_out` are token ids, the `*_texts` the same rows as text in the same order;
+    `skipped` holds the rows that can't be used, `truncated` the rows of which a completion was cut;
     `scores` rates a sampled text where the truth is known.
     """
 
-    train: list[Pair]
-    held_out: list[Pair]
-    train_texts: list[TextPair]
-    held_out_texts: list[TextPair]
+    train: list[Any]
+    held_out: list[Any]
+    train_texts: list[Any]
+    held_out_texts: list[Any]
     skipped: list[SkippedRow]
     truncated: list[int]
     scores: TextScores | None = None
 
-    def prompts(self, count: int) -> list[TextPair]:
-        """`count` prompts to sample, held-out ones where there are any, each as often as needed."""
+    def prompts(self, count: int) -> list[Any]:
+        """Texts of `count` prompts to sample, held-out ones where there are any, repeated if need
+        be."""
         texts = self.held_out_texts or self.train_texts
         distinct = list({text.prompt: text for text in texts}.values())
         return list(islice(cycle(distinct), count))
 
 
-def load_data(config: TrainConfig, model: Model, device: str, precision: str) -> RunData:
-    """Read or write the pairs that `config.data` names, for this model.
+def load_data(
+    config: TrainConfig, method: Method[Any], model: Model, device: str, precision: str
+) -> RunData:
+    """Read or write the rows that `config.data` names, for this method and model.
 
     Raises:
-        WorkbenchError: no usable pair, or fewer than `held_out` leaves to train on.
+        WorkbenchError: no usable row, or fewer than `held_out` leaves to train on.
     """
-    scores, skipped = None, []
+    scores, skipped = None, list[SkippedRow]()
     if config.data == "reviews":
         world = Reviews(config.world)
 
@@ -57,18 +62,20 @@ def load_data(config: TrainConfig, model: Model, device: str, precision: str) ->
             asked = [TextPair(prompt, "", "") for prompt in prompts]
             return write_answers(model, asked, sampling, device, precision)
 
-        texts = world.preferences(write if config.pairs_from == "reference" else None)
-        scores = review_scores(world)
+        pairs = world.preferences(write if config.pairs_from == "reference" else None)
+        texts, scores = method.from_pairs(pairs), review_scores(world)
     else:
-        file = read_pairs(config.data)
-        texts, skipped = file.pairs, file.skipped
-    encoded = encode_pairs(texts, model.tokenizer, config.max_length or model.max_length)
+        texts, skipped = method.read(config.data)
+    longest = config.max_length or model.max_length
+    encoded = method.encode(texts, model.tokenizer, longest)
     train, held_out = split_by_group(
         encoded.texts, lambda text: text.group or text.prompt, config.held_out or 0, config.seed
     )
+    trained = [encoded.items[i] for i in train]
+    kept = [encoded.items[i] for i in held_out]
     return RunData(
-        [encoded.pairs[i] for i in train],
-        [encoded.pairs[i] for i in held_out],
+        method.complete(trained, [], longest),
+        method.complete(kept, trained, longest),
         [encoded.texts[i] for i in train],
         [encoded.texts[i] for i in held_out],
         sorted([*skipped, *encoded.skipped], key=lambda row: row.row),

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.core.loss_registry import all_parameters, find_loss
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
@@ -30,8 +31,8 @@ from workbench.train.events import EvalEvent, StepEvent
 
 # Settings of the loop alone: runs that differ in nothing else share model, pairs and reference.
 OF_THE_LOOP = (
-    "loss", "beta", "label_smoothing", "normalize", "lr", "warmup", "epochs", "max_steps",
-    "max_grad_norm", "weight_decay", "eval_every", "checkpoint_every", "out",
+    "loss", *all_parameters(), "lr", "warmup", "epochs", "max_steps", "max_grad_norm",
+    "weight_decay", "eval_every", "checkpoint_every", "out",
 )  # fmt: skip
 WORLD = tuple(part.name for part in fields(ReviewsConfig))
 SWEPT = (*(p.name for p in fields(TrainConfig) if p.name not in ("out", "world")), *WORLD)
@@ -116,10 +117,12 @@ def _opened(
     runs: list[TrainConfig], base: Model | None, progress: Progress | None
 ) -> Iterator[tuple[TrainConfig, Run]]:
     """Each run, ready to go; the parts of one group at a time, for they hold model and pairs."""
-    groups: dict[TrainConfig, list[TrainConfig]] = {}
+    groups: dict[object, list[TrainConfig]] = {}
     for config in runs:
         alike = {name: getattr(TrainConfig, name) for name in OF_THE_LOOP}
-        groups.setdefault(replace(config, **alike), []).append(config)
+        loss = find_loss(config.resolved().loss)
+        shared = replace(config, method=loss.method, **alike), loss.needs_reference
+        groups.setdefault(shared, []).append(config)
     for group in groups.values():
         parts = _prepare(group[0], base, progress)
         for config in group:
@@ -157,4 +160,4 @@ def _start(parts: Parts, config: TrainConfig) -> Run:
 
 
 def _setting(config: TrainConfig, name: str) -> Any:
-    return getattr(config.world if name in WORLD else config, name)
+    return getattr(config.world if name in WORLD else config.resolved(), name)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from workbench.core.batch import SequenceBatch, collate_sequences
+from workbench.core.batch import Completion, SequenceBatch
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.reviews.world import Reviews, ReviewsConfig
@@ -25,7 +26,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
 from workbench.train.loop import fit
-from workbench.train.objectives import sft
+from workbench.train.method import find_method
 from workbench.train.precision import set_threads
 
 Progress = Callable[[str, float], None]
@@ -67,7 +68,7 @@ def new_model(world: Reviews, base: BaseConfig | None = None) -> Model:
         hidden_dim=base.hidden_dim,
         max_length=MAX_LENGTH,
     )
-    policy = Transformer(shape, seed=base.seed)
+    policy = Transformer(shape, seed=base.seed, kernels=FAST)
     return Model(name="tiny", policy=policy, tokenizer=world.tokenizer, max_length=MAX_LENGTH)
 
 
@@ -80,20 +81,24 @@ def pretrain(
     """
     base = base or BaseConfig()
     tokenizer = model.tokenizer
+    method = find_method("sft")
     texts = [
-        (tokenizer.render_prompt(example.prompt), tokenizer.completion(example.completion))
+        Completion(
+            tuple(tokenizer.render_prompt(example.prompt)),
+            tuple(tokenizer.completion(example.completion)),
+        )
         for example in world.corpus(base.texts, base.seed)
     ]
 
-    def build(items: list[tuple[list[int], list[int]]], _places: list[int]) -> SequenceBatch:
-        return collate_sequences(items, tokenizer.pad_id)
+    def build(items: list[Completion], indices: list[int]) -> SequenceBatch:
+        return method.collate(items, tokenizer.pad_id, "stacked", indices)
 
-    batches = ShuffledBatches(
-        texts, lambda text: len(text[0]) + len(text[1]), build, base.batch_size, seed=base.seed
-    )
+    batches = ShuffledBatches(texts, method.size, build, base.batch_size, seed=base.seed)
     set_threads(model.policy)
-    config = TrainConfig(lr=base.lr, max_steps=base.steps, warmup=60, precision="float32")
-    yield from fit(model.policy, batches, config, control, objective=sft, decay=True)
+    config = TrainConfig(
+        method="sft", lr=base.lr, max_steps=base.steps, warmup=60, precision="float32"
+    )
+    yield from fit(model.policy, batches, config, control, decay=True)
     with torch.no_grad():
         model.policy.norm.weight *= base.sharpen  # type: ignore[union-attr,operator]
 

@@ -1,40 +1,90 @@
-"""Which pairs come at which step: a function of seed and step alone, so a run can be resumed."""
+"""Where batches come from: sources that can be asked for the next one, saved and restored.
+
+A source that is a function of a counter (shuffled rows) saves the counter; one that depends on the
+policy (rollouts) or on a stream saves what it needs to go on exactly where it stood.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
+from torch import nn
 
-from workbench.core.batch import Pair, PreferenceBatch, SequenceBatch, collate
+from workbench.core.batch import SequenceBatch
 from workbench.errors import WorkbenchError
 
 T = TypeVar("T")
 POOL = 8  # batches whose items are sorted by length together
 
 
-class Batches(Protocol):
-    """What the loop reads: `len` steps make an epoch; a step has one or more micro-batches."""
+class BatchSource(Protocol):
+    """What the loop trains on. `len` steps make an epoch; a step has one or more forward passes."""
 
     def __len__(self) -> int: ...
 
-    def at(self, step: int) -> list[SequenceBatch]: ...
+    def next(self, policy: nn.Module) -> list[SequenceBatch]:
+        """The batches of the next step; `policy` is that of the step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on from here, as JSON takes it."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+
+    def fork(self) -> Self:
+        """A source that goes on from here by itself."""
 
 
-@dataclass(frozen=True)
-class ShuffledBatches(Generic[T]):
-    """Every item once an epoch, in an order drawn from seed and epoch, similar lengths together.
+class Counted:
+    """A source whose batches depend on the number of the step alone, `at(step)`.
+
+    Such a source can be read ahead, because the policy plays no part.
+    """
+
+    step = 0
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def at(self, step: int) -> list[SequenceBatch]:
+        """The batches of the step with this number, from 0; it may lie in any epoch."""
+        raise NotImplementedError
+
+    def next(self, policy: nn.Module) -> list[SequenceBatch]:
+        """See `BatchSource`."""
+        self.step += 1
+        return self.at(self.step - 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `BatchSource`."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `BatchSource`."""
+        self.step = state["step"]
+
+    def fork(self) -> Self:
+        """See `BatchSource`."""
+        return copy.copy(self)
+
+
+@dataclass
+class ShuffledBatches(Counted, Generic[T]):
+    """Every item once per epoch, in an order drawn from seed and epoch, similar lengths together.
 
     Attributes:
         items: what is drawn from.
         size: length of an item, for bucketing.
-        build: items and their places -> batch.
-        batch_size, accumulate: items a micro-batch, micro-batches a step. The last step of an
-            epoch may be smaller; nothing is left out.
-        max_tokens: a micro-batch that would be larger is split, which changes memory but not the
+        build: items and their indices -> batch.
+        batch_size, accumulate: items per batch, batches per step. The last step of an epoch may be
+            smaller; nothing is left out.
+        max_tokens: a batch that would be larger is split, which changes memory but not the
             gradient; 0: never.
         padded: whether a batch is as large as its longest item makes it.
         bucket: put items of similar length together.
@@ -49,43 +99,39 @@ class ShuffledBatches(Generic[T]):
     max_tokens: int = 0
     padded: bool = True
     bucket: bool = True
-    _epoch: Callable[[int], list[list[int]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.items:
             raise WorkbenchError("there is nothing to train on: no items")
         # A run reads one epoch at a time; remembering it spares the shuffle at each step.
-        object.__setattr__(self, "_epoch", lru_cache(maxsize=1)(self._arrange))
+        self._epoch = lru_cache(maxsize=1)(self._arrange)
 
     def __len__(self) -> int:
-        return -(-self._micro_batches() // self.accumulate)
-
-    def _micro_batches(self) -> int:
-        return -(-len(self.items) // self.batch_size)
+        return -(-len(self._epoch(0)) // self.accumulate)
 
     def at(self, step: int) -> list[SequenceBatch]:
-        """Micro-batches of the step with this number, from 0; it may lie in any epoch."""
-        epoch, place = divmod(step, len(self))
+        """See `Counted`."""
+        epoch, number = divmod(step, len(self))
         order = self._epoch(epoch)
-        chosen = order[place * self.accumulate : (place + 1) * self.accumulate]
+        chosen = order[number * self.accumulate : (number + 1) * self.accumulate]
         return [
-            self.build([self.items[i] for i in places], places)
+            self.build([self.items[i] for i in indices], indices)
             for whole in chosen
-            for places in self._split(whole)
+            for indices in self._split(whole)
         ]
 
-    def _split(self, places: list[int]) -> list[list[int]]:
+    def _split(self, indices: list[int]) -> list[list[int]]:
         """In parts of even size, as few as keep to `max_tokens`; a single item may be larger."""
-        parts = [places]
-        for count in range(2, len(places) + 1):
+        parts = [indices]
+        for count in range(2, len(indices) + 1):
             if not self.max_tokens or max(map(self._tokens, parts)) <= self.max_tokens:
                 break
-            even = -(-len(places) // count)
-            parts = [places[i : i + even] for i in range(0, len(places), even)]
+            even = -(-len(indices) // count)
+            parts = [indices[i : i + even] for i in range(0, len(indices), even)]
         return parts
 
-    def _tokens(self, places: list[int]) -> int:
-        sizes = [self.size(self.items[place]) for place in places]
+    def _tokens(self, indices: list[int]) -> int:
+        sizes = [self.size(self.items[index]) for index in indices]
         return max(sizes) * len(sizes) if self.padded else sum(sizes)
 
     def _arrange(self, epoch: int) -> list[list[int]]:
@@ -95,54 +141,58 @@ class ShuffledBatches(Generic[T]):
         for start in range(0, len(order), POOL * self.batch_size):
             pool = order[start : start + POOL * self.batch_size]
             if self.bucket:
-                pool.sort(key=lambda place: self.size(self.items[place]))
+                pool.sort(key=lambda index: self.size(self.items[index]))
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         shuffle = torch.randperm(len(batches), generator=generator).tolist()
         return [batches[number] for number in shuffle]
 
 
-def pair_batches(
-    pairs: Sequence[Pair],
-    pad_id: int,
-    batch_size: int,
-    accumulate: int = 1,
-    layout: str = "packed",
-    seed: int = 0,
-    max_tokens: int = 0,
-    bucket: bool = True,
-) -> ShuffledBatches[Pair]:
-    """Preference pairs, batched for `fit`."""
+class FixedBatches(Counted):
+    """A given list of batches, one per step, the same every epoch."""
 
-    def build(chosen: list[Pair], places: list[int]) -> PreferenceBatch:
-        return collate(chosen, pad_id, layout, places)
-
-    padded = layout != "packed"
-    return ShuffledBatches(
-        pairs, pair_size, build, batch_size, accumulate, seed, max_tokens, padded, bucket
-    )
-
-
-def pair_size(pair: Pair) -> int:
-    """Tokens of a pair whose prompt stands once."""
-    return len(pair.prompt) + len(pair.chosen) + len(pair.rejected)
-
-
-@dataclass(frozen=True)
-class FixedBatches:
-    """A given list of batches, one a step, the same every epoch."""
-
-    batches: Sequence[SequenceBatch]
+    def __init__(self, batches: Sequence[SequenceBatch]) -> None:
+        self.batches = batches
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def at(self, step: int) -> list[SequenceBatch]:
-        """The batch of this step."""
+        """See `Counted`."""
         return [self.batches[step % len(self.batches)]]
 
 
-def in_order(pairs: Sequence[Pair], pad_id: int, batch_size: int, layout: str) -> FixedBatches:
-    """Pairs for evaluation: sorted by length, every epoch alike, `index` as in `pairs`."""
-    order = sorted(range(len(pairs)), key=lambda place: pair_size(pairs[place]))
+def in_order(
+    items: Sequence[T],
+    size: Callable[[T], int],
+    build: Callable[[list[T], list[int]], SequenceBatch],
+    batch_size: int,
+) -> list[SequenceBatch]:
+    """Batches for evaluation: sorted by length, the same every time, `index` as in `items`."""
+    order = sorted(range(len(items)), key=lambda index: size(items[index]))
     groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    return FixedBatches([collate([pairs[i] for i in g], pad_id, layout, g) for g in groups])
+    return [build([items[i] for i in group], group) for group in groups]
+
+
+def each_step(
+    source: BatchSource, policy: nn.Module, steps: int, device: str
+) -> Iterator[list[SequenceBatch]]:
+    """The batches of each of the next `steps` steps, on `device`.
+
+    For a GPU those of a `Counted` source are made ahead, while it computes.
+    """
+    if device != "cuda" or not isinstance(source, Counted):
+        for _ in range(steps):
+            yield [batch.to(device) for batch in source.next(policy)]
+        return
+
+    def load(step: int) -> list[SequenceBatch]:
+        return [batch.to(device) for batch in source.at(step)]
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(load, source.step)
+        for left in reversed(range(steps)):
+            here = coming.result()
+            source.step += 1
+            if left:
+                coming = pool.submit(load, source.step)
+            yield here

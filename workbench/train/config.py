@@ -1,22 +1,25 @@
 """Every setting of a run, in one frozen dataclass.
 
 A field's metadata makes its flag, its widget and its help. A field left at None takes the value
-that `DEFAULTS` holds for the model; a value that a person gave is never overridden. Nothing here
-loads torch, nor does any other `config.py`, so that the command line's help is there at once.
+that `DEFAULTS` holds for the model, or the default of the loss; a value that a person gave is never
+overridden. The parameters of the losses are fields too, one for each name, added here from
+`LOSSES`. Nothing here loads torch, nor does any other `config.py`, so that the command line's help
+is there at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.core.config import KERNELS, LAYOUTS
+from workbench.core.loss_registry import all_parameters, check_parameter, find_loss
 from workbench.core.losses import LOSSES
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
-from workbench.train.control import check_setting
 
 PRECISIONS = ("auto", "float32", "bf16")
+METHODS = tuple(dict.fromkeys(loss.method for loss in LOSSES.values()))
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # What a field left open becomes: for the embedded decoder, for real models, for their adapters.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -54,28 +57,53 @@ def _by_model(name: str) -> str:
     return "left open: " + ", ".join(f"{value} ({kind})" for kind, value in values.items())
 
 
+C = TypeVar("C", bound=type)
+
+
+def _with_loss_parameters(cls: C) -> C:
+    """Add a field for every parameter of any loss, behind the field `loss`."""
+    own = dict(cls.__annotations__)
+    position = list(own).index("loss") + 1
+    added = {}
+    for name, (parameter, default) in all_parameters().items():
+        values = ", ".join(
+            f"{loss.defaults[name]!r} ({loss.name})"
+            for loss in LOSSES.values()
+            if name in loss.parameters
+        )
+        help = f"{parameter.help}; left open: {values}"
+        setattr(cls, name, setting(None, help, parameter.low, parameter.high, parameter.log))
+        added[name] = f"{type(default).__name__} | None"
+    cls.__annotations__ = dict([*own.items()][:position]) | added | dict([*own.items()][position:])
+    return cls
+
+
 @dataclass(frozen=True)
+@_with_loss_parameters
 class TrainConfig:
-    """One run: model, pairs, loss and how to train."""
+    """One run: model, data, method, loss and how to train."""
 
     model: str = setting("tiny", "tiny, smollm2, a folder, or a Hugging Face id")
     data: str = setting("reviews", "reviews (the embedded world), assistant (shipped), or a file")
-    loss: str = setting("dpo", "preference loss", choices=tuple(LOSSES))
-    beta: float = setting(0.1, "strength of the pull to the reference", 1e-3, 10.0, log=True)
-    label_smoothing: float = setting(0.1, "assumed share of flipped labels (cdpo)", 0.0, 0.49)
-    normalize: bool = setting(False, "ipo on log-probabilities a token instead of sums")
+    method: str | None = setting(
+        None, "training method; left open: that of the loss", choices=METHODS
+    )
+    loss: str | None = setting(
+        None, "loss; left open: dpo, or the first of the method", choices=tuple(LOSSES)
+    )
+    beta: float | None = None  # as the other parameters of the losses, see `_with_loss_parameters`
     lr: float | None = setting(
         None, f"learning rate of AdamW; {_by_model('lr')}", 1e-7, 1e-1, log=True
     )
     warmup: int | None = setting(None, f"steps of linear warm-up; {_by_model('warmup')}", 0, 10_000)
     epochs: int | None = setting(
-        None, f"times through the training pairs; {_by_model('epochs')}", 1, 1000
+        None, f"times through the training data; {_by_model('epochs')}", 1, 1000
     )
     max_steps: int = setting(0, "end after this many steps; 0: after the epochs", 0, 10_000_000)
     batch_size: int | None = setting(
-        None, f"pairs a forward pass; {_by_model('batch_size')}", 1, 4096
+        None, f"rows per forward pass; {_by_model('batch_size')}", 1, 4096
     )
-    accumulate: int = setting(1, "forward passes an optimiser step", 1, 1024)
+    accumulate: int = setting(1, "forward passes per optimiser step", 1, 1024)
     max_tokens: int | None = setting(
         None,
         "longer forward passes are split, for memory, 0: never; left open: "
@@ -86,7 +114,7 @@ class TrainConfig:
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 1e-6, 1e6, log=True)
     weight_decay: float = setting(0.0, "decoupled weight decay of AdamW", 0.0, 1.0)
     held_out: int | None = setting(
-        None, f"pairs kept for evaluation, split by prompt; {_by_model('held_out')}", 0, 100_000
+        None, f"rows kept for evaluation, split by prompt; {_by_model('held_out')}", 0, 100_000
     )
     eval_every: int | None = setting(
         None, f"steps between evaluations, 0: first and last; {_by_model('eval_every')}", 0, 10**6
@@ -118,40 +146,52 @@ class TrainConfig:
         choices=("cached", "live"),
     )  # fmt: skip
     layout: str | None = setting(
-        None, "prompt once a side, once a pair, or all pairs in one row without padding; left "
-        "open: the last that the model can",
+        None, "prompt once per completion, once per pair, or all rows in one without padding; left "
+        "open: the last that the model takes",
         choices=LAYOUTS,
     )  # fmt: skip
     kernels: str = setting(
         "fast", "how the model is computed: in the fastest equal form, or as it is defined",
         choices=KERNELS,
     )  # fmt: skip
-    bucket: bool = setting(True, "pairs of similar length together")
+    bucket: bool = setting(True, "rows of similar length together")
     recompute: bool = setting(False, "compute activations again backwards, to save memory")
     precision: str = setting("auto", "bf16 where the machine gains by it", choices=PRECISIONS)
     device: str = setting("auto", "where to compute", choices=DEVICES)
-    seed: int = setting(0, "of the split, the order of the pairs and the samples", 0, 2**31 - 1)
+    seed: int = setting(0, "of the split, the order of the data and the samples", 0, 2**31 - 1)
     out: str | None = setting(None, "folder of the run; none: nothing is written")
     world: ReviewsConfig = field(default_factory=ReviewsConfig)
 
     def __post_init__(self) -> None:
+        known = all_parameters()
         for part in fields(self):
             value = getattr(self, part.name)
-            if value is not None and part.name != "world":
+            if value is None or part.name == "world":
+                continue
+            if part.name in known:
+                check_parameter(part.name, value)
+            else:
                 _check(part, value)
-        for name in ("beta", "loss", "label_smoothing"):
-            check_setting(name, getattr(self, name))
+        if self.loss is not None:
+            find_loss(self.loss, self.method)
 
     def resolved(self) -> TrainConfig:
-        """The same with every open field filled in for the model."""
+        """The same with every open field filled in for the model and the loss."""
         table = dict(DEFAULTS["tiny" if self.model == "tiny" else "real"])
         if self.lora and self.model != "tiny":
             table |= DEFAULTS["lora"]
+        loss = LOSSES[self.loss or _first_loss(self.method)]
+        table |= {"loss": loss.name, "method": loss.method, **loss.defaults}
         open_fields = {name: table[name] for name in table if getattr(self, name) is None}
         return replace(self, **open_fields)
 
 
+def _first_loss(method: str | None) -> str:
+    return next(name for name, loss in LOSSES.items() if method in (None, loss.method))
+
+
 def _check(part: Field[Any], value: Any) -> None:
+    """Raise for a value of another type, out of range or not among the choices."""
     name, facts, kind = part.name, part.metadata, str(part.type).split(" ")[0]
     if facts["choices"] and value not in facts["choices"]:
         accepted = ", ".join(facts["choices"])
@@ -160,14 +200,15 @@ def _check(part: Field[Any], value: Any) -> None:
         raise WorkbenchError(f"{name}={value!r} is not accepted: a text of Unicode characters")
     if kind == "bool" and not isinstance(value, bool):
         raise WorkbenchError(f"{name}={value!r} is not accepted: True or False")
-    if facts["low"] is None or name == "beta":  # beta may lie beyond its slider
-        return
-    numeric = isinstance(value, int if kind == "int" else int | float)
-    if isinstance(value, bool) or not (numeric and facts["low"] <= value <= facts["high"]):
-        number = "a whole number from " if kind == "int" else ""
-        raise WorkbenchError(
-            f"{name}={value!r} is not accepted: {number}{facts['low']:g} to {facts['high']:g}"
-        )
+    if facts["low"] is not None:
+        _check_number(name, value, whole=kind == "int", low=facts["low"], high=facts["high"])
+
+
+def _check_number(name: str, value: Any, whole: bool, low: float, high: float) -> None:
+    numeric = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not (numeric and low <= value <= high):
+        number = "a whole number from " if whole else ""
+        raise WorkbenchError(f"{name}={value!r} is not accepted: {number}{low:g} to {high:g}")
 
 
 def _is_writable(text: str) -> bool:

@@ -1,56 +1,41 @@
-"""The hand on a running loop: change settings, ask it to stop. Safe from any thread.
+"""Changes to a running loop, from any thread: set live settings, ask it to stop.
 
 Pausing needs nothing here: whoever drives the loop stops asking for the next event.
 """
 
 from __future__ import annotations
 
-import math
 import threading
+from collections.abc import Callable
+from typing import Any
 
-from workbench.core.losses import check_parameter, find_loss
-from workbench.errors import WorkbenchError
-
-
-def check_setting(name: str, value: float | str) -> None:
-    """Refuse a live setting that no run can use.
-
-    Raises:
-        WorkbenchError: naming the setting, the bad value and what is accepted.
-    """
-    if name == "loss":
-        find_loss(value)
-    elif name == "lr":
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (numeric and math.isfinite(value) and value > 0):  # type: ignore[operator,arg-type]
-            raise WorkbenchError(f"lr={value!r} is not accepted: a finite number above 0 is needed")
-    elif name in ("beta", "label_smoothing"):
-        check_parameter(name, value)
-    else:
-        accepted = "beta, lr, loss, label_smoothing"
-        raise WorkbenchError(f"{name} can't be changed during a run; accepted: {accepted}")
+from workbench.train.settings import check_setting
 
 
 class Control:
-    """Pending changes of a run; the loop takes them before each step."""
+    """Pending changes of a run; the loop takes them before each step.
 
-    def __init__(self) -> None:
+    `check` refuses a setting that no run, or this run, can use; see `check_setting`.
+    """
+
+    def __init__(self, check: Callable[[str, Any], None] = check_setting) -> None:
+        self._check = check
         self._lock = threading.Lock()
-        self._changes: dict[str, float | str] = {}
+        self._changes: dict[str, Any] = {}
         self._stop = threading.Event()
 
-    def set(self, **settings: float | str) -> None:
-        """Change `beta`, `lr`, `loss` or `label_smoothing` from the next step on.
+    def set(self, **settings: Any) -> None:
+        """Change `lr`, `loss` or a parameter of the loss from the next step on.
 
         Raises:
             WorkbenchError: at once, for a value that can't be used; nothing is changed then.
         """
         for name, value in settings.items():
-            check_setting(name, value)
+            self._check(name, value)
         with self._lock:
             self._changes |= settings
 
-    def take(self) -> dict[str, float | str]:
+    def take(self) -> dict[str, Any]:
         """All changes since the last call."""
         with self._lock:
             changes, self._changes = self._changes, {}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,15 +14,16 @@ from torch import Tensor, nn
 
 from workbench.core.batch import SequenceBatch
 from workbench.core.fast.bf16_weights import BF16Weights
-from workbench.core.metrics import mean_metrics
 from workbench.errors import WorkbenchError
-from workbench.train.batches import Batches, FixedBatches
+from workbench.train import distributed
+from workbench.train.batches import BatchSource, FixedBatches, each_step
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
-from workbench.train.objectives import LiveSettings, Objective, preference
+from workbench.train.method import Method, Reference, find_method
 from workbench.train.precision import autocast, bf16_weights, pick_device, pick_precision
 from workbench.train.reference import LiveReference, freeze
+from workbench.train.settings import LiveSettings
 
 
 class NonFiniteLossError(WorkbenchError):
@@ -44,14 +44,13 @@ class TrainState:
     def start(cls, policy: nn.Module, config: TrainConfig) -> TrainState:
         """At step 0, with `config` resolved first."""
         config = config.resolved()
-        settings = LiveSettings(**{f.name: getattr(config, f.name) for f in fields(LiveSettings)})
-        return cls(make_optimizer(policy, config), settings)
+        return cls(make_optimizer(policy, config), LiveSettings.start(config))
 
     def fork(self, policy: nn.Module, config: TrainConfig) -> TrainState:
         """The same state for a copy of the policy."""
         optimizer = make_optimizer(policy, config.resolved())
         optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
-        return replace(self, optimizer=optimizer, settings=replace(self.settings))
+        return replace(self, optimizer=optimizer, settings=LiveSettings(self.settings))
 
     def numbers(self) -> dict[str, Any]:
         """Everything but the optimiser's tensors, for a checkpoint."""
@@ -59,7 +58,7 @@ class TrainState:
             "step": self.step,
             "seconds": self.seconds,
             "pairs": self.pairs,
-            "settings": asdict(self.settings),
+            "settings": dict(self.settings),
         }
 
 
@@ -80,7 +79,7 @@ def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     )
 
 
-def total_steps(batches: Batches, config: TrainConfig) -> int:
+def total_steps(batches: BatchSource, config: TrainConfig) -> int:
     """How many steps a run takes."""
     config = config.resolved()
     return config.max_steps or len(batches) * (config.epochs or 1)
@@ -88,141 +87,149 @@ def total_steps(batches: Batches, config: TrainConfig) -> int:
 
 def fit(
     policy: nn.Module,
-    batches: Batches | Sequence[SequenceBatch],
+    batches: BatchSource | Sequence[SequenceBatch],
     config: TrainConfig,
     control: Control | None = None,
     *,
-    objective: Objective | None = None,
+    method: Method[Any] | None = None,
+    reference: Reference | None = None,
     state: TrainState | None = None,
     decay: bool = False,
 ) -> Iterator[StepEvent | ChangeEvent]:
     """Train `policy` in place; stop iterating and it pauses, go on and it resumes.
 
     Args:
-        policy: a Policy module.
-        batches: `at(step)` gives a step's micro-batches; a plain list is taken one a step.
+        policy: what the method trains, or a wrapper of it (DDP, FSDP2).
+        batches: a source of batches; a plain list is taken one per step, again and again.
         config: loss, learning rate and so on; open fields are filled in.
         control: live changes and the wish to stop; taken before each step.
-        objective: `preference` against a frozen copy of the policy as it is now when left out.
+        method: that of `config` when left out.
+        reference: where the loss needs one; a frozen copy of the policy as it is now when left out.
         state: where to go on from; a fresh one when left out.
         decay: let the learning rate fall linearly to 0 after the warm-up (used for pretraining).
 
     Raises:
-        NonFiniteLossError: before the weights are touched, naming step and pairs.
+        NonFiniteLossError: before the weights are touched, naming step and rows.
     """
     config = config.resolved()
     source = FixedBatches(batches) if isinstance(batches, Sequence) else batches
-    device = pick_device(config.device)
-    precision = pick_precision(config.precision, device, policy)
-    control = control or Control()
-    objective = objective or preference(LiveReference(freeze(policy, precision), device, precision))
-    state = state or TrainState.start(policy, config)
     if not len(source):
         raise WorkbenchError("batches is empty; at least one is needed")
-    total = total_steps(source, config)
-    copies = bf16_weights(policy, device, precision)
-    loaded = _load(source, range(state.step, total), device, ahead=device == "cuda")
+    device = pick_device(config.device)
+    state = state or TrainState.start(policy, config)
+    step = _Step(policy, config, method or find_method(str(config.method)), device, reference)
+    step.freeze_if_needed(state.settings)
+    control, total = control or Control(), total_steps(source, config)
+    loaded = each_step(source, policy, total - state.step, device)
     while state.step < total and not control.stopping:
-        changes = control.take()
-        for name, value in changes.items():  # all before the first word of it: a branch has all
-            setattr(state.settings, name, value)
-        for name, value in changes.items():
-            yield ChangeEvent(state.step, name, value)
+        yield from _take_changes(control, state)
         begin = time.perf_counter()
-        share = min(1.0, (state.step + 1) / max(1, config.warmup or 0))
-        share *= 1 - state.step / total if decay else 1
+        lr = state.settings.lr * _lr_share(state.step, total, config, decay)
         for group in state.optimizer.param_groups:
-            group["lr"] = state.settings.lr * share
+            group["lr"] = lr
         parts = next(loaded)
-        precise = autocast(device, precision)
-        metrics = _step(policy, parts, objective, state, config, precise, copies)
+        metrics = step(parts, state)
         state.step += 1
         state.seconds += time.perf_counter() - begin
-        state.pairs += int(metrics.pop("count"))
-        metrics |= {
-            "lr": state.settings.lr * share,
-            "beta": state.settings.beta,
-            "pairs_per_second": state.pairs / state.seconds,
-        }
+        state.pairs += sum(part.items for part in parts) * distributed.world_size()
+        metrics |= {"lr": lr, "pairs_per_second": state.pairs / state.seconds}
+        metrics |= {n: state.settings[n] for n in step.method.loss(state.settings).parameters}
         yield StepEvent(state.step, total, (state.step - 1) // len(source), metrics)
 
 
-def _load(source: Batches, steps: range, device: str, ahead: bool) -> Iterator[list[SequenceBatch]]:
-    """Each step's micro-batches on `device`; `ahead`: the next ones are made in the meantime."""
-
-    def load(step: int) -> list[SequenceBatch]:
-        return [batch.to(device) for batch in source.at(step)]
-
-    if not ahead:
-        yield from map(load, steps)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(load, steps.start)
-        for step in steps:
-            here = coming.result()
-            if step + 1 < steps.stop:
-                coming = pool.submit(load, step + 1)
-            yield here
+def _take_changes(control: Control, state: TrainState) -> Iterator[ChangeEvent]:
+    changes = control.take()
+    state.settings.update(changes)  # all before the first event: a branch made then has all
+    for name, value in changes.items():
+        yield ChangeEvent(state.step, name, value)
 
 
-def _step(
-    policy: nn.Module,
-    parts: list[SequenceBatch],
-    objective: Objective,
-    state: TrainState,
-    config: TrainConfig,
-    precision: AbstractContextManager[object],
-    copies: BF16Weights | None,
-) -> dict[str, float]:
-    """One optimiser step over its micro-batches; the loss is the mean over all their items."""
-    values: list[dict[str, Tensor]] = []
-    count = sum(_items(part) for part in parts)
-    with copies.active() if copies else nullcontext():
-        for number, part in enumerate(parts):
-            with precision:
-                losses, metrics = objective(policy, part, state.settings)  # type: ignore[arg-type]
-            if not torch.isfinite(losses).all():
-                raise NonFiniteLossError(
-                    _not_finite("loss", state.step, _places(part, ~torch.isfinite(losses)))
-                )
-            (losses.sum() / count).backward()
-            values.append(metrics)
-            if copies:
-                copies.gather(number == 0, number == len(parts) - 1)
-    norm = _update(state.optimizer, config.max_grad_norm, copies)
-    if not torch.isfinite(norm):
-        places = [place for part in parts for place in _places(part)]
-        raise NonFiniteLossError(_not_finite("gradient", state.step, places))
-    merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
-    return {**mean_metrics(merged), "grad_norm": float(norm), "count": count}
+def _lr_share(step: int, total: int, config: TrainConfig, decay: bool) -> float:
+    """The learning rate at a step, as a share of the one that is set."""
+    share = min(1.0, (step + 1) / max(1, config.warmup or 0))
+    return share * (1 - step / total) if decay else share
 
 
-def _update(optimizer: torch.optim.AdamW, max_norm: float, copies: BF16Weights | None) -> Tensor:
-    """Clip, update and drop the gradients; their norm. Nothing changes where it is not finite."""
-    if copies:
-        norm = copies.step(optimizer, max_norm)
-    else:
-        trainable = [weight for group in optimizer.param_groups for weight in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(trainable, max_norm)
-        if torch.isfinite(norm):
-            optimizer.step()
-    optimizer.zero_grad(set_to_none=True)  # now, so that an evaluation has the memory
-    return norm
+class _Step:
+    """One optimiser step over its batches; the loss is the weighted mean over all their items."""
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        config: TrainConfig,
+        method: Method[Any],
+        device: str,
+        reference: Reference | None,
+    ) -> None:
+        self._policy, self._config, self.method = policy, config, method
+        self._device, self._reference = device, reference
+        inner = distributed.unwrap(policy)
+        self._precision = pick_precision(config.precision, device, inner)
+        self._bf16: BF16Weights | None = bf16_weights(policy, device, self._precision)
+
+    def freeze_if_needed(self, settings: LiveSettings) -> None:
+        """Make the reference that was left out."""
+        if self._reference is None and self.method.needs_reference(settings):
+            frozen = freeze(distributed.unwrap(self._policy), self._precision)  # type: ignore[arg-type]
+            self._reference = LiveReference(frozen, self._device, self._precision)
+
+    def __call__(self, parts: list[SequenceBatch], state: TrainState) -> dict[str, float]:
+        """Change the weights; returns the means of the metrics."""
+        method, settings = self.method, state.settings
+        weight = torch.stack([method.weights(part).sum().float() for part in parts]).sum()
+        all_weights = distributed.total(weight)
+        scale = distributed.world_size() / all_weights  # wrappers average over processes
+        values: list[dict[str, Tensor]] = []
+        sums: list[Tensor] = []
+        with self._bf16.active() if self._bf16 else nullcontext():
+            with autocast(self._device, self._precision):
+                shared = method.statistics(self._policy, parts, settings, self._reference)
+            for number, part in enumerate(parts):
+                with autocast(self._device, self._precision):
+                    found = method.losses(self._policy, part, settings, self._reference, shared)
+                _require_finite(found.values, part, state.step)
+                (found.values.sum() * scale).backward()
+                values.append(found.metrics)
+                sums.append(found.values.detach())
+                if self._bf16:
+                    self._bf16.gather(number == 0, number == len(parts) - 1)
+        norm = self._update(state.optimizer)
+        if not torch.isfinite(norm):
+            rows = [row for part in parts for row in _rows(part)]
+            raise NonFiniteLossError(_not_finite("gradient", state.step, rows))
+        merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
+        total = distributed.total(torch.stack([v.sum() for v in sums]).sum())
+        means = distributed.mean_over_all(merged) | {"loss": float(total / all_weights)}
+        return means | {"grad_norm": float(norm)}
+
+    def _update(self, optimizer: torch.optim.AdamW) -> Tensor:
+        """Clip, update and drop the gradients; their norm. If it is not finite nothing changes."""
+        most = self._config.max_grad_norm
+        if self._bf16:
+            norm = self._bf16.step(optimizer, most)
+        else:
+            trainable = [weight for group in optimizer.param_groups for weight in group["params"]]
+            norm = distributed.clip(trainable, most)
+            if torch.isfinite(norm):
+                optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # now, so that an evaluation has the memory
+        return norm
 
 
-def _items(batch: SequenceBatch) -> int:
-    return getattr(batch, "pairs", batch.sequences)
+def _require_finite(values: Tensor, part: SequenceBatch, step: int) -> None:
+    finite = torch.isfinite(values)
+    if not finite.all():
+        raise NonFiniteLossError(_not_finite("loss", step, _rows(part, ~finite)))
 
 
-def _places(batch: SequenceBatch, bad: Tensor | None = None) -> list[int]:
-    """Where the items of a batch stand in their data set: all, or those that are `bad`."""
-    index = getattr(batch, "index", None)
-    places = torch.arange(_items(batch)) if index is None else index.cpu()
-    return (places if bad is None else places[bad.cpu()]).tolist()
+def _rows(batch: SequenceBatch, bad: Tensor | None = None) -> list[int]:
+    """Indices of a batch's items in their data set: of all, or of those that are `bad`."""
+    rows = torch.arange(batch.items) if batch.index is None else batch.index.cpu()
+    return (rows if bad is None else rows[bad.cpu()]).tolist()
 
 
-def _not_finite(what: str, step: int, places: list[int]) -> str:
+def _not_finite(what: str, step: int, rows: list[int]) -> str:
     return (
-        f"{what} is not finite at step {step + 1}, in the batch with training pairs {places}; "
+        f"{what} is not finite at step {step + 1}, in the batch with training rows {rows}; "
         "the weights are those of the step before (try a smaller lr or beta)"
     )

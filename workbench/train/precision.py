@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from workbench.core.fast.bf16_weights import BF16Weights
+from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
@@ -82,9 +83,9 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
 
 def bf16_weights(policy: nn.Module, device: str, precision: str) -> BF16Weights | None:
     """The policy's matrices in bf16, on a processor that is to compute with them."""
-    plain = getattr(policy, "plain", False)
-    wanted = precision == "bf16" and torch.device(device).type == "cpu" and not plain
-    return BF16Weights(policy) if wanted else None
+    if precision != "bf16" or torch.device(device).type != "cpu" or not isinstance(policy, Policy):
+        return None
+    return None if policy.kernels.plain else BF16Weights(policy)
 
 
 @contextmanager

@@ -15,27 +15,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.core.batch import Pair, PreferenceBatch
+from workbench.core.batch import SequenceBatch
 from workbench.core.fast.bf16_weights import matrices
 from workbench.core.logps import completion_logps
+from workbench.core.policy import Policy
 from workbench.data.cache import atomic_write
-from workbench.train.batches import FixedBatches
+from workbench.train.method import token_ids
 from workbench.train.precision import computing
 
 
-class Reference(Protocol):
-    """Gives the reference's (sequence,) log-probabilities of a batch, without gradient."""
-
-    def logps(self, batch: PreferenceBatch) -> Tensor: ...
-
-
-def freeze(policy: nn.Module, precision: str) -> nn.Module:
+def freeze(policy: Policy, precision: str) -> Policy:
     """A copy of `policy` that can't be trained.
 
     With bf16 its matrices are kept in bf16, as the policy's are while it computes: the values are
@@ -49,42 +44,62 @@ def freeze(policy: nn.Module, precision: str) -> nn.Module:
 
 
 class LiveReference:
-    """A frozen model, asked at every step; `off` switches adapters off where policy and reference
-    are one module."""
+    """A frozen model that is asked whenever its values are wanted.
+
+    Args:
+        model: the model, or a function that makes it when it is first asked.
+        off: a context within which `model` is the reference, where policy and reference are one
+            module: adapters switched off.
+    """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Policy | Callable[[], Policy],
         device: str = "cpu",
         precision: str = "float32",
         off: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.model, self._device, self._precision, self._off = model, device, precision, off
+        self._made = model if isinstance(model, Policy) else None
+        self._make = model
+        self._device, self._precision, self._off = device, precision, off
         self._parked: Path | None = None
-        self._askers = 0
+        self._users = 0
+
+    @property
+    def model(self) -> Policy:
+        """The model; its weights are in memory within `active`."""
+        if self._made is None:
+            self._made = self._make()
+        assert isinstance(self._made, Policy)
+        return self._made
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model was made so far."""
+        return self._made is not None
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """A context within which `model` is the reference, in memory.
 
-        Streams that take turns enter and leave it in any order: the last to leave puts it away.
+        Streams that take turns enter and leave it in any order: the last to leave parks it again.
         """
-        if self._parked is not None and not self._askers:
+        if self._parked is not None and not self._users:
             self.model.load_state_dict(load_file(self._parked), assign=True)
-        self._askers += 1
+        self._users += 1
         try:
             with self._off():
                 yield
         finally:
-            self._askers -= 1
-            if self._parked is not None and not self._askers:
+            self._users -= 1
+            if self._parked is not None and not self._users:
                 self.model.to("meta")
 
     def park(self) -> None:
-        """Keep the weights in a temporary file whenever the reference is not asked.
+        """Keep the weights in a temporary file except within `active`.
 
-        Where its values on the pairs are cached, it only answers prompts now and then, and a
-        reading takes less than a second.
+        Where its values on the data are cached, it only answers prompts now and then, and reading
+        the file takes less than a second.
         """
         folder = mkdtemp(prefix="dpo-reference-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -94,50 +109,53 @@ class LiveReference:
         self.model.to("meta")
 
     @torch.no_grad()
-    def logps(self, batch: PreferenceBatch) -> Tensor:
+    def logps(self, batch: SequenceBatch) -> Tensor:
         """(sequence,) summed log-probabilities."""
         with self.active(), computing(self.model, self._device, self._precision):
-            return completion_logps(self.model, batch)  # type: ignore[arg-type]
+            return completion_logps(self.model, batch)
 
 
 class CachedReference:
-    """Values computed once: (item, side), looked up by a batch's `index`."""
+    """Values computed once: (item, completion), looked up by a batch's `index` and `columns`."""
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
 
-    def logps(self, batch: PreferenceBatch) -> Tensor:
+    def logps(self, batch: SequenceBatch) -> Tensor:
         """(sequence,) summed log-probabilities."""
         assert batch.index is not None
-        return self.values[batch.index].flatten()  # (pair side) -> sequence
+        return self.values[batch.index][:, batch.columns].flatten()
 
 
-def cache_key(reference_hash: str, pairs: Sequence[Pair], *conditions: str) -> str:
+def cache_key(reference_hash: str, items: Sequence[Any], *conditions: str) -> str:
     """Hash of all that the values depend on: weights, token ids, precision and layout."""
-    content = json.dumps([[p.prompt, p.chosen, p.rejected] for p in pairs])
+    content = json.dumps([token_ids(item) for item in items])
     text = "\n".join([reference_hash, *conditions, content])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def cache_reference(
     reference: LiveReference,
-    batches: FixedBatches,
-    count: int,
+    batches: Sequence[SequenceBatch],
+    shape: tuple[int, int],
     path: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str, float], None] | None = None,
 ) -> CachedReference:
-    """Score every pair once, or read the values from `path`, whose name is their `cache_key`."""
+    """Score every item once, or read the values from `path`, whose name is their `cache_key`.
+
+    `shape` is (items, completions of each).
+    """
     if path is not None and path.exists():
         return CachedReference(load_file(path)["logps"].to(device))
-    values = torch.zeros(count, 2, device=device)
-    for number, batch in enumerate(batches.batches):
+    values = torch.zeros(shape, device=device)
+    for number, batch in enumerate(batches):
         if progress:
-            progress("scoring the pairs with the reference", number / len(batches))
-        here = batch.to(device)
-        assert isinstance(here, PreferenceBatch)
-        assert here.index is not None
-        values[here.index] = reference.logps(here).view(-1, 2)
+            progress("scoring the data with the reference", number / len(batches))
+        for part in batch.to(device).parts:
+            assert part.index is not None
+            found = reference.logps(part).view(-1, len(part.columns))
+            values[part.index[:, None], torch.tensor(part.columns, device=device)] = found
     if path is not None:
         atomic_write(path, lambda part: save_file({"logps": values.cpu()}, part))
     return CachedReference(values)

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from workbench.core.transformer import Transformer
+from workbench.core.policy import Policy
 
 PIECE = 1 << 20  # numbers that the optimiser works on at once: they fit a processor's cache
 
 
-def matrices(policy: nn.Module) -> list[nn.Linear | nn.Embedding]:
+def matrices(policy: Policy) -> list[nn.Linear | nn.Embedding]:
     """The layers whose weights are rounded: linear ones, and the embedding of our decoder where it
     computes with copies; autocast alone leaves embeddings as they are."""
-    copied = isinstance(policy, Transformer) and not policy.plain
-    copied = copied and policy.embed_tokens.weight.device.type == "cpu"  # type: ignore[union-attr]
+    weight = next(policy.parameters())
+    copied = policy.rounds_embeddings and not policy.kernels.plain and weight.device.type == "cpu"
     kinds = (nn.Linear, nn.Embedding) if copied else nn.Linear
     return [module for module in policy.modules() if isinstance(module, kinds)]
 
@@ -36,7 +36,7 @@ class BF16Weights:
     Matrices that are not in float32 are left as they are.
     """
 
-    def __init__(self, policy: nn.Module) -> None:
+    def __init__(self, policy: Policy) -> None:
         self._modules = [m for m in matrices(policy) if m.weight.dtype == torch.float32]
         self._masters = [module.weight for module in self._modules]
         self._copies: dict[Tensor, nn.Parameter] = {}
@@ -49,12 +49,11 @@ class BF16Weights:
                 self._copies[master] = nn.Parameter(copy, requires_grad=master.requires_grad)
                 self._versions[master] = master._version
         # What a tied embedding is read through: a leaf of its own on the same memory.
-        self._tied: tuple[Transformer, nn.Parameter, Tensor] | None = None
-        if isinstance(policy, Transformer) and policy.config.tie_embeddings:
-            table = self._copies.get(policy.embed_tokens.weight)
-            if table is not None:
-                lookup = table.detach().requires_grad_(table.requires_grad)
-                self._tied = policy, table, lookup
+        self._tied: tuple[Any, nn.Parameter, Tensor] | None = None
+        if policy.tied_embedding is not None and policy.tied_embedding in self._copies:
+            table = self._copies[policy.tied_embedding]
+            lookup = table.detach().requires_grad_(table.requires_grad)
+            self._tied = policy, table, lookup
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The decoder one token a row at a time, which is what generation does after the prompt.
+"""`Transformer.hidden` and `head` for one new token per row, as generation needs after the prompt.
 
 A step reads every weight for a handful of rows, so memory and the number of operations bound it.
 Here products that read the same input are one, and the weights of large models are laid out once as
@@ -8,21 +8,32 @@ the processor's library wants them, which for sixteen rows more than halves a pr
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.core.attention import KVCache
-from workbench.core.fast.kernels import rotary
+from workbench.core.attention import KVCache, rotary
 from workbench.core.transformer import Block, RMSNorm, Transformer
 
 Product = Callable[[Tensor], Tensor]
 LAID_OUT = 1 << 18  # numbers in a matrix from which laying it out pays
 
 
+def decode_step(policy: Any, cache: Any, rows: int) -> DecodeStep | None:
+    """One for this model; None unless it is our decoder, on a processor and without adapters."""
+    fits = (
+        isinstance(policy, Transformer)
+        and isinstance(cache, KVCache)
+        and policy.embed_tokens.weight.device.type == "cpu"
+        and all(type(part) is nn.Linear for part in _projections(policy))
+    )
+    return DecodeStep(policy, cache, rows) if fits else None
+
+
 class DecodeStep:
-    """`Transformer.hidden` and `head` for one new token a row; keeps no gradient.
+    """Computes the logits after one new token per row; keeps no gradient.
 
     It copies the weights as they are when it is made: make a new one when they have changed.
     """
@@ -36,22 +47,11 @@ class DecodeStep:
         tied = policy.config.tie_embeddings
         self._head = self._product([weight if tied else policy.lm_head.weight], rows)
 
-    @staticmethod
-    def fits(policy: object, cache: object) -> bool:
-        """Whether a model can be stepped through: our decoder, on a processor, without adapters."""
-        return (
-            type(policy) is Transformer
-            and isinstance(cache, KVCache)
-            and not policy.plain
-            and policy.embed_tokens.weight.device.type == "cpu"
-            and all(type(part) is nn.Linear for part in _projections(policy))
-        )
-
     def _products(self, block: Block, rows: int) -> tuple[Product, Product, Product, Product]:
         attention, mlp = block.self_attn, block.mlp
-        looked = [attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]
+        qkv = [attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]
         return (
-            self._product(looked, rows),
+            self._product(qkv, rows),
             self._product([attention.o_proj.weight], rows),
             self._product([mlp.gate_proj.weight, mlp.up_proj.weight], rows),
             self._product([mlp.down_proj.weight], rows),
@@ -70,7 +70,7 @@ class DecodeStep:
     def __call__(self, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         """Logits (row, vocab) of what follows `tokens` (row,) at `positions` (row,).
 
-        `visible` (row, key) is True on what a row may look at; None: everything.
+        `visible` (row, key) is True on the keys that a row may attend to; None: all of them.
         """
         with torch.autocast("cpu", enabled=False):
             return self._step(tokens, positions, visible)
@@ -86,8 +86,8 @@ class DecodeStep:
         cos, sin = cos[:, 0].to(self._type), sin[:, 0].to(self._type)
         sin = torch.cat((-sin[..., :half], sin[..., half:]), -1)
         mask = None if visible is None else visible[:, None, None]
-        for number, (block, look, out, gate, down) in enumerate(self._layers):
-            parts = look(self._normed(block.input_layernorm, x))
+        for number, (block, attend, out, gate, down) in enumerate(self._layers):
+            parts = attend(self._normed(block.input_layernorm, x))
             parts = parts.view(rows, turned + shape.kv_heads, shape.head_dim)
             both = parts[:, :turned]
             both = torch.addcmul(both * cos, both.roll(half, -1), sin)

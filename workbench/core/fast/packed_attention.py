@@ -1,22 +1,58 @@
-"""Attention within packed rows, worked through in tiles.
+"""`attention.DenseAttention` for packed rows and for plain causal ones, computed in tiles.
 
-The tiles of a table's queries leave out the keys that none of them sees. `kernels.attend` with the
-dense mask of `Packed` is the definition.
+The tiles of a table's queries leave out the keys that none of them attends to.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from workbench.core.fast.kernels import attend, rotate
-from workbench.core.fast.packed_rows import Table, Tile
+from workbench.core.attention import AttentionFn, KVCache, rotate
+from workbench.core.batch import Packed
+from workbench.core.fast.block_kernels import attend
+from workbench.core.fast.packed_rows import Table, Tile, arrange
+from workbench.core.kernels import dense_attention
 
 LONGEST = 4096  # columns of a table up to which tiles are faster than PyTorch's own attention
 KEPT = 1024  # columns up to which the weights are kept for the backward pass
+
+
+def attention(
+    positions: Tensor,
+    mask: Tensor | Packed | None,
+    cache: KVCache | None,
+    kv_heads: int,
+    head_dim: int,
+    theta: float,
+) -> AttentionFn:
+    """`kernels.dense_attention`; in tiles for packed rows, and for plain causal ones where that is
+    faster."""
+    rows, count = positions.shape
+    if mask is None and cache is None and positions.device.type == "cpu" and count <= LONGEST:
+        mask = Packed(((count, 0, 0),) * rows)
+    if isinstance(mask, Packed) and cache is None:
+        return PackedAttention(mask, positions.flatten(), kv_heads, head_dim, theta)
+    return dense_attention(positions, mask, cache, kv_heads, head_dim, theta, attend)
+
+
+class PackedAttention:
+    """Attention within the items of a packed row; its table is laid out once for all layers."""
+
+    def __init__(
+        self, packed: Packed, positions: Tensor, kv_heads: int, head_dim: int, theta: float
+    ) -> None:
+        self._arrange = partial(arrange, packed, positions, kv_heads, head_dim, theta)
+        self._table: Table | None = None
+
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
+        self._table = self._table or self._arrange(queries.dtype)
+        flat = [part.flatten(0, 1) for part in (queries, keys, values)]  # (row pos) (head dim)
+        return attend_packed(flat[0], flat[1], flat[2], self._table).view(queries.shape)
 
 
 def attend_packed(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:

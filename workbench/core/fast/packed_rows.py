@@ -1,8 +1,8 @@
-"""Packed rows: who sees whom in them, and how attention lays them out.
+"""How attention lays out packed rows.
 
 A packed row holds pair behind pair, each as prompt, chosen, rejected, with no padding between:
 everything that treats tokens one by one (nearly all of a model) runs on the row as it is. Attention
-alone spreads the pairs over a table, one pair a line, prompt, chosen and rejected each in columns
+alone spreads the pairs over a table, one line per pair, prompt, chosen and rejected each in columns
 of their own.
 """
 
@@ -17,11 +17,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from workbench.core.fast.kernels import rotary
+from workbench.core.attention import rotary
+from workbench.core.batch import Lengths, Packed
 
-Lengths = tuple[int, int, int]
-# Columns of queries, columns of their keys, (pair, 1, query, 1, key) True where one may not look,
-# for the last of these keys: all see those before.
+# Columns of queries, columns of their keys, and (pair, 1, query, 1, key) True where a query may not
+# attend, for the last of these keys: all queries attend to those before.
 Tile = tuple[slice, tuple[slice, ...], Tensor]
 
 TILE = 256  # queries of a tile
@@ -29,34 +29,14 @@ WHOLE = 192  # columns up to which one tile is faster than several
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Who sees whom in one long row, in short.
-
-    Attributes:
-        lengths: of prompt, chosen and rejected of each pair, in the order of the row; a plain
-            sequence is (length, 0, 0).
-    """
-
-    lengths: tuple[Lengths, ...]
-
-    def dense(self, device: torch.device | str = "cpu") -> Tensor:
-        """(1, query, key) True where a query may look: the definition."""
-        parts = torch.tensor(self.lengths).flatten()  # (pair part)
-        owner = torch.arange(len(parts)).repeat_interleave(parts)
-        pair, part = owner // 3, owner % 3
-        seen = (pair[:, None] == pair) & ((part == 0) | (part[:, None] == part))
-        return seen.tril()[None].to(device)
-
-
-@dataclass(frozen=True)
 class Table:
     """Where the tokens of a packed row lie in the table that attention works on.
 
     Attributes:
-        take: (pair * kv_head * column,) which (token kv_head) of the row stands in each place.
-        back: (token * kv_head,) in which place of the table each of the row's stands.
-        empty: places that hold no token; they see themselves and have no gradient.
-        visible: (pair, column, column) True where a query may look.
+        take: (pair * kv_head * column,) the index in the row, (token kv_head), of each cell.
+        back: (token * kv_head,) the cell of the table that holds each token of the row.
+        empty: cells that hold no token; they attend to themselves and have no gradient.
+        visible: (pair, column, column), True where a query may attend.
         widths: columns of prompts, chosen and rejected.
         cos, sin: (pair, 1, column, 1, dim) of the rotary positions.
         kv_heads: as in the model.
@@ -93,7 +73,7 @@ class Table:
         return found
 
     def spread(self, row: Tensor, width: int) -> Tensor:
-        """(token, (head dim)) -> ((pair kv_head column), width), a head group side by side."""
+        """(token, (head dim)) -> ((pair kv_head column), width), heads of a group side by side."""
         return row.reshape(-1, width).index_select(0, self.take)
 
     def collect(self, table: Tensor, width: int, tokens: int) -> Tensor:
@@ -101,7 +81,7 @@ class Table:
         return table.reshape(-1, width).index_select(0, self.back).reshape(tokens, -1)
 
     def rotate(self, flat: Tensor, dim: int, sign: int) -> Tensor:
-        """Turn ((pair kv_head column), (head dim)) by its positions (Su et al. 2021, eq. 15), or
+        """Rotate ((pair kv_head column), (head dim)) by its positions (Su et al. 2021, eq. 15), or
         back with `sign` -1."""
         shape = (self.pairs, self.kv_heads, self.columns, -1, dim)
         x = flat.view(shape)
@@ -140,35 +120,43 @@ def arrange(
 
     Args:
         packed: which tokens belong together.
-        positions: (token,) place of each token in its own sequence.
+        positions: (token,) position of each token in its own sequence.
         kv_heads, head_dim, theta: of the model; `dtype` that its linear layers compute in.
     """
-    device = positions.device
-    lengths = torch.tensor(packed.lengths)  # (pair, part)
+    device, lengths = positions.device, torch.tensor(packed.lengths)  # (pair, part)
     widths: Any = tuple(lengths.amax(0).tolist())
     part = torch.arange(3).repeat_interleave(torch.tensor(widths))  # (column,)
+    held, token = _columns_held(lengths, widths, part)
+    take, back, empty = _indices(held, token, len(positions), kv_heads)
+    same = (part == 0) | (part[:, None] == part)
+    visible = (held[:, None, :] & same).tril() | torch.eye(len(part), dtype=torch.bool)
+    cos, sin = (
+        rearrange(angle, "pair 1 column dim -> pair 1 column 1 dim").to(dtype)
+        for angle in rotary(positions[token.to(device)], head_dim, theta)
+    )
+    return Table(
+        take.to(device), back.to(device), empty.to(device), visible.to(device), widths, cos, sin,
+        kv_heads,
+    )  # fmt: skip
+
+
+def _columns_held(lengths: Tensor, widths: Lengths, part: Tensor) -> tuple[Tensor, Tensor]:
+    """(pair, column) whether a column holds a token, and which token of the row it is, or 0."""
     offset = torch.cat([torch.arange(width) for width in widths])
     flat = lengths.flatten()
     starts = (flat.cumsum(0) - flat).view(-1, 3)
-    held = offset < lengths[:, part]  # (pair, column)
-    token = torch.where(held, starts[:, part] + offset, 0)
-    same = (part == 0) | (part[:, None] == part)
-    visible = (held[:, None, :] & same).tril() | torch.eye(len(part), dtype=torch.bool)
+    held = offset < lengths[:, part]
+    return held, torch.where(held, starts[:, part] + offset, 0)
 
-    place = torch.arange(held.numel() * kv_heads).view(len(lengths), kv_heads, -1)
-    place = rearrange(place, "pair head column -> pair column head")
-    empty = place[~held]
-    back = torch.empty(len(positions), kv_heads, dtype=torch.long)
-    back[token[held]] = place[held]
+
+def _indices(
+    held: Tensor, token: Tensor, tokens: int, kv_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`take`, `back` and `empty` of the table."""
+    cells = torch.arange(held.numel() * kv_heads).view(len(held), kv_heads, -1)
+    cells = rearrange(cells, "pair head column -> pair column head")
+    back = torch.empty(tokens, kv_heads, dtype=torch.long)
+    back[token[held]] = cells[held]
     heads = torch.arange(kv_heads)[:, None]
     take = (token[:, None, :] * kv_heads + heads).flatten()
-
-    token = token.to(device)
-    cos, sin = (
-        rearrange(part, "pair 1 column dim -> pair 1 column 1 dim").to(dtype)
-        for part in rotary(positions[token], head_dim, theta)
-    )
-    return Table(
-        take.to(device), back.flatten().to(device), empty.flatten().to(device),
-        visible.to(device), widths, cos, sin, kv_heads,
-    )  # fmt: skip
+    return take, back.flatten(), cells[~held].flatten()

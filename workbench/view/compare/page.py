@@ -147,7 +147,7 @@ def _row(grid: Grid, row: Row) -> str:
 
 def _settings(run: Run) -> str:
     """The few that matter most, with those that were changed on the way as they are now."""
-    now = {**asdict(run.config), **asdict(run.settings)}
+    now = {**asdict(run.config), **run.settings}
     values = {
         name: _short(name, now[name])
         for name in SHORT

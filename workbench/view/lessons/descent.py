@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from workbench.core.losses import PairLogps, find_loss
+from workbench.core.loss_inputs import PairLogps
+from workbench.core.loss_registry import find_loss
 from workbench.core.metrics import pair_metrics
 from workbench.core.tabular import Descent, TabularWorld, descend
 from workbench.view.controls.explorer import Explorer, beta_slider, slider
@@ -60,7 +61,8 @@ def explore_loss(loss: str = "dpo", beta: float = 0.5) -> Explorer:
         one = PairLogps(*torch.tensor(given, dtype=torch.float64)[:, None].requires_grad_())
         losses = function(one, beta=beta)
         (slope,) = torch.autograd.grad(losses.sum(), one.policy_chosen)
-        found = {name: value.item() for name, value in pair_metrics(one, beta, losses).items()}
+        values = pair_metrics(one, function.rewards(one, beta=beta), losses)
+        found = {name: value.item() for name, value in values.items()}
         margin, height = one.margins.item(), found["loss"]
         lengths = np.array([found["logratios/chosen"], found["logratios/rejected"], margin])
         places = places_of(3)

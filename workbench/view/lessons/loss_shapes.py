@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from workbench.core.losses import LOSSES, PairLogps, find_loss
+from workbench.core.loss_inputs import PairLogps
+from workbench.core.loss_registry import find_loss
+from workbench.core.losses import LOSSES
 from workbench.view.controls.explorer import Explorer, beta_slider
 from workbench.view.lessons.policies import write_above
 from workbench.view.plot.primitives import (

@@ -60,9 +60,7 @@ class RunState:
     @classmethod
     def of(cls, run: Run) -> RunState:
         """A run that has not said anything yet."""
-        config = run.config
-        settings: dict[str, float | str] = {"beta": config.beta, "loss": config.loss}
-        return cls(run, settings | {"lr": config.lr or 0.0}, run.step, run.total)
+        return cls(run, dict(run.settings), run.step, run.total)
 
     def branch(self, name: str) -> RunState:
         """A copy of the run as it stands, with what was asked of it and not yet done."""

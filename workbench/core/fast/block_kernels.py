@@ -1,4 +1,4 @@
-"""The inner operations of the decoder in the form that runs fastest, equal to their definition.
+"""The operations within a block, each equal to its definition and faster.
 
 On a processor, PyTorch's fused attention is made for long rows: at the length of a preference pair
 the products written out take a fifth of its time in bf16. And a normalisation or a gate made of
@@ -12,35 +12,19 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
+
+from workbench.core import attention
 
 SHORT = 160  # keys up to which the written-out products are faster on a processor
 
 
-def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, plain: bool = False
-) -> Tensor:
-    """Softmax attention with grouped queries (Vaswani et al. 2017, eq. 1; Ainslie et al. 2023).
-
-    Args:
-        queries: (row, head, query, dim); keys, values: (row, kv_head, key, dim), where consecutive
-            heads share a kv_head.
-        mask: (row, 1, query, key) True where a query may look; None means causal, with as many
-            queries as keys, or a single query that sees all of them.
-        plain: PyTorch's own attention, whatever the length.
-
-    Returns:
-        (row, head, query, dim).
-    """
-    if queries.device.type == "cpu" and keys.shape[2] <= SHORT and not plain:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """`attention.attend`, written out for short rows on a processor."""
+    if queries.device.type == "cpu" and keys.shape[2] <= SHORT:
         return _written_out(queries, keys, values, mask)
-    group = queries.shape[1] // keys.shape[1]
-    if group > 1:
-        spread = "row head key dim -> row (head group) key dim"
-        keys, values = (repeat(part, spread, group=group) for part in (keys, values))
-    causal = mask is None and queries.shape[2] > 1
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
+    return attention.attend(queries, keys, values, mask)
 
 
 def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -60,22 +44,8 @@ def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | N
     return rearrange(mixed, "row head (group query) dim -> row (head group) query dim", query=count)
 
 
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (row, 1, pos, head_dim) of rotary positions (Su et al. 2021, eq. 15)."""
-    steps = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
-    frequencies = theta ** (-steps / head_dim)
-    angles = repeat(positions[..., None] * frequencies, "row pos half -> row 1 pos (2 half)")
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (first half, second half) of (row, head, pos, dim) by its angle."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
-
-
 class _RMSNorm(torch.autograd.Function):
-    """x * weight / rms(x); keeps x and one number a position."""
+    """x * weight / rms(x); keeps x and one number per position."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
@@ -97,7 +67,7 @@ class _RMSNorm(torch.autograd.Function):
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """`x * weight / sqrt(mean(x^2) + eps)` over the last axis (Zhang & Sennrich 2019, eq. 4).
+    """`core.kernels.rms_norm`.
 
     Computed in float32 at least. Under autocast the result has autocast's type, because the linear
     layers that read it would each cast it to that.
@@ -124,5 +94,5 @@ class _SwiGLU(torch.autograd.Function):
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    """`silu(gate) * up`, both (..., dim) (Shazeer 2020, eq. 6)."""
+    """`core.kernels.swiglu`."""
     return _SwiGLU.apply(gate, up)

@@ -1,0 +1,182 @@
+"""From token ids to batches: padding, layouts and their masks; see `batch.py` for the layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from workbench.core.batch import (
+    Completion,
+    LabelledBatch,
+    Lengths,
+    Packed,
+    Pair,
+    PreferenceBatch,
+    SequenceBatch,
+)
+from workbench.core.config import LAYOUTS
+from workbench.errors import WorkbenchError
+
+
+def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def _stack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> dict:
+    """Fields of one row a (prompt, completion)."""
+    tokens = _pad([[*prompt, *completion] for prompt, completion in sequences], pad_id)
+    prompts = torch.tensor([len(prompt) for prompt, _ in sequences])
+    ends = prompts + torch.tensor([len(completion) for _, completion in sequences])
+    pos = torch.arange(tokens.shape[1])
+    return {
+        "tokens": tokens,
+        "positions": pos.expand_as(tokens),
+        "completion_mask": (pos >= prompts[:, None]) & (pos < ends[:, None]),
+        "sequence": torch.arange(len(sequences))[:, None].expand_as(tokens),
+        "sequences": len(sequences),
+    }
+
+
+def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
+    """Fields of one row a pair: prompt[:-1], prompt[-1] + chosen, prompt[-1] + rejected."""
+    columns: list[list[list[int]]] = [[] for _ in range(5)]
+    for number, pair in enumerate(pairs):
+        *shared, last = pair.prompt
+        row: list[int] = list(shared)
+        place, side_of = list(range(len(shared))), [0] * len(shared)
+        mask, owner = [0] * len(shared), [2 * number] * len(shared)
+        for side, completion in enumerate((pair.chosen, pair.rejected)):
+            size = len(completion) + 1
+            row += [last, *completion]
+            place += range(len(shared), len(shared) + size)
+            side_of += [side + 1] * size
+            mask += [0] + [1] * (size - 1)
+            owner += [2 * number + side] * size
+        for column, values in zip(columns, (row, place, side_of, mask, owner), strict=True):
+            column.append(values)
+    tokens, positions, branch, scored, sequence = columns
+    return {
+        "tokens": _pad(tokens, pad_id),
+        "positions": _pad(positions, 0),
+        "branch": _pad(branch, 0),
+        "completion_mask": _pad(scored, 0).bool(),
+        "sequence": _pad(sequence, 0),
+        "sequences": 2 * len(pairs),
+    }
+
+
+def _pack(pairs: Sequence[Pair], pad_id: int) -> dict:
+    """Fields of one row that holds the rows of `_share_prefix` one behind the other."""
+    lengths: tuple[Lengths, ...] = tuple(
+        (len(pair.prompt) - 1, len(pair.chosen) + 1, len(pair.rejected) + 1) for pair in pairs
+    )
+    return {**_pack_rows(_share_prefix(pairs, pad_id), lengths), "sequences": 2 * len(pairs)}
+
+
+def _pack_rows(rows: dict, lengths: tuple[Lengths, ...]) -> dict:
+    """Padded rows of these lengths as a single row without padding."""
+    totals = torch.tensor([sum(parts) for parts in lengths])
+    kept = torch.arange(rows["tokens"].shape[1]) < totals[:, None]
+    names = ("tokens", "positions", "completion_mask", "sequence")
+    return {**{name: rows[name][kept][None] for name in names}, "packed": Packed(lengths)}
+
+
+def collate(
+    pairs: Sequence[Pair],
+    pad_id: int,
+    layout: str = "stacked",
+    index: Sequence[int] | None = None,
+) -> PreferenceBatch:
+    """Put `pairs` into one batch, in the given order.
+
+    Args:
+        pairs: at least one pair.
+        pad_id: any token id; padded positions are never scored and never seen.
+        layout: "stacked" (row = 2 * pair + side), "shared_prefix" (row = pair) or "packed" (one
+            row for all).
+        index: each pair's index in its data set; 0, 1, ... when left out.
+
+    Raises:
+        WorkbenchError: no pairs, or an unknown layout.
+    """
+    if not pairs:
+        raise WorkbenchError("pairs is empty; a batch needs at least one")
+    if layout not in LAYOUTS:
+        raise WorkbenchError(f"layout={layout!r} is unknown; accepted: {', '.join(LAYOUTS)}")
+    if layout == "stacked":
+        sides = [(p.prompt, side) for p in pairs for side in (p.chosen, p.rejected)]
+        parts = _stack(sides, pad_id)
+    else:
+        parts = (_pack if layout == "packed" else _share_prefix)(pairs, pad_id)
+    return PreferenceBatch(**parts, index=_indices(len(pairs), index))
+
+
+def collate_sequences(
+    sequences: Sequence[tuple[Sequence[int], Sequence[int]]],
+    pad_id: int,
+    layout: str = "stacked",
+    index: Sequence[int] | None = None,
+) -> SequenceBatch:
+    """One sequence per (prompt, completion), completions scored: for anything but pairs.
+
+    Args:
+        layout: "packed" for one row that holds all sequences; the others are one row each.
+        index: each sequence's index in its data set; 0, 1, ... when left out.
+    """
+    if not sequences:
+        raise WorkbenchError("sequences is empty; a batch needs at least one")
+    rows = _stack(sequences, pad_id)
+    if layout == "packed":
+        lengths = tuple((len(prompt) + len(completion), 0, 0) for prompt, completion in sequences)
+        rows = {**_pack_rows(rows, lengths), "sequences": len(sequences)}
+    return SequenceBatch(**rows, index=_indices(len(sequences), index))
+
+
+def collate_labelled(
+    items: Sequence[Completion], pad_id: int, layout: str, index: Sequence[int]
+) -> LabelledBatch:
+    """Completion completions, and in `mismatched` the same prompts with other completions."""
+    rows = collate_sequences([(i.prompt, i.completion) for i in items], pad_id, layout, index)
+    other = collate_sequences([(i.prompt, i.mismatched) for i in items], pad_id, layout, index)
+    labels = torch.tensor([item.label for item in items])
+    parts = {field.name: getattr(rows, field.name) for field in fields(rows)}
+    return LabelledBatch(**parts, labels=labels, mismatched=replace(other, columns=(1,)))
+
+
+def _indices(count: int, index: Sequence[int] | None) -> Tensor:
+    return torch.as_tensor(range(count) if index is None else list(index))
+
+
+def pairs_from_prompt_mask(
+    chosen: Tensor,
+    rejected: Tensor,
+    prompt_mask: Tensor,
+    chosen_lengths: Tensor,
+    rejected_lengths: Tensor,
+) -> list[Pair]:
+    """Pairs from whole sequences and one prompt mask for both sides, as x-transformers takes them.
+
+    Args:
+        chosen, rejected: (pair, pos) token ids, the prompt in front, padded on the right.
+        prompt_mask: (pair, pos) True on prompt tokens.
+        chosen_lengths, rejected_lengths: (pair,) tokens before the padding, prompt included.
+
+    Raises:
+        WorkbenchError: naming the pair whose mask is not a prefix or whose prompts differ.
+    """
+    pairs = []
+    for row, mask in enumerate(prompt_mask.bool()):
+        size = int(mask.sum())
+        if not mask[:size].all():
+            raise WorkbenchError(f"prompt_mask of pair {row} is not a prefix: True, then False")
+        left, right = chosen[row], rejected[row]
+        if not torch.equal(left[:size], right[:size]):
+            raise WorkbenchError(f"pair {row}: chosen and rejected have different prompts")
+        ends = int(chosen_lengths[row]), int(rejected_lengths[row])
+        sides = [side[size:end].tolist() for side, end in zip((left, right), ends, strict=True)]
+        pairs.append(Pair(tuple(left[:size].tolist()), tuple(sides[0]), tuple(sides[1])))
+    return pairs

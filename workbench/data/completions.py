@@ -1,0 +1,156 @@
+"""Single completions as text, with a label each: read from a person's file, or made of pairs.
+
+A row that cannot be used is never dropped in silence: it is skipped with its number and the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.core.batch import Completion
+from workbench.data.columns import UnusableError, as_messages, text_of
+from workbench.data.pairs import (
+    ASSISTANT,
+    SkippedRow,
+    TextPair,
+    describe_columns,
+    is_unicode,
+    read_pairs,
+    require_rows,
+    rows_of,
+)
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+
+COLUMNS = ("prompt", "completion", "label")
+
+
+@dataclass(frozen=True)
+class TextCompletion:
+    """A prompt and a completion, `label` True where it is desirable.
+
+    `row`, `group` and `system` are those of `TextPair`.
+    """
+
+    prompt: str
+    completion: str
+    label: bool
+    row: int = 0
+    group: str = ""
+    system: str | None = None
+
+    @classmethod
+    def of(cls, pair: TextPair, label: bool) -> TextCompletion:
+        """The chosen completion of a pair (`label` True) or the rejected one."""
+        text = pair.chosen if label else pair.rejected
+        return cls(pair.prompt, text, label, pair.row, pair.group, pair.system)
+
+
+def read_completions(source: str | Path) -> tuple[list[TextCompletion], list[SkippedRow]]:
+    """Labelled completions of a JSON or JSONL file, and the rows that cannot be used.
+
+    Accepted are the columns prompt, completion and label (true or false, 1 or 0), beside them
+    `system` and `group`; prompt and completion may be lists of chat messages. Every file of
+    preference pairs is accepted too: its chosen completions are desirable, its rejected ones not.
+
+    Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns are
+    of no known layout, or where no row can be used.
+    """
+    rows = [] if source == ASSISTANT else rows_of(Path(source))
+    if not any(isinstance(row, dict) and "completion" in row for row in rows):
+        try:
+            file = read_pairs(source)
+        except WorkbenchError as error:
+            if rows and "no known layout" in str(error):
+                raise WorkbenchError(f"{error} | {', '.join(COLUMNS)}") from None
+            raise
+        return [TextCompletion.of(p, side) for p in file.pairs for side in (True, False)], (
+            file.skipped
+        )
+    missing = [name for name in COLUMNS if not any(name in row for row in rows)]
+    if missing:
+        raise WorkbenchError(
+            f"{source}: no column {missing[0]!r}; found {describe_columns(rows)}, accepted are "
+            + ", ".join(COLUMNS)
+        )
+    texts, skipped = [], []
+    for number, row in enumerate(rows, start=1):
+        try:
+            texts.append(_usable(row, number))
+        except UnusableError as error:
+            skipped.append(SkippedRow(number, str(error)))
+    require_rows(texts, skipped, str(source))
+    return texts, skipped
+
+
+def _usable(row: Any, number: int) -> TextCompletion:
+    if not isinstance(row, dict):
+        raise UnusableError(f"the row is {type(row).__name__}, expected an object")
+    label = row.get("label")
+    if not isinstance(label, bool) and label not in (0, 1):
+        raise UnusableError(f"label is {label!r}, accepted are true and false")
+    prompt, system = _prompt(row)
+    *before, last = as_messages(row, "completion", "assistant")
+    if before or last[0] != "assistant":
+        raise UnusableError("the completion is not a single message of the assistant")
+    for name, text in (("prompt", prompt), ("completion", last[1]), ("system", system)):
+        if name != "system" and not (text or "").strip():
+            raise UnusableError(f"{name} is empty")
+        if text is not None and not is_unicode(text):
+            raise UnusableError(f"{name} holds half of a Unicode character")
+    group = row.get("group")
+    own = group if isinstance(group, str) else ""
+    return TextCompletion(prompt, last[1], bool(label), number, own, system)
+
+
+def _prompt(row: dict[str, Any]) -> tuple[str, str | None]:
+    """The user's text and the system message, if there is one."""
+    messages = as_messages(row, "prompt", "user")
+    roles = [role for role, _ in messages]
+    if roles not in (["user"], ["system", "user"]):
+        raise UnusableError(f"multi-turn: {' + '.join(roles)}, accepted are user or system + user")
+    own = text_of(row, "system") if row.get("system") is not None else None
+    return messages[-1][1], messages[0][1] if len(messages) == 2 else own
+
+
+def encode_completions(
+    texts: Iterable[TextCompletion], tokenizer: Tokenizer, max_length: int
+) -> tuple[list[Completion], list[TextCompletion], list[SkippedRow], list[int]]:
+    """Token ids of at most `max_length` tokens, prompt included.
+
+    A completion that is too long loses its end, and with it its end of sequence. A row is skipped
+    where the prompt leaves no room, the completion has no tokens, or the chat template refuses it.
+
+    Returns:
+        The items, the texts that they were made of, the skipped rows, and the rows that were cut.
+
+    Raises WorkbenchError where no row is left.
+    """
+    items: list[Completion] = []
+    kept: list[TextCompletion] = []
+    skipped: list[SkippedRow] = []
+    cut: list[int] = []
+    for text in texts:
+        try:
+            prompt = tokenizer.render_prompt(text.prompt, text.system)
+            ids, most = tokenizer.completion(text.completion), max_length - len(prompt)
+            if not prompt:
+                raise UnusableError("the prompt has no tokens")
+            if most < 1:
+                raise UnusableError(
+                    f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
+                )
+            if len(ids) == 1:
+                raise UnusableError("the completion has no tokens but its end of sequence")
+        except (UnusableError, WorkbenchError) as error:
+            skipped.append(SkippedRow(text.row, str(error)))
+            continue
+        items.append(Completion(tuple(prompt), tuple(ids[:most]), text.label))
+        kept.append(text)
+        if len(ids) > most:
+            cut.append(text.row)
+    require_rows(items, skipped, f"context of {max_length} tokens")
+    return items, kept, skipped, cut

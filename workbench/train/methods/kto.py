@@ -1,0 +1,118 @@
+"""KTO: completions labelled desirable or not, each compared with a typical one (Ethayarajh 2024).
+
+How far the policy has moved on a typical text is `z`, the mean log-ratio of mismatched prompts and
+completions, at least 0. It is taken over the whole optimiser step, so that neither the number of
+forward passes nor that of processes changes the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.core.batch import Completion, LabelledBatch, SequenceBatch
+from workbench.core.collate import collate_labelled
+from workbench.core.logps import completion_logps
+from workbench.core.loss_inputs import LabelledLogps
+from workbench.core.metrics import label_metrics
+from workbench.data.completions import TextCompletion, encode_completions, read_completions
+from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+from workbench.train import distributed
+from workbench.train.method import Encoded, Method, Outcome, Reference, Settings, given
+
+
+class KTO(Method[Completion]):
+    """One row is a prompt, a completion and a label; a pair makes two rows."""
+
+    name = "kto"
+    noun = "labelled completions"
+
+    def read(self, source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
+        return read_completions(source)
+
+    def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
+        return [TextCompletion.of(pair, label) for pair in pairs for label in (True, False)]
+
+    def encode(
+        self, texts: Sequence[TextCompletion], tokenizer: Tokenizer, max_length: int
+    ) -> Encoded[Completion]:
+        return Encoded(*encode_completions(texts, tokenizer, max_length))
+
+    def complete(
+        self, items: Sequence[Completion], others: Sequence[Completion], max_length: int
+    ) -> list[Completion]:
+        """Each item with the completion of the next item that has another prompt.
+
+        The order is that of the data, so the reference's values stay the same in every epoch.
+        """
+        found, pool = [], [*items, *others]
+        for number, item in enumerate(items):
+            after = (pool[(number + step) % len(pool)] for step in range(1, len(pool)))
+            other = next((one for one in after if one.prompt != item.prompt), None)
+            if other is None:
+                raise WorkbenchError(
+                    "kto compares with completions of other prompts; all rows have one prompt"
+                )
+            most = max_length - len(item.prompt)
+            found.append(replace(item, mismatched=other.completion[:most]))
+        return found
+
+    def columns(self, text: TextCompletion) -> dict[str, Any]:
+        return {"prompt": text.prompt, "completion": text.completion, "label": text.label}
+
+    def size(self, item: Completion) -> int:
+        return len(item.prompt) + len(item.completion)
+
+    def collate(
+        self, items: Sequence[Completion], pad_id: int, layout: str, index: Sequence[int]
+    ) -> LabelledBatch:
+        return collate_labelled(items, pad_id, layout, index)
+
+    def check_batch_size(self, batch_size: int) -> None:
+        if batch_size < 2:
+            raise WorkbenchError(
+                f"batch_size={batch_size} is not accepted: kto compares the completions of a batch "
+                "with each other, two are needed"
+            )
+
+    @torch.no_grad()
+    def statistics(
+        self,
+        policy: nn.Module,
+        batches: Sequence[SequenceBatch],
+        settings: Settings,
+        reference: Reference | None,
+    ) -> Tensor:
+        """() `z`, over all batches and processes."""
+        others = [part for batch in batches for part in batch.parts[1:]]
+        ratios = torch.cat(
+            [completion_logps(policy, one) - given(reference).logps(one) for one in others]
+        )
+        total = distributed.total(torch.stack([ratios.sum(), ratios.new_tensor(len(ratios))]))
+        return (total[0] / total[1]).clamp(min=0)
+
+    def losses(
+        self,
+        policy: nn.Module,
+        batch: SequenceBatch,
+        settings: Settings,
+        reference: Reference | None = None,
+        statistics: Any = None,
+    ) -> Outcome:
+        assert isinstance(batch, LabelledBatch)
+        loss = self.loss(settings)
+        parameters = loss.pick(settings)
+        logps = LabelledLogps(
+            completion_logps(policy, batch), given(reference).logps(batch), batch.labels, statistics
+        )
+        values = loss(logps, **parameters)
+        return Outcome(values, label_metrics(logps, parameters["beta"], values))
+
+
+METHOD = KTO()

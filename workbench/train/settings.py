@@ -1,0 +1,55 @@
+"""What may change while a run goes on: learning rate, loss and the loss's parameters."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from workbench.core.loss_registry import all_parameters, check_parameter, find_loss
+from workbench.core.losses import LOSSES
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.train.config import TrainConfig
+
+
+class LiveSettings(dict[str, Any]):
+    """`lr`, `loss` and every parameter of any loss of the method by name; also as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no setting {name!r}; there are {', '.join(self)}") from None
+
+    @classmethod
+    def start(cls, config: TrainConfig) -> LiveSettings:
+        """Those of a configuration whose open fields are filled in.
+
+        A parameter of another loss of the method stands at its default.
+        """
+        chosen = find_loss(config.loss)
+        family = [one for one in LOSSES.values() if one.method == chosen.method]
+        waiting = {name: value for one in reversed(family) for name, value in one.defaults.items()}
+        values = {name: getattr(config, name) for name in waiting}
+        given = {name: value for name, value in values.items() if value is not None}
+        return cls({"loss": config.loss, "lr": config.lr, **waiting, **chosen.defaults, **given})
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a live setting that no run can use.
+
+    Raises:
+        WorkbenchError: naming the setting, the bad value and what is accepted.
+    """
+    if name == "loss":
+        find_loss(value)
+    elif name == "lr":
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (numeric and math.isfinite(value) and value > 0):
+            raise WorkbenchError(f"lr={value!r} is not accepted: a finite number above 0 is needed")
+    elif name in all_parameters():
+        check_parameter(name, value)
+    else:
+        accepted = ", ".join(["lr", "loss", *sorted(all_parameters())])
+        raise WorkbenchError(f"{name} can't be changed during a run; accepted: {accepted}")
