@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from workbench.core.batch import Pair
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.runs.run import Run
-from workbench.train.objectives import LiveSettings
+from workbench.train.settings import LiveSettings
 
 MakeRun = Callable[..., Run]
 
@@ -29,7 +30,7 @@ def run(make_run: MakeRun) -> Run:
 
 @torch.no_grad()
 def logp(policy: nn.Module, prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
-    logps = policy(torch.tensor([[*prompt, *completion]])).log_softmax(-1)[0].double()
+    logps = policy.logits(torch.tensor([[*prompt, *completion]])).log_softmax(-1)[0].double()
     return sum(float(logps[len(prompt) + i - 1, token]) for i, token in enumerate(completion))
 
 
@@ -50,7 +51,7 @@ def test_the_held_out_pairs_are_scored_by_definition(run: Run, trained: object) 
     reference = trained.policy  # type: ignore[attr-defined]
     ratios = [rho(run, reference, pair) for pair in run.data.held_out]
     margins = [chosen - rejected for chosen, rejected in ratios]
-    found = run._evaluator.score_pairs(run.policy, LiveSettings(beta=0.5))
+    found = run._evaluator.score_items(run.policy, LiveSettings(loss="dpo", beta=0.5))
     assert found["logratios/chosen"] == pytest.approx(fmean(c for c, _ in ratios), abs=1e-4)
     assert found["logratios/rejected"] == pytest.approx(fmean(r for _, r in ratios), abs=1e-4)
     assert found["rewards/margins"] == pytest.approx(0.5 * fmean(margins), abs=1e-4)
@@ -65,7 +66,7 @@ def test_the_held_out_pairs_are_scored_by_definition(run: Run, trained: object) 
 
 def test_values_a_pair_are_in_the_order_of_the_data(run: Run, trained: object) -> None:
     reference = trained.policy  # type: ignore[attr-defined]
-    found = run._evaluator.pair_values(run.policy, LiveSettings())
+    found = run._evaluator.item_values(run.policy, LiveSettings(loss="dpo"))
     expected = [rho(run, reference, pair)[0] for pair in run.data.held_out]
     assert found["logratios/chosen"].tolist() == pytest.approx(expected, abs=1e-4)
 

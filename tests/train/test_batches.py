@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from workbench.core.batch import Pair, SequenceBatch
 from workbench.core.collate import collate_sequences
 from workbench.errors import WorkbenchError
-from workbench.train.batches import POOL, FixedBatches, ShuffledBatches, in_order, pair_batches
+from workbench.train.batches import POOL, FixedBatches, ShuffledBatches, batches_for, in_order
+from workbench.train.method import find_method
 
+PREFERENCE = find_method("preference")
 Places = list[list[int]]
 sizes = st.lists(st.integers(1, 30), min_size=1, max_size=70)
 
@@ -85,7 +87,7 @@ def pairs() -> list[Pair]:
 
 @pytest.mark.parametrize("layout", ["stacked", "shared_prefix"])
 def test_a_batch_knows_where_its_pairs_stand(pairs: list[Pair], layout: str) -> None:
-    batches = pair_batches(pairs, 0, batch_size=3, accumulate=2, layout=layout, seed=1)
+    batches = batches_for(PREFERENCE, pairs, 0, batch_size=3, accumulate=2, layout=layout, seed=1)
     assert len(batches) == 2
     for step in range(4):
         for batch in batches.at(step):
@@ -96,9 +98,9 @@ def test_a_batch_knows_where_its_pairs_stand(pairs: list[Pair], layout: str) -> 
 
 
 def test_in_order_sorts_by_length_and_keeps_the_places(pairs: list[Pair]) -> None:
-    fixed = in_order(pairs, 0, batch_size=3, layout="stacked")
-    assert [batch.index.tolist() for batch in fixed.batches] == [[6, 5, 4], [3, 2, 1], [0]]
-    for batch in fixed.batches:
+    fixed = in_order(PREFERENCE, pairs, 0, batch_size=3, layout="stacked")
+    assert [batch.index.tolist() for batch in fixed] == [[6, 5, 4], [3, 2, 1], [0]]
+    for batch in fixed:
         assert batch.tokens[::2, 1].tolist() == batch.index.tolist()
 
 
@@ -126,9 +128,11 @@ def test_the_global_random_state_stays() -> None:
 def test_a_pass_that_would_be_too_long_is_split_without_changing_the_step():
     # Five pairs of 8 tokens: at most 20 tokens a pass is two pairs, so 2 + 2 + 1.
     pairs = [Pair((1, 2), (3, 4, i), (5, 6, 7)) for i in range(5)]
-    whole, split = (pair_batches(pairs, 0, 5, max_tokens=tokens) for tokens in (0, 20))
-    assert [batch.pairs for batch in whole.at(0)] == [5]
-    assert [batch.pairs for batch in split.at(0)] == [2, 2, 1]
+    whole, split = (batches_for(PREFERENCE, pairs, 0, 5, max_tokens=tokens) for tokens in (0, 20))
+    assert [batch.items for batch in whole.at(0)] == [5]
+    assert [batch.items for batch in split.at(0)] == [2, 2, 1]
     order = [place for batch in split.at(0) for place in batch.index.tolist()]
     assert order == whole.at(0)[0].index.tolist()
-    assert [batch.pairs for batch in pair_batches(pairs, 0, 5, max_tokens=3).at(0)] == [1] * 5
+    assert [batch.items for batch in batches_for(PREFERENCE, pairs, 0, 5, max_tokens=3).at(0)] == [
+        1
+    ] * 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,15 +17,16 @@ from workbench.core.losses import LOSSES
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
-from workbench.train.batches import FixedBatches, pair_batches
+from workbench.train.batches import FixedBatches, batches_for, each_step
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
-from workbench.train.loop import NonFiniteLossError, TrainState, _load, fit, total_steps
-from workbench.train.objectives import preference
+from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
+from workbench.train.method import find_method
 from workbench.train.reference import LiveReference, freeze
 
 VOCAB, PAD = 23, 0
+PREFERENCE = find_method("preference")
 
 
 def draw_pairs(count: int, seed: int = 0) -> list[Pair]:
@@ -62,7 +64,7 @@ def steps(events: Any) -> list[StepEvent]:
 
 def logp(policy: nn.Module, prompt: tuple[int, ...], completion: tuple[int, ...]) -> torch.Tensor:
     """The definition: every token of the completion, given all before it."""
-    logps = policy(torch.tensor([[*prompt, *completion]])).log_softmax(-1)[0]
+    logps = policy.logits(torch.tensor([[*prompt, *completion]])).log_softmax(-1)[0]
     return sum(logps[len(prompt) + i - 1, token] for i, token in enumerate(completion))
 
 
@@ -99,7 +101,7 @@ def plain_dpo(
 def test_the_trajectory_is_that_of_dpo_written_out(policy: Transformer, layout: str) -> None:
     pairs = draw_pairs(10)
     ours, beta = copy.deepcopy(policy), 0.7
-    batches = pair_batches(pairs, PAD, batch_size=4, layout=layout, seed=3)
+    batches = batches_for(PREFERENCE, pairs, PAD, batch_size=4, layout=layout, seed=3)
     order = [batches.at(step)[0].index.tolist() for step in range(6)]
     config = settings(beta=beta, warmup=4, batch_size=4)
     found = [event.metrics for event in steps(fit(ours, batches, config))]
@@ -146,7 +148,7 @@ def test_accumulation_equals_the_large_batch(policy: Transformer) -> None:
 
 
 def test_two_micro_batches_of_four_are_one_step_of_eight(policy: Transformer) -> None:
-    batches = pair_batches(draw_pairs(32), PAD, batch_size=4, accumulate=2)
+    batches = batches_for(PREFERENCE, draw_pairs(32), PAD, batch_size=4, accumulate=2)
     state = TrainState.start(policy, settings(epochs=1))
     found = steps(fit(policy, batches, settings(epochs=1), state=state))
     assert len(found) == len(batches) == 4
@@ -173,14 +175,14 @@ def test_the_gradient_is_clipped_to_its_norm(
 
 
 def test_only_the_policy_changes(policy: Transformer, batches: list[PreferenceBatch]) -> None:
-    reference = freeze(policy, "float32")
+    frozen = freeze(policy, "float32")
     before = model_hash(policy)
-    objective = preference(LiveReference(reference))
-    told = steps(fit(policy, batches, settings(epochs=1), objective=objective))
-    assert model_hash(reference) == before
+    reference = LiveReference(frozen)
+    told = steps(fit(policy, batches, settings(epochs=1), reference=reference))
+    assert model_hash(frozen) == before
     assert model_hash(policy) != before
-    assert not any(parameter.requires_grad for parameter in reference.parameters())
-    assert all(parameter.grad is None for parameter in reference.parameters())
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert all(parameter.grad is None for parameter in frozen.parameters())
     assert told[-1].metrics["logratios/chosen"] != 0
 
 
@@ -308,12 +310,12 @@ def test_what_pauses_goes_on_as_if_nothing_had_been(
 ) -> None:
     other = copy.deepcopy(policy)
     whole = steps(fit(policy, batches, settings()))
-    objective = preference(LiveReference(freeze(other, "float32")))
+    reference = LiveReference(freeze(other, "float32"))
     state = TrainState.start(other, settings())
-    events = fit(other, batches, settings(), objective=objective, state=state)
+    events = fit(other, batches, settings(), reference=reference, state=state)
     said = [next(events), next(events)]
     del events
-    said += list(fit(other, batches, settings(), objective=objective, state=state))
+    said += list(fit(other, batches, settings(), reference=reference, state=state))
     assert model_hash(policy) == model_hash(other)
     assert [e.metrics["loss"] for e in whole] == [e.metrics["loss"] for e in steps(said)]
 
@@ -321,15 +323,15 @@ def test_what_pauses_goes_on_as_if_nothing_had_been(
 def test_a_forked_state_goes_its_own_way(
     policy: Transformer, batches: list[PreferenceBatch]
 ) -> None:
-    objective = preference(LiveReference(freeze(policy, "float32")))
+    reference = LiveReference(freeze(policy, "float32"))
     config = settings(max_steps=6)
     state = TrainState.start(policy, config)
-    events = fit(policy, batches, config, objective=objective, state=state)
+    events = fit(policy, batches, config, reference=reference, state=state)
     for _ in range(3):
         next(events)
     twin = copy.deepcopy(policy)
     forked = state.fork(twin, config)
-    list(fit(twin, batches, config, objective=objective, state=forked))
+    list(fit(twin, batches, config, reference=reference, state=forked))
     assert state.step == 3
     assert model_hash(twin) != model_hash(policy)
     list(events)
@@ -342,7 +344,7 @@ def test_a_forked_state_goes_its_own_way(
 def test_a_loss_that_is_no_number_never_reaches_the_weights(
     policy: Transformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = pair_batches(draw_pairs(12), PAD, batch_size=4, seed=1)
+    batches = batches_for(PREFERENCE, draw_pairs(12), PAD, batch_size=4, seed=1)
     state = TrainState.start(policy, settings())
     events = fit(policy, batches, settings(), state=state)
     next(events)
@@ -352,8 +354,8 @@ def test_a_loss_that_is_no_number_never_reaches_the_weights(
     def poisoned(logps: Any, beta: float = 0.1) -> torch.Tensor:
         return whole(logps, beta) * torch.tensor([1, 1, math.nan, 1])
 
-    monkeypatch.setitem(LOSSES, "dpo", type(LOSSES["dpo"])("dpo", poisoned, ""))
-    with pytest.raises(NonFiniteLossError, match=rf"loss .* step 2, .* pairs \[{third}\]"):
+    monkeypatch.setitem(LOSSES, "dpo", replace(LOSSES["dpo"], function=poisoned))
+    with pytest.raises(NonFiniteLossError, match=rf"loss .* step 2, .* rows \[{third}\]"):
         next(events)
     assert model_hash(policy) == before
     assert state.step == 1
@@ -367,14 +369,14 @@ def test_a_weight_that_is_no_number_is_told_by_step_and_pairs(
     with torch.no_grad():
         policy.norm.weight[0] = math.inf
     before = model_hash(policy)
-    with pytest.raises(NonFiniteLossError, match=r"step 2, .* pairs \[0, 1, 2, 3\]"):
+    with pytest.raises(NonFiniteLossError, match=r"step 2, .* rows \[0, 1, 2, 3\]"):
         next(events)
     assert model_hash(policy) == before
 
 
 def test_a_gradient_that_is_no_number_names_all_pairs_of_the_step(policy: Transformer) -> None:
     """The parts are of unequal size, as at the end of an epoch."""
-    batches = pair_batches(draw_pairs(6), PAD, batch_size=4, accumulate=2)
+    batches = batches_for(PREFERENCE, draw_pairs(6), PAD, batch_size=4, accumulate=2)
     policy.norm.weight.register_hook(lambda gradient: gradient * math.nan)
     before = model_hash(policy)
     every = sorted(place for part in batches.at(0) for place in part.index.tolist())
@@ -393,12 +395,16 @@ def test_the_global_random_state_stays(policy: Transformer, batches: list[Prefer
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("ahead", [True, False])
-def test_steps_come_in_order_made_ahead_or_not(ahead: bool) -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_steps_come_in_order_made_ahead_or_not(
+    device: str, policy: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a GPU they are made ahead; moving them there is left out."""
+    monkeypatch.setattr(PreferenceBatch, "to", lambda batch, device: batch)
     pairs = [Pair((1, 2), (3, 4, i), (5, 6)) for i in range(9)]
-    batches = pair_batches(pairs, PAD, batch_size=2, accumulate=2, seed=3)
-    found = [
-        [batch.index.tolist() for batch in parts]
-        for parts in _load(batches, range(2, 7), "cpu", ahead)
-    ]
-    assert found == [[b.index.tolist() for b in batches.at(step)] for step in range(2, 7)]
+    batches = batches_for(PREFERENCE, pairs, PAD, batch_size=2, accumulate=2, seed=3)
+    expected = [[b.index.tolist() for b in batches.at(step)] for step in range(2, 7)]
+    batches.load_state_dict({"step": 2})
+    for number, parts in enumerate(each_step(batches, policy, 5, device)):
+        assert [batch.index.tolist() for batch in parts] == expected[number]
+        assert batches.state_dict() == {"step": 3 + number}, "what is ahead is not counted"

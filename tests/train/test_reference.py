@@ -22,11 +22,14 @@ from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.models.load import Model
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.run import Run
-from workbench.train.batches import in_order, pair_batches
+from workbench.train.batches import batches_for, in_order
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
+from workbench.train.method import find_method
 from workbench.train.precision import computing
 from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
+
+PREFERENCE = find_method("preference")
 
 
 @pytest.fixture(scope="session")
@@ -50,17 +53,17 @@ def test_cached_live_and_adapters_off_agree_on_every_pair(
 ) -> None:
     pytest.importorskip("peft")
     frozen = LiveReference(freeze(base.policy, "float32"))
-    fixed = in_order(pairs, 0, 4, layout)
-    cached = cache_reference(frozen, fixed, len(pairs))
+    fixed = in_order(PREFERENCE, pairs, 0, 4, layout)
+    cached = cache_reference(frozen, fixed, (len(pairs), 2))
     adapted = copy.deepcopy(base.policy)
     add_lora(adapted, 4)
     nudge(adapted)
     off = LiveReference(adapted, off=lambda: adapters_off(adapted))
-    batches = pair_batches(pairs, 0, 6, layout=layout, seed=2)
+    batches = batches_for(PREFERENCE, pairs, 0, 6, layout=layout, seed=2)
     seen = []
     for step in range(len(batches)):
         (batch,) = batches.at(step)
-        expected = completion_logps(base.policy, batch).detach()  # type: ignore[arg-type]
+        expected = completion_logps(base.policy, batch).detach()
         assert torch.equal(frozen.logps(batch), expected)
         assert torch.allclose(cached.logps(batch), expected, rtol=0, atol=1e-5)
         assert torch.allclose(off.logps(batch), expected, rtol=0, atol=1e-5)
@@ -90,11 +93,11 @@ def test_a_reference_kept_in_bf16_says_just_what_the_policy_does(
     for start in range(0, len(pairs), 5):
         batch = collate(pairs[start : start + 5], 0, "shared_prefix")
         with torch.no_grad(), computing(base.policy, "cpu", "bf16"):
-            original = completion_logps(base.policy, batch)  # type: ignore[arg-type]
+            original = completion_logps(base.policy, batch)
         found = LiveReference(frozen, precision="bf16").logps(batch)
         assert torch.equal(found, original)
         assert found.dtype == torch.float32
-        exact = completion_logps(base.policy, batch).detach()  # type: ignore[arg-type]
+        exact = completion_logps(base.policy, batch).detach()
         assert not torch.equal(found, exact), "otherwise nothing was rounded"
 
 
@@ -129,13 +132,15 @@ def test_values_are_read_back_where_they_are_kept(
     base: Model, pairs: list[Pair], tmp_path: Path
 ) -> None:
     path = tmp_path / "made" / "values"
-    fixed = in_order(pairs, 0, 4, "stacked")
+    fixed = in_order(PREFERENCE, pairs, 0, 4, "stacked")
     reference = Counting(freeze(base.policy, "float32"))
     told: list[tuple[str, float]] = []
-    first = cache_reference(reference, fixed, len(pairs), path, progress=lambda *p: told.append(p))
+    first = cache_reference(
+        reference, fixed, (len(pairs), 2), path, progress=lambda *p: told.append(p)
+    )
     assert reference.asked == len(fixed) == 6  # 21 pairs by 4
     assert [share for _, share in told] == pytest.approx([i / 6 for i in range(6)])
-    again = cache_reference(reference, fixed, len(pairs), path)
+    again = cache_reference(reference, fixed, (len(pairs), 2), path)
     assert reference.asked == 6
     assert torch.equal(first.values, again.values)
     assert list(path.parent.iterdir()) == [path]
@@ -166,7 +171,7 @@ def test_a_run_reuses_what_fits_and_nothing_else(
         {"world": replace(config.world, world_seed=1)},
     ):
         before = stored()
-        Run.create(replace(config, **changed))  # type: ignore[arg-type]
+        Run.create(replace(config, **changed))
         assert len(stored() - before) == 2, changed
 
 

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from workbench.compare.judges import TIE, Outcomes, compare
-from workbench.core.batch import Pair, PreferenceBatch
+from workbench.core.batch import Pair
 from workbench.core.collate import collate
 from workbench.core.metrics import wilson_interval
 from workbench.data.tokenizer import Tokenizer
@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.models.lora import has_lora, lora_state
 from workbench.runs.run import Run
-from workbench.train.batches import ShuffledBatches
+from workbench.train.batches import batches_for
 from workbench.train.loop import fit
 from workbench.train.method import find_method
 from workbench.train.precision import computing, pick_device
@@ -57,12 +57,9 @@ def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -
     if not all(isinstance(pair, Pair) for pair in pairs):
         raise WorkbenchError(f"a reward model needs pairs; this run has {run.method.noun}")
 
-    def build(items: list[Pair], indices: list[int]) -> PreferenceBatch:
-        return collate(items, pad_id, config.layout or "stacked", indices)
-
-    batches = ShuffledBatches(
-        pairs, method.size, build, config.batch_size or 1, config.accumulate, config.seed,
-        config.max_tokens or 0, config.layout != "packed", config.bucket,
+    batches = batches_for(
+        method, pairs, pad_id, config.batch_size or 1, config.accumulate,
+        config.layout or "stacked", config.seed, config.max_tokens or 0, config.bucket,
     )  # fmt: skip
     model = start_from_reference(run)
     for _ in fit(model, batches, config, method=method):

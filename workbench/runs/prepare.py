@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from workbench.core.batch import SequenceBatch
 from workbench.core.fast.fast_kernels import BY_NAME
 from workbench.core.policy import Policy
 from workbench.data.cache import cache_folder
@@ -22,7 +21,7 @@ from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator
 from workbench.runs.run_data import RunData, load_data, write_answers
 from workbench.train.base_model import Progress, tiny_base
-from workbench.train.batches import ShuffledBatches, in_order
+from workbench.train.batches import ShuffledBatches, batches_for, in_order
 from workbench.train.config import MAX_TOKENS, TrainConfig
 from workbench.train.method import Method, Reference, find_method
 from workbench.train.precision import (
@@ -70,11 +69,16 @@ def prepare(
     start = _start_model(model.policy, config, compares, given=base is not None)
     model = replace(model, policy=method.trained(model.policy))
     model.policy.to(config.device)
-    batches, held_out = _batches(config, method, data, model.tokenizer.pad_id)
-    score = partial(_scored, start, config, method, reference_hash, model.tokenizer.pad_id, tell)
+    size, layout = config.batch_size or 1, config.layout or "stacked"
+    pad_id = model.tokenizer.pad_id
+    batches = batches_for(
+        method, data.train, pad_id, size, config.accumulate, layout, config.seed,
+        config.max_tokens or 0, config.bucket,
+    )  # fmt: skip
+    score = partial(_scored, start, config, method, reference_hash, pad_id, tell)
     evaluator = Evaluator(
         method,
-        held_out,
+        in_order(method, data.held_out, pad_id, size, layout),
         score(data.held_out) if compares else None,
         start,
         compares,
@@ -165,22 +169,6 @@ def _start_model(policy: Policy, config: TrainConfig, compares: bool, given: boo
     return LiveReference(read_again, device, precision)
 
 
-def _batches(
-    config: TrainConfig, method: Method[Any], data: RunData, pad_id: int
-) -> tuple[ShuffledBatches[Any], list[SequenceBatch]]:
-    """Those to train on, and those of the held-out items."""
-    size, layout = config.batch_size or 1, config.layout or "stacked"
-
-    def build(items: list[Any], indices: list[int]) -> SequenceBatch:
-        return method.collate(items, pad_id, layout, indices)
-
-    train = ShuffledBatches(
-        data.train, method.size, build, size, config.accumulate, config.seed,
-        config.max_tokens or 0, layout != "packed", config.bucket,
-    )  # fmt: skip
-    return train, in_order(data.held_out, method.size, build, size)
-
-
 def _scored(
     start: LiveReference,
     config: TrainConfig,
@@ -199,9 +187,7 @@ def _scored(
     how = (config.precision, layout, config.kernels, config.device, str(size), made_by)
     key = cache_key(reference_hash, items, *how)
     path = None if config.model == "tiny" else cache_folder() / "reference" / key
-    ordered = in_order(
-        items, method.size, lambda some, index: method.collate(some, pad_id, layout, index), size
-    )
+    ordered = in_order(method, items, pad_id, size, layout)
     shape = (len(items), method.completions)
     return cache_reference(start, ordered, shape, path, config.device, tell)
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from workbench.core.batch import Completion, SequenceBatch
+from workbench.core.batch import Completion
 from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.reviews.world import Reviews, ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, load_model, save_model
-from workbench.train.batches import ShuffledBatches
+from workbench.train.batches import batches_for
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
@@ -90,10 +90,9 @@ def pretrain(
         for example in world.corpus(base.texts, base.seed)
     ]
 
-    def build(items: list[Completion], indices: list[int]) -> SequenceBatch:
-        return method.collate(items, tokenizer.pad_id, "stacked", indices)
-
-    batches = ShuffledBatches(texts, method.size, build, base.batch_size, seed=base.seed)
+    batches = batches_for(
+        method, texts, tokenizer.pad_id, base.batch_size, layout="stacked", seed=base.seed
+    )
     set_threads(model.policy)
     config = TrainConfig(
         method="sft", lr=base.lr, max_steps=base.steps, warmup=60, precision="float32"

@@ -18,6 +18,7 @@ from torch import nn
 
 from workbench.core.batch import SequenceBatch
 from workbench.errors import WorkbenchError
+from workbench.train.method import Method
 
 T = TypeVar("T")
 POOL = 8  # batches whose items are sorted by length together
@@ -161,16 +162,35 @@ class FixedBatches(Counted):
         return [self.batches[step % len(self.batches)]]
 
 
-def in_order(
-    items: Sequence[T],
-    size: Callable[[T], int],
-    build: Callable[[list[T], list[int]], SequenceBatch],
+def batches_for(
+    method: Method[Any],
+    items: Sequence[Any],
+    pad_id: int,
     batch_size: int,
+    accumulate: int = 1,
+    layout: str = "packed",
+    seed: int = 0,
+    max_tokens: int = 0,
+    bucket: bool = True,
+) -> ShuffledBatches[Any]:
+    """The items of a method, batched for `fit`."""
+
+    def build(chosen: list[Any], indices: list[int]) -> SequenceBatch:
+        return method.collate(chosen, pad_id, layout, indices)
+
+    padded = layout != "packed"
+    return ShuffledBatches(
+        items, method.size, build, batch_size, accumulate, seed, max_tokens, padded, bucket
+    )
+
+
+def in_order(
+    method: Method[Any], items: Sequence[Any], pad_id: int, batch_size: int, layout: str
 ) -> list[SequenceBatch]:
     """Batches for evaluation: sorted by length, the same every time, `index` as in `items`."""
-    order = sorted(range(len(items)), key=lambda index: size(items[index]))
+    order = sorted(range(len(items)), key=lambda index: method.size(items[index]))
     groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    return [build([items[i] for i in group], group) for group in groups]
+    return [method.collate([items[i] for i in group], pad_id, layout, group) for group in groups]
 
 
 def each_step(

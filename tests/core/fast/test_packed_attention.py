@@ -6,11 +6,12 @@ from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.core.attention import attend, rotary, rotate
+from workbench.core.batch import Packed
 from workbench.core.fast import packed_attention as attention
 from workbench.core.fast import packed_rows as layout
-from workbench.core.fast.kernels import attend, rotary, rotate
 from workbench.core.fast.packed_attention import attend_packed
-from workbench.core.fast.packed_rows import Packed, arrange
+from workbench.core.fast.packed_rows import arrange
 
 HEADS, KV_HEADS, DIM, THETA = 4, 2, 6, 100.0
 lengths = st.lists(
