@@ -11,7 +11,8 @@ import workbench.__main__  # noqa: F401  sets what it wants of the environment; 
 from benchmarks.contender import Turns, serve
 from benchmarks.workloads import read_token_pairs, tiny_model
 from workbench.core.batch import Pair, PreferenceBatch
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.models.load import Model, load_model
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.run import Run

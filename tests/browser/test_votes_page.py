@@ -22,7 +22,8 @@ WRITERS = ("heidelberg-model", "uppsala-model")
 NOTEBOOK = f"""
 import torch
 from workbench.feedback.votes import Question
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.feedback.questions import Asked
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig

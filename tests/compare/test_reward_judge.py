@@ -16,7 +16,8 @@ from workbench.compare.reward_judge import (
 )
 from workbench.core.batch import collate
 from workbench.data.pairs import encode_pairs
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.data.split import split_by_group
 from workbench.models.heads import RewardModel
 from workbench.models.load import Model

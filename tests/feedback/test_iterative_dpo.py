@@ -14,7 +14,8 @@ import torch
 
 from workbench.compare.open_handles import handles
 from workbench.core import tabular
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO, iterate
 from workbench.feedback.questions import agreement, ask, implicit_margins, simulated_voter

@@ -7,7 +7,8 @@ import torch
 
 from workbench.core.attention import KVCache
 from workbench.core.transformer import Transformer, TransformerConfig
-from workbench.generation.sampling import SamplingConfig, drafts, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import drafts, generate
 from workbench.models.hub import HubPolicy
 from workbench.models.llama import decoder_config, read_decoder, read_json
 

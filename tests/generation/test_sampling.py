@@ -6,7 +6,8 @@ from torch import Tensor
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, generate, row_generators, stream
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate, row_generators, stream
 
 VOCAB = 23
 PROMPTS = [[3, 1, 4, 1, 5, 9, 2, 6], [7], [2, 7, 1], [8, 2, 8, 1, 8]]

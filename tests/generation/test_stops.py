@@ -5,7 +5,8 @@ import torch
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, drafts, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import drafts, generate
 from workbench.generation.stops import Stops, cut
 
 PIECES = ["<end>", "al", "pha", " be", "ta", ".\n", "x", "é", "", "User", ":"]

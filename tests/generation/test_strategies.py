@@ -6,8 +6,9 @@ from torch import Tensor
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
+from workbench.generation.config import SamplingConfig
 from workbench.generation.filters import contrast
-from workbench.generation.sampling import SamplingConfig, drafts, generate, stream
+from workbench.generation.sampling import drafts, generate, stream
 from workbench.models.hub import HubPolicy
 
 VOCAB = 61

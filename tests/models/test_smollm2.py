@@ -14,7 +14,8 @@ import torch
 from workbench.data.cache import cache_folder
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.models import smollm2
 from workbench.models.load import load_model, save_model
 from workbench.models.smollm2 import FOLDER, MEMBER, convert, fetch_smollm2

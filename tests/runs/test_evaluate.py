@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from workbench.core.batch import Pair
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.runs.run import Run
 from workbench.train.objectives import LiveSettings
 

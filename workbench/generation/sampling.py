@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from workbench.errors import WorkbenchError
 from workbench.generation.beam_search import search
-from workbench.generation.config import SamplingConfig as SamplingConfig  # also found here
+from workbench.generation.config import SamplingConfig
 from workbench.generation.decoding_rows import Rows, room_for
 from workbench.generation.filters import FILTERS, contrast, repetition_penalty
 from workbench.generation.stops import Decode, Stops

@@ -17,7 +17,8 @@ from workbench.core.losses import LOSSES, PairLogps
 from workbench.core.metrics import mean_metrics, pair_metrics, sampled_kl, wilson_interval
 from workbench.data.pairs import TextPair
 from workbench.data.tokenizer import Tokenizer
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.generation.scoped_policy import ScopedPolicy
 from workbench.generation.stops import cut
 from workbench.train.batches import FixedBatches

@@ -14,7 +14,7 @@ from workbench.core.transformer import Transformer
 from workbench.data.cache import cache_folder
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator

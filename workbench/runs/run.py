@@ -19,7 +19,7 @@ from torch import nn
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.record import Record, trainable_state

@@ -10,7 +10,8 @@ from workbench.core.batch import Pair
 from workbench.data.pairs import SkippedRow, TextPair, encode_pairs, read_pairs
 from workbench.data.reviews.world import Reviews
 from workbench.data.split import split_by_group
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.generation.stops import cut
 from workbench.models.load import Model
 from workbench.runs.evaluate import TextScores

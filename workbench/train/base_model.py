@@ -17,7 +17,8 @@ import torch
 from workbench.core.batch import SequenceBatch, collate_sequences
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, load_model, save_model
 from workbench.train.batches import ShuffledBatches

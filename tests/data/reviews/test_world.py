@@ -8,7 +8,8 @@ import pytest
 
 from workbench.data.pairs import TextPair
 from workbench.data.reviews import grammar
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 
 WORLD = Reviews()

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO
 from workbench.feedback.votes import Question, Vote, append_vote, read_votes, votes_to_pairs

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from workbench.data.pairs import TextPair
 from workbench.data.reviews import grammar
-from workbench.data.reviews.config import ReviewsConfig as ReviewsConfig  # also found here
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
