@@ -11,13 +11,13 @@ import torch
 
 from workbench.errors import WorkbenchError
 from workbench.exercises import EXERCISES, check
-from workbench.exercises import checking as judge
+from workbench.exercises import checking
 
 
 @pytest.fixture(autouse=True)
 def new_session(monkeypatch):
     """Nothing has failed yet."""
-    monkeypatch.setattr(judge, "_failures", judge.Counter())
+    monkeypatch.setattr(checking, "_failures", checking.Counter())
 
 
 def named(name, answer):

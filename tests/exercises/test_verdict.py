@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from workbench.exercises import EXERCISES, Verdict, check
-from workbench.exercises import checking as judge
+from workbench.exercises import checking
 from workbench.exercises.verdict import brief
 
 HOSTILE = "<script>alert(1)</script> & \"'\x1b[31m\u202e<|endoftext|>\ud800"
@@ -16,7 +16,7 @@ HOSTILE = "<script>alert(1)</script> & \"'\x1b[31m\u202e<|endoftext|>\ud800"
 @pytest.fixture(autouse=True)
 def new_session(monkeypatch):
     """Nothing has failed yet."""
-    monkeypatch.setattr(judge, "_failures", judge.Counter())
+    monkeypatch.setattr(checking, "_failures", checking.Counter())
 
 
 def dpo_loss(pc, pr, rc, rr, beta):
