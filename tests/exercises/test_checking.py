@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from workbench.errors import WorkbenchError
-from workbench.exercises import EXERCISES, check
-from workbench.exercises import checking
+from workbench.exercises import EXERCISES, check, checking
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from workbench.exercises import EXERCISES, Verdict, check
-from workbench.exercises import checking
+from workbench.exercises import EXERCISES, Verdict, check, checking
 from workbench.exercises.verdict import brief
 
 HOSTILE = "<script>alert(1)</script> & \"'\x1b[31m\u202e<|endoftext|>\ud800"

@@ -7,10 +7,11 @@ import torch
 
 from workbench.core.attention import KVCache
 from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.data.json_rows import read_json
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import drafts, generate
 from workbench.models.hub import HubPolicy
-from workbench.models.llama import decoder_config, read_decoder, read_json
+from workbench.models.llama import decoder_config, read_decoder
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [5], [35, 8, 9], [8, 9, 7, 9]]
 ENDS = {  # of texts up to 14 tokens: none, some and most end by themselves

@@ -28,7 +28,7 @@ COMMIT = "a" * 40
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Answers for the model ORG/NAME; ORG/GATED asks for consent; nothing else is there."""
+    """Answers for the model ORG/NAME; ORG/GATED needs consent; nothing else is there."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -108,7 +108,7 @@ def test_what_is_needed_is_fetched_once_and_refusals_are_told(hub, tmp_path) -> 
     assert files == wanted
     assert told[-1] == ["fetching ORG/NAME", 1.0]
     assert unknown == "model 'ORG/NOPE' is not on the Hugging Face hub"
-    assert gated.startswith("model 'ORG/GATED' asks for consent")
+    assert gated.startswith("model 'ORG/GATED' needs consent")
 
     closed = "http://127.0.0.1:9"  # nobody answers there
     (files, told), unreachable, _ = ask(closed, tmp_path)

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.data.json_rows import read_json
 from workbench.errors import WorkbenchError
-from workbench.models.llama import decoder_config, read_decoder, read_json, write_decoder
+from workbench.models.llama import decoder_config, read_decoder, write_decoder
 
 PLAIN = {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 4}
 

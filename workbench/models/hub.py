@@ -1,8 +1,8 @@
-"""Other people's models: any Hugging Face causal LM as a policy.
+"""Any Hugging Face causal LM as a policy.
 
-`transformers` comes with the extra `hub` and is imported where it is used. What a model does is
-checked when it is wrapped, on a few tokens: that head and hidden states give its own logits, and
-whether it obeys a mask of ours.
+`transformers` comes with the extra `hub` and is imported where it is used. When a model is wrapped,
+a few tokens show that head and hidden states give its own logits, and whether it follows an
+attention mask over queries and keys.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TOLERANCE = 1e-3  # of logits, relative to the largest; a wrong head or mask is 
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len")
 CACHES = ("cache", "past_key_values")  # the argument's name from transformers 5.24 on, and before
 
-# What some models do to the logits after the output embeddings, by the name of the setting.
+# Changes that some models make to the logits after the output embeddings, by setting.
 AFTER_HEAD: dict[str, Callable[[Tensor, float], Tensor]] = {
     "final_logit_softcapping": lambda logits, cap: cap * (logits / cap).tanh(),  # Gemma 2
     "logits_scaling": lambda logits, scale: logits / scale,  # Granite
@@ -44,13 +44,13 @@ AFTER_HEAD: dict[str, Callable[[Tensor, float], Tensor]] = {
 class HubPolicy(nn.Module):
     """A Hugging Face causal LM as a `Policy`.
 
-    Dropout stays off, also in training: policy and reference would differ by chance otherwise.
+    Dropout stays off, also in training: otherwise policy and reference would differ at random.
 
     Attributes:
-        max_length: most tokens at once; a sliding window counts as the end, because positions
-            beyond it would see more than the model was trained to.
-        supports_branches: whether rows may hold two completions behind one prompt. A model that
-            only takes masks over keys still trains on stacked rows, and pads on the left.
+        max_length: the longest sequence, in tokens, at most the sliding window: with our masks,
+            positions beyond it would attend to more than in the model's training.
+        supports_branches: whether a row may hold two completions after one prompt. A model that
+            only takes masks over keys still trains on stacked rows and supports left padding.
 
     Raises:
         WorkbenchError: head and hidden states don't give the model's own logits.
@@ -63,18 +63,20 @@ class HubPolicy(nn.Module):
         self.max_length = _max_length(self.settings)
         self._accepted = set(inspect.signature(self._body().forward).parameters)
         self._cache_argument = next((name for name in CACHES if name in self._accepted), "")
-        self._boolean = model.config._attn_implementation == "sdpa"  # eager code adds its mask
-        # transformers 5 renamed it, and warns where the old name is used.
+        self._takes_boolean_masks = (
+            model.config._attn_implementation == "sdpa"
+        )  # eager attention adds its mask
+        # transformers 5 renamed it and warns about the old name.
         renamed = hasattr(model, "activation_checkpointing_enable")
         self._checkpointing = f"{'activation' if renamed else 'gradient'}_checkpointing"
         self.supports_branches = True
         with torch.no_grad():
             self._check_head()
-            self.supports_branches = self._obeys_masks()
+            self.supports_branches = self._follows_masks()
 
     @property
     def recompute(self) -> bool:
-        """Whether blocks keep only what enters them; see `Transformer.recompute`."""
+        """Whether blocks keep only their inputs; see `Transformer.recompute`."""
         return getattr(self.model, f"is_{self._checkpointing}")
 
     @recompute.setter
@@ -83,12 +85,12 @@ class HubPolicy(nn.Module):
             getattr(self.model, f"{self._checkpointing}_enable")({"use_reentrant": False})
         elif self.recompute:
             getattr(self.model, f"{self._checkpointing}_disable")()
-        for module in self.model.modules():  # only blocks look at their mode; dropout stays off
+        for module in self.model.modules():  # sets the mode of blocks only; dropout stays off
             if hasattr(module, "gradient_checkpointing"):
                 module.training = on
 
     def train(self, mode: bool = True) -> HubPolicy:
-        """Sets the mode, but not of the wrapped model, whose dropout stays off."""
+        """Set the mode of this module, not of the wrapped model, whose dropout stays off."""
         self.training = mode
         return self
 
@@ -107,21 +109,21 @@ class HubPolicy(nn.Module):
             options[self._cache_argument] = cache
         if mask is not None and self.supports_branches:
             mask = rearrange(mask, "row query key -> row 1 query key")
-            options["attention_mask"] = mask if self._boolean else self._scores(mask)
+            options["attention_mask"] = mask if self._takes_boolean_masks else self._bias(mask)
         elif mask is not None:
-            options["attention_mask"] = mask[:, -1].long()  # (row, key), as the last query sees it
+            options["attention_mask"] = mask[:, -1].long()  # (row, key), the last query's mask
         if positions is not None and "position_ids" in self._accepted:
             options["position_ids"] = positions
         return self._body()(input_ids=tokens, **options).last_hidden_state
 
-    def _scores(self, mask: Tensor) -> Tensor:
-        """What is added to the scores: nothing, or the lowest number."""
-        scores = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
-        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    def _bias(self, mask: Tensor) -> Tensor:
+        """The mask as a bias of the attention scores: 0, or the lowest number."""
+        bias = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
+        return bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
 
     @property
     def vocab_size(self) -> int:
-        """Tokens that the head tells apart."""
+        """The number of tokens that the head has logits for."""
         return self.settings.vocab_size
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -139,7 +141,7 @@ class HubPolicy(nn.Module):
         return self.head(self.hidden(tokens, positions, mask))
 
     def new_cache(self, rows: int, max_length: int) -> Any:
-        """An empty cache, which grows as needed; None where the model has another kind."""
+        """An empty cache, which grows as needed; None where the model uses another kind."""
         return empty_cache(self.settings) if self._cache_argument else None
 
     def _body(self) -> nn.Module:
@@ -148,7 +150,9 @@ class HubPolicy(nn.Module):
         return self.model.model if body is self.model else body
 
     def _sample_tokens(self, *shape: int) -> Tensor:
-        tokens = torch.arange(1, math.prod(shape) + 1, device=self.model.device) * 7919  # any do
+        tokens = (
+            torch.arange(1, math.prod(shape) + 1, device=self.model.device) * 7919
+        )  # any tokens do
         return (tokens % self.model.get_input_embeddings().num_embeddings).reshape(shape)
 
     def _check_head(self) -> None:
@@ -156,11 +160,11 @@ class HubPolicy(nn.Module):
         if not _close(self.head(self.hidden(tokens)), self.model(input_ids=tokens).logits):
             raise WorkbenchError(
                 f"{type(self.model).__name__} changes its logits after the head in a way that is "
-                f"not known here; known: {', '.join(AFTER_HEAD)}"
+                f"not supported; supported: {', '.join(AFTER_HEAD)}"
             )
 
-    def _obeys_masks(self) -> bool:
-        """Whether two branches behind one prompt give what two rows of their own give."""
+    def _follows_masks(self) -> bool:
+        """Whether two branches after one prompt give the same as two separate rows."""
         prompt, sides = self._sample_tokens(1, 3), self._sample_tokens(2, 4)[:, 2:]
         row = torch.cat([prompt, sides[:1], sides[1:]], dim=1)
         branch = torch.tensor([[0, 0, 0, 1, 1, 2, 2]], device=row.device)
@@ -187,10 +191,10 @@ def _max_length(settings: Any) -> int:
 
 
 def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
-    """The causal LM in a folder, in float32: from safetensors, or from one file of GGUF.
+    """The causal LM in a folder, in float32: from safetensors, or from one GGUF file.
 
     Raises:
-        WorkbenchError: `transformers` is missing, or does not take the files.
+        WorkbenchError: `transformers` is missing, or rejects the files.
     """
     transformers = optional("transformers")
     options: dict[str, Any] = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
@@ -206,12 +210,12 @@ def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
                 output_loading_info=True,
                 **options,
             )
-        except Exception as error:  # there is no narrower class that all its errors share
-            raise _refused(folder / (gguf or ""), error) from error
+        except Exception as error:  # its errors share no narrower class
+            raise _rejected(folder / (gguf or ""), error) from error
     if report["missing_keys"]:
         first = min(report["missing_keys"])
-        raise WorkbenchError(f"{folder} has no weights for {first}; its config.json asks for them")
-    if gguf:  # by now all is float32: nothing may say otherwise when it is saved
+        raise WorkbenchError(f"{folder} has no weights for {first}, which its config.json needs")
+    if gguf:  # the weights are float32 now, and are saved as such
         model.hf_quantizer = None
         del model.config.quantization_config
     return HubPolicy(model)
@@ -228,17 +232,17 @@ def load_tokenizer(folder: Path, gguf: str | None = None) -> Tokenizer:
             if gguf is None and (folder / special).is_file():
                 shutil.copy(folder / special, name)
         try:
-            found = transformers.AutoTokenizer.from_pretrained(
+            converted = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, use_fast=True, **options
             )
-            found.save_pretrained(name)
+            converted.save_pretrained(name)
         except Exception as error:
-            raise _refused(folder / (gguf or ""), error) from error
+            raise _rejected(folder / (gguf or ""), error) from error
         return Tokenizer.from_folder(name)
 
 
 def save_hub(policy: HubPolicy, folder: Path) -> None:
-    """Write config and weights as `transformers` does; every file appears as a whole."""
+    """Write config and weights as `transformers` does; every file is replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as name, _quiet(optional("transformers")):
         policy.model.save_pretrained(name)
@@ -246,14 +250,14 @@ def save_hub(policy: HubPolicy, folder: Path) -> None:
             os.replace(file, folder / file.name)
 
 
-def _refused(path: Path, error: Exception) -> WorkbenchError:
+def _rejected(path: Path, error: Exception) -> WorkbenchError:
     reason = " ".join(str(error).split())[:300]
     return WorkbenchError(f"transformers does not take {path}: {reason}")
 
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Without progress bars and notes: errors are raised, and progress is ours to tell."""
+    """Without progress bars and messages of the library: errors are raised all the same."""
     log = transformers.utils.logging
     bars, level = log.is_progress_bar_enabled(), log.get_verbosity()
     log.disable_progress_bar()

@@ -1,8 +1,8 @@
-"""The key-value cache of other people's models, with the one method that beam search asks for."""
+"""The key-value cache of hub models, with the method `reorder` that beam search needs."""
 
 from __future__ import annotations
 
-from functools import cache
+import functools
 from typing import Any
 
 from workbench.models.optional import optional
@@ -11,19 +11,19 @@ from workbench.models.optional import optional
 def empty_cache(settings: Any) -> Any:
     """A cache of `transformers` that grows as needed; `reorder(rows)` is that of `KVCache`.
 
-    None for a model that keeps anything but keys and values.
+    None for a model whose cache holds anything but keys and values.
     """
     kinds = optional("transformers.cache_utils")
-    found = _reorderable()(config=settings)
-    # No row grows beyond a sliding window, but padding and a row together may.
-    found.layers = [
+    cache = _reorderable()(config=settings)
+    # A row stays within its sliding window, but padding and row together may not.
+    cache.layers = [
         kinds.DynamicLayer() if type(layer) is kinds.DynamicSlidingWindowLayer else layer
-        for layer in found.layers
+        for layer in cache.layers
     ]
-    return found if all(type(layer) is kinds.DynamicLayer for layer in found.layers) else None
+    return cache if all(type(layer) is kinds.DynamicLayer for layer in cache.layers) else None
 
 
-@cache
+@functools.cache
 def _reorderable() -> Any:
     kind = optional("transformers.cache_utils").DynamicCache
     return type("HubCache", (kind,), {"reorder": kind.reorder_cache})
