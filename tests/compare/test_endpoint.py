@@ -110,7 +110,7 @@ def test_position_bias_is_a_tie_and_reported(serve: Any) -> None:
     _, judge = serve(lambda question: better("first"))
     outcomes = judge(["p", "q"], ["a", "b"], ["x", "y"])
     assert outcomes.scores.tolist() == [0.5, 0.5]
-    assert outcomes.notes == {"orders disagree": 2, "first place twice": 2}
+    assert outcomes.notes == {"orders disagree": 2, "first position twice": 2}
 
 
 def test_a_win_in_one_order_alone_is_a_tie(serve: Any) -> None:

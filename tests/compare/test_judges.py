@@ -94,11 +94,8 @@ def test_frames_that_hold_no_votes_are_refused(frame: pd.DataFrame, message: str
         outcomes_of_votes(frame, "policy", "reference")
 
 
-def test_the_first_of_many_and_the_other_side() -> None:
+def test_the_first_of_many() -> None:
     outcomes = Outcomes.of(["p", "q"], ["a b", "a"], ["a", "a"], [1.0, 0.5], {"both bad": 1})
     assert outcomes.first(2) is outcomes
     assert outcomes.first(1).prompts == ("p",)
     assert outcomes.first(1).notes == {}
-    turned = outcomes.swapped()
-    assert turned.scores.tolist() == [0.0, 0.5]
-    assert turned.lengths_b.tolist() == [2, 1]

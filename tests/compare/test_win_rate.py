@@ -15,10 +15,10 @@ from workbench.compare.judges import Outcomes, TrueReward
 from workbench.compare.open_handles import handles
 from workbench.compare.win_rate import (
     PRIOR,
-    compare_models,
     controlled_rate,
     design_effect,
     judge_models,
+    rates_frame,
     win_rate,
 )
 from workbench.core.metrics import win_interval
@@ -124,7 +124,8 @@ SCORES = st.lists(
 def test_swapping_a_and_b_mirrors_it(rows: list[tuple[float, int, int]]) -> None:
     scores, difference, prompts = zip(*rows, strict=True)
     said = outcomes(scores, difference, prompts)
-    found, turned = win_rate(said), win_rate(said.swapped())
+    swapped = Outcomes(said.prompts, 1 - said.scores, said.lengths_b, said.lengths_a)
+    found, turned = win_rate(said), win_rate(swapped)
     assert (found.wins, found.ties, found.losses) == (turned.losses, turned.ties, turned.wins)
     assert found.ties + found.wins + found.losses + found.unjudged == len(rows)
     for name in ("", "controlled"):
@@ -197,26 +198,26 @@ def test_policy_and_reference_are_compared_on_the_same_seed(make_run: Callable[.
     run = make_run(max_steps=3)
     prompts = [pair.prompt for pair in run.data.prompts(12)]
     judges = [TrueReward(Reviews(run.config.world)), Longer()]
-    frame = compare_models(run, prompts, judges)
+    frame = rates_frame(judge_models(run, prompts, judges))
     assert (frame["rate"] == 0.5).all()  # nothing is trained: the same texts
     assert (frame["ties"] == 12).all()
     list(run)
     sampling = SamplingConfig(max_new_tokens=12, seed=3)
-    frame = compare_models(run, prompts, judges, sampling)
+    frame = rates_frame(judge_models(run, prompts, judges, sampling))
     assert list(frame["judge"]) == ["true reward", "longer"]
     assert list(frame["a"]) == ["policy", "policy"]
     assert frame["notes"][1] == "asked 12"
     reference, policy = handles(run)
     said = Longer()(prompts, policy.answer(prompts, sampling), reference.answer(prompts, sampling))
     assert frame["rate"][1] == win_rate(said).rate
-    other = compare_models((reference, policy), prompts, judges, sampling)
+    other = rates_frame(judge_models((reference, policy), prompts, judges, sampling))
     np.testing.assert_allclose(other["rate"], 1 - frame["rate"])
 
 
 def test_what_cannot_be_compared_is_refused(make_run: Callable[..., Run]) -> None:
     run = make_run()
     with pytest.raises(WorkbenchError, match="prompts is empty"):
-        compare_models(run, [], [Longer()])
+        judge_models(run, [], [Longer()])
     for judges in ([], [Longer(), Longer()]):
         with pytest.raises(WorkbenchError, match="judges are needed"):
             judge_models(run, ["p"], judges)
