@@ -18,7 +18,12 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO, iterate
-from workbench.feedback.questions import agreement, ask, implicit_margins, simulated_voter
+from workbench.feedback.questions import (
+    agreement,
+    implicit_margins,
+    make_questions,
+    simulated_voter,
+)
 from workbench.feedback.votes import Question, Vote, append_vote, read_votes
 from workbench.models.load import Model, model_hash
 from workbench.runs.run import Run
@@ -76,7 +81,7 @@ def test_questions_come_again_and_their_texts_are_the_writers(
 def test_identical_answers_are_left_out_and_counted(make: Callable[..., IterativeDPO]) -> None:
     rounds = make()
     greedy = replace(rounds.sampling, temperature=0.0)
-    asked = ask(rounds.policy, rounds.policy, rounds.prompts, greedy)
+    asked = make_questions(rounds.policy, rounds.policy, rounds.prompts, greedy)
     assert asked.questions == []
     assert asked.identical == 16
 
@@ -162,7 +167,7 @@ def test_rounds_without_a_person_say_what_came_of_them(make: Callable[..., Itera
     assert {vote.round for vote in read_votes(rounds.file)} == {0, 1}
 
 
-def test_ties_are_set_aside_and_too_few_votes_train_nothing(
+def test_ties_are_skipped_and_too_few_votes_train_nothing(
     make: Callable[..., IterativeDPO],
 ) -> None:
     rounds = make()
@@ -176,14 +181,14 @@ def test_ties_are_set_aside_and_too_few_votes_train_nothing(
     append_vote(rounds.file, Vote.cast(questions[-1], "b"))
     rounds.train()
     assert rounds.rows[1]["pairs"] == MINIMUM
-    assert rounds.rows[1]["set_aside"] == len(questions) - MINIMUM + 1
+    assert rounds.rows[1]["skipped"] == len(questions) - MINIMUM + 1
 
 
 def test_run_that_has_not_ended_is_not_adopted(make: Callable[..., IterativeDPO]) -> None:
     rounds = make()
     vote_on_all(rounds, "a")
     run = rounds.begin()
-    with pytest.raises(WorkbenchError, match="stands at step 0"):
+    with pytest.raises(WorkbenchError, match="the run is at step 0"):
         rounds.adopt(run)
 
 

@@ -200,7 +200,7 @@ LINE = json.dumps(asdict(Vote.cast(QUESTION, "a")))
         (LINE.replace('"vote": "a"', '"vote": "c"'), "one of a, b, tie, bad"),
         (LINE.replace('"seed": 3', '"seed": "3"'), "seed is str"),
         (LINE.replace('"seed": 3', '"seed": true'), "seed is bool"),
-        ('{"undo": 3}\n', "line 1: it takes back what is no question"),
+        ('{"undo": 3}\n', "line 1: it undoes something that is not a question"),
         ("\x89PNG\n", "line 1: it is not JSON"),
     ],
 )

@@ -154,7 +154,7 @@ def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
     for name, text in parts._asdict().items():
         if name != "system" and not text.strip():
             raise UnusableError(f"{name} is empty")
-        if text is not None and not _is_unicode(text):
+        if text is not None and not is_unicode(text):
             raise UnusableError(f"{name} holds half of a Unicode character")
     if parts.chosen == parts.rejected:
         raise UnusableError("chosen and rejected are identical")
@@ -162,8 +162,8 @@ def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
     return TextPair(*parts[:3], number, group if isinstance(group, str) else "", parts.system)
 
 
-def _is_unicode(text: str) -> bool:
-    """JSON can contain unpaired surrogates, which no tokenizer takes."""
+def is_unicode(text: str) -> bool:
+    """Whether a text can be encoded: JSON can contain unpaired surrogates, which can't."""
     try:
         text.encode()
     except UnicodeEncodeError:
