@@ -15,6 +15,7 @@ from workbench.compare.reward_judge import (
     train_reward_model,
 )
 from workbench.core.batch import collate
+from workbench.core.metrics import wilson_interval
 from workbench.data.pairs import encode_pairs
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
@@ -31,16 +32,18 @@ QUICK = TrainConfig(lr=4e-3, epochs=4, batch_size=32, warmup=5, precision="float
 
 @pytest.fixture(scope="module")
 def judged(trained: Model) -> tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]]:
-    """A judge trained on 500 pairs of the small world, what was said, and its held-out accuracy."""
+    """A judge trained on 500 pairs of the small world, its steps, and its held-out accuracy."""
     world = Reviews(ReviewsConfig(pairs=620, topics=4, label_scale=8))
     encoded = encode_pairs(world.preferences(), trained.tokenizer, 64)
     train, held_out = split_by_group(encoded.texts, lambda text: text.group, 120, 0)
     model = RewardModel(trained.policy)
-    pairs = [encoded.pairs[place] for place in train]
-    said = list(train_reward_model(model, pairs, trained.tokenizer.pad_id, QUICK))
+    pairs = [encoded.pairs[index] for index in train]
+    events = list(train_reward_model(model, pairs, trained.tokenizer.pad_id, QUICK))
     judge = RewardJudge(model, trained.tokenizer, device="cpu")
-    found = judge.accuracy([encoded.pairs[place] for place in held_out])
-    return judge, world, [event for event in said if isinstance(event, StepEvent)], found
+    chosen, rejected = judge.rewards([encoded.pairs[index] for index in held_out])
+    share = (chosen > rejected).double().mean().item()
+    steps = [event for event in events if isinstance(event, StepEvent)]
+    return judge, world, steps, (share, *wilson_interval(share, len(held_out)))
 
 
 def test_bradley_terry_by_hand(make_run: Callable[..., Run]) -> None:

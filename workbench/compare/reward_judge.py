@@ -12,7 +12,6 @@ from torch import Tensor
 
 from workbench.compare.judges import TIE, Outcomes, compare
 from workbench.core.batch import Pair, collate
-from workbench.core.metrics import wilson_interval
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.heads import RewardModel
 from workbench.models.lora import has_lora, lora_state
@@ -118,9 +117,3 @@ class RewardJudge:
             with torch.no_grad(), computing(model, device, self.precision):
                 rewards.append(model.rewards(batch).double().cpu())
         return rearrange(torch.cat(rewards), "(pair side) -> side pair", side=2)
-
-    def accuracy(self, pairs: Sequence[Pair]) -> tuple[float, float, float]:
-        """Share of pairs whose chosen side has the higher reward, and its 95% interval (Wilson)."""
-        chosen, rejected = self.rewards(pairs)
-        share = (chosen > rejected).double().mean().item()
-        return share, *wilson_interval(share, len(pairs))

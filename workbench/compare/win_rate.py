@@ -54,15 +54,6 @@ class WinRate:
     length_b: float
     prompts: int
 
-    def __str__(self) -> str:
-        counted = f"{self.wins} wins, {self.ties} ties, {self.losses} losses"
-        return (
-            f"win rate {self.rate:.3f} (95% {self.low:.3f} to {self.high:.3f}); at equal length "
-            f"{self.controlled:.3f} ({self.controlled_low:.3f} to {self.controlled_high:.3f}); "
-            + counted
-            + (f", {self.unjudged} without a verdict" if self.unjudged else "")
-        )
-
 
 def win_rate(outcomes: Outcomes) -> WinRate:
     """How often A beats B, with intervals for new prompts of the same kind.

@@ -58,7 +58,7 @@ class Tokenizer:
         for key, index in (("eos_token", self.eos_id), ("pad_token", self.pad_id)):
             name = backend.id_to_token(index)
             if name is None:
-                raise WorkbenchError(f"{key} has id {index}, which the tokenizer does not know")
+                raise WorkbenchError(f"{key} has id {index}, which is not in the tokenizer")
             self.special_names[key] = name
 
     @classmethod

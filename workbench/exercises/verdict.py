@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
+from html import escape
 
 from torch import Tensor
 
@@ -81,11 +81,6 @@ def _table(rows: tuple[tuple[str, str], ...]) -> str:
     )
     table = "border-collapse: collapse; margin: 6px 0; color: inherit; font-size: inherit"
     return f'<table style="{table}">{written}</table>'
-
-
-def escape(text: str) -> str:
-    """Text as HTML that displays exactly this text."""
-    return html.escape(text)
 
 
 def one_line(text: str) -> str:

@@ -5,7 +5,7 @@ llama      the small decoder's checkpoints, in the layout of Llama
 smollm2    SmolLM2-135M-Instruct from the Python package index
 download   models of the Hugging Face hub
 hub        any Hugging Face causal LM as a policy
-hub_cache  its key-value cache
+hub_files  its files: read, converted, saved
 lora       low-rank adapters
 heads      reward and value heads
 optional   imports of packages that come with the extra `hub`

@@ -7,14 +7,10 @@ attention mask over queries and keys.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,10 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from workbench.core.fast.packed_rows import Packed
-from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.hub_cache import empty_cache
-from workbench.models.llama import weight_files
 from workbench.models.optional import optional
 
 TOLERANCE = 1e-3  # of logits, relative to the largest; a wrong head or mask is off by far more
@@ -142,7 +135,7 @@ class HubPolicy(nn.Module):
 
     def new_cache(self, rows: int, max_length: int) -> Any:
         """An empty cache, which grows as needed; None where the model uses another kind."""
-        return empty_cache(self.settings) if self._cache_argument else None
+        return _empty_cache(self.settings) if self._cache_argument else None
 
     def _body(self) -> nn.Module:
         """The model without its head."""
@@ -190,81 +183,22 @@ def _max_length(settings: Any) -> int:
     return min((limit for limit in limits if limit), default=2048)
 
 
-def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
-    """The causal LM in a folder, in float32: from safetensors, or from one GGUF file.
+def _empty_cache(settings: Any) -> Any:
+    """A cache of `transformers` that grows as needed; `reorder(rows)` is that of `KVCache`.
 
-    Raises:
-        WorkbenchError: `transformers` is missing, or rejects the files.
+    None for a model whose cache holds anything but keys and values.
     """
-    transformers = optional("transformers")
-    options: dict[str, Any] = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
-    if gguf is None:
-        weight_files(folder)
-    with _quiet(transformers), torch.random.fork_rng(devices=[]):
-        try:
-            model, report = transformers.AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **options,
-            )
-        except Exception as error:  # its errors share no narrower class
-            raise _rejected(folder / (gguf or ""), error) from error
-    if report["missing_keys"]:
-        first = min(report["missing_keys"])
-        raise WorkbenchError(f"{folder} has no weights for {first}, which its config.json needs")
-    if gguf:  # the weights are float32 now, and are saved as such
-        model.hf_quantizer = None
-        del model.config.quantization_config
-    return HubPolicy(model)
+    kinds = optional("transformers.cache_utils")
+    cache = _reorderable()(config=settings)
+    # A row stays within its sliding window, but padding and row together may not.
+    cache.layers = [
+        kinds.DynamicLayer() if type(layer) is kinds.DynamicSlidingWindowLayer else layer
+        for layer in cache.layers
+    ]
+    return cache if all(type(layer) is kinds.DynamicLayer for layer in cache.layers) else None
 
 
-def load_tokenizer(folder: Path, gguf: str | None = None) -> Tokenizer:
-    """The tokenizer in a folder, converted by `transformers` where there is no `tokenizer.json`."""
-    if gguf is None and (folder / "tokenizer.json").is_file():
-        return Tokenizer.from_folder(folder)
-    transformers = optional("transformers")
-    options = {"gguf_file": gguf} if gguf else {}
-    with TemporaryDirectory() as name, _quiet(transformers):
-        for special in ("generation_config.json", "config.json"):
-            if gguf is None and (folder / special).is_file():
-                shutil.copy(folder / special, name)
-        try:
-            converted = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_fast=True, **options
-            )
-            converted.save_pretrained(name)
-        except Exception as error:
-            raise _rejected(folder / (gguf or ""), error) from error
-        return Tokenizer.from_folder(name)
-
-
-def save_hub(policy: HubPolicy, folder: Path) -> None:
-    """Write config and weights as `transformers` does; every file is replaced atomically."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as name, _quiet(optional("transformers")):
-        policy.model.save_pretrained(name)
-        for file in Path(name).iterdir():
-            os.replace(file, folder / file.name)
-
-
-def _rejected(path: Path, error: Exception) -> WorkbenchError:
-    reason = " ".join(str(error).split())[:300]
-    return WorkbenchError(f"transformers does not take {path}: {reason}")
-
-
-@contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Without progress bars and messages of the library: errors are raised all the same."""
-    log = transformers.utils.logging
-    bars, level = log.is_progress_bar_enabled(), log.get_verbosity()
-    log.disable_progress_bar()
-    log.set_verbosity_error()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
+@functools.cache
+def _reorderable() -> Any:
+    kind = optional("transformers.cache_utils").DynamicCache
+    return type("HubCache", (kind,), {"reorder": kind.reorder_cache})

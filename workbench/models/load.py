@@ -19,7 +19,8 @@ from workbench.data.json_rows import read_json
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.download import hub_folder
-from workbench.models.hub import HubPolicy, load_hub, load_tokenizer, save_hub
+from workbench.models.hub import HubPolicy
+from workbench.models.hub_files import load_hub, load_tokenizer, save_hub
 from workbench.models.llama import (
     Progress,
     decoder_config,
