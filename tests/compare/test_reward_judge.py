@@ -62,14 +62,14 @@ def test_bradley_terry_by_hand(make_run: Callable[..., Run]) -> None:
 def test_it_starts_at_log_2_and_ranks_held_out_topics_better_than_chance(
     judged: tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]],
 ) -> None:
-    _, _, said, (share, low, _) = judged
-    assert said[0].metrics["loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert said[0].metrics["rewards/ties"] == 1
-    assert said[-1].metrics["loss"] < 0.5
+    _, _, steps, (share, low, _) = judged
+    assert steps[0].metrics["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert steps[0].metrics["rewards/ties"] == 1
+    assert steps[-1].metrics["loss"] < 0.5
     assert low > 0.65, f"held-out accuracy {share:.2f}"
 
 
-def test_it_judges_by_the_words_and_not_by_the_place(
+def test_it_judges_by_the_words_and_not_by_the_position(
     judged: tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]],
 ) -> None:
     judge, world, _, _ = judged

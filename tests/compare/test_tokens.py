@@ -21,8 +21,8 @@ WORDS = Tokenizer.from_words(["a", "b", "c", "d", "e"])
 
 
 @dataclass(frozen=True)
-class TableWriter(ModelHandle):
-    """Expects the rows of a table, (token, vocab), whatever it is asked."""
+class TableModel(ModelHandle):
+    """Gives the rows of a table, (token, vocab), for every prompt and completion."""
 
     table: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
 
@@ -30,11 +30,11 @@ class TableWriter(ModelHandle):
         return self.table
 
 
-def table_writers(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, ModelHandle]:
+def table_models(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, ModelHandle]:
     model = nn.Linear(1, 1)
     return (
-        TableWriter("reference", model, WORDS, table=reference),
-        TableWriter("policy", model, WORDS, table=policy),
+        TableModel("reference", model, WORDS, table=reference),
+        TableModel("policy", model, WORDS, table=policy),
     )
 
 
@@ -42,7 +42,7 @@ def table_writers(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, Model
 def test_no_probability_gets_lost_in_a_world_that_can_be_enumerated(kept: int) -> None:
     world = TabularWorld.random(prompts=6, responses=40, seed=0)
     *_, last = descend(world, beta=0.1, steps=20)
-    tokens = compare_tokens(*table_writers(world.reference_logps, last.logps), [3], range(6), kept)
+    tokens = compare_tokens(*table_models(world.reference_logps, last.logps), [3], range(6), kept)
     for position in tokens.positions:
         assert len(position.ids) + position.others == 40
         assert abs(position.changes.sum() + position.rest[0] - position.rest[1]) < 1e-12
@@ -55,7 +55,7 @@ def test_a_position_by_hand() -> None:
     # From (0.1, 0.2, 0.3, 0.4) to (0.3, 0.2, 0.4, 0.1); token 1 was written, and stays at 0.2.
     reference = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).double().log()
     policy = torch.tensor([[0.3, 0.2, 0.4, 0.1]]).double().log()
-    (position,) = compare_tokens(*table_writers(reference, policy), [3], [1], kept=1).positions
+    (position,) = compare_tokens(*table_models(reference, policy), [3], [1], kept=1).positions
     assert position.ids.tolist() == [
         2,
         0,
@@ -114,13 +114,13 @@ def test_untrained_nothing_has_moved(make_run: Callable[..., Run]) -> None:
 
 
 def test_what_can_not_be_compared_is_refused() -> None:
-    reference, policy = table_writers(torch.zeros(1, 8), torch.zeros(1, 8))
+    reference, policy = table_models(torch.zeros(1, 8), torch.zeros(1, 8))
     with pytest.raises(WorkbenchError, match="the prompt has no tokens"):
         compare_tokens(reference, policy, [], [1])
     with pytest.raises(WorkbenchError, match="the completion has no tokens"):
         compare_tokens(reference, policy, [1], [])
     with pytest.raises(WorkbenchError, match=f"at most {LONGEST} are compared"):
         compare_tokens(reference, policy, [1], [1] * LONGEST)
-    other = TableWriter("other", policy.model, Tokenizer.from_words(["x"]))
+    other = TableModel("other", policy.model, Tokenizer.from_words(["x"]))
     with pytest.raises(WorkbenchError, match="different tokenizers"):
         compare_tokens(reference, other, [1], [1])

@@ -77,8 +77,8 @@ def test_lengths_that_say_nothing_change_nothing() -> None:
     ("scores", "difference"),
     [
         ([1] * 40, [0] * 40),  # all won, no length to blame
-        ([1] * 40, [3] * 40),  # all won, and always longer by the same: nobody can tell
-        ([1, 0] * 20, [2, -2] * 20),  # length tells wins from losses without error
+        ([1] * 40, [3] * 40),  # all won, and always longer by the same: no way to separate them
+        ([1, 0] * 20, [2, -2] * 20),  # length separates wins from losses
         ([0.5] * 40, [0] * 40),
         ([1], [1e6]),
         ([1] + [0] * 39, [1e-9] + [0] * 39),
@@ -98,14 +98,14 @@ def test_what_length_alone_could_explain_has_a_wide_interval() -> None:
 
 
 def test_newton_finds_where_the_slope_is_zero() -> None:
-    said = draw(200, ahead=0.4, slope=0.2, longer=1, seed=3)
-    difference = said.lengths_a - said.lengths_b
-    rate, _, _ = controlled_rate(said.scores, difference)
+    verdicts = draw(200, ahead=0.4, slope=0.2, longer=1, seed=3)
+    difference = verdicts.lengths_a - verdicts.lengths_b
+    rate, _, _ = controlled_rate(verdicts.scores, difference)
     # At the top of the penalised likelihood both residual sums equal the pull to 0, so some slope
     # has to make both vanish together with the constant that was found.
     x = difference / math.sqrt((difference**2).mean())
     constant, slopes = math.log(rate / (1 - rate)), np.linspace(0, 3, 3001)
-    left = said.scores - 1 / (1 + np.exp(-(constant + slopes[:, None] * x)))  # (slope, answer)
+    left = verdicts.scores - 1 / (1 + np.exp(-(constant + slopes[:, None] * x)))  # (slope, answer)
     of_constant = left.sum(-1) - constant / PRIOR**2
     of_slope = (left * x).sum(-1) - slopes / PRIOR**2
     assert np.maximum(abs(of_constant), abs(of_slope)).min() < 0.02
@@ -122,9 +122,11 @@ SCORES = st.lists(
 @settings(deadline=None, max_examples=150)
 def test_swapping_a_and_b_mirrors_it(rows: list[tuple[float, int, int]]) -> None:
     scores, difference, prompts = zip(*rows, strict=True)
-    said = outcomes(scores, difference, prompts)
-    swapped = Outcomes(said.prompts, 1 - said.scores, said.lengths_b, said.lengths_a)
-    found, turned = win_rate(said), win_rate(swapped)
+    verdicts = outcomes(scores, difference, prompts)
+    swapped = Outcomes(
+        verdicts.prompts, 1 - verdicts.scores, verdicts.lengths_b, verdicts.lengths_a
+    )
+    found, turned = win_rate(verdicts), win_rate(swapped)
     assert (found.wins, found.ties, found.losses) == (turned.losses, turned.ties, turned.wins)
     assert found.ties + found.wins + found.losses + found.unjudged == len(rows)
     for name in ("", "controlled"):
@@ -166,8 +168,10 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say() -> None:
     held, narrow = 0, 0
     for _ in range(200):
         chance = np.repeat(rng.beta(1.4, 0.6, 60), 4)
-        said = outcomes(rng.random(240) < chance, rng.normal(1, 4, 240), np.repeat(range(60), 4))
-        found = win_rate(said)
+        verdicts = outcomes(
+            rng.random(240) < chance, rng.normal(1, 4, 240), np.repeat(range(60), 4)
+        )
+        found = win_rate(verdicts)
         held += found.low <= 0.7 <= found.high
         low, high = win_interval(found.wins, found.losses, 240)
         narrow += low <= 0.7 <= high
@@ -207,8 +211,10 @@ def test_policy_and_reference_are_compared_on_the_same_seed(make_run: Callable[.
     assert list(frame["a"]) == ["policy", "policy"]
     assert frame["notes"][1] == "asked 12"
     reference, policy = handles(run)
-    said = Longer()(prompts, policy.answer(prompts, sampling), reference.answer(prompts, sampling))
-    assert frame["rate"][1] == win_rate(said).rate
+    verdicts = Longer()(
+        prompts, policy.answer(prompts, sampling), reference.answer(prompts, sampling)
+    )
+    assert frame["rate"][1] == win_rate(verdicts).rate
     other = rates_frame(judge_models((reference, policy), prompts, judges, sampling))
     np.testing.assert_allclose(other["rate"], 1 - frame["rate"])
 

@@ -106,7 +106,7 @@ def test_difference_is_located():
     assert verdict.reason == ("1 of 3 values is different; the largest difference is 0.25, at [1].")
 
 
-def test_wrong_places_of_a_mask_are_counted():
+def test_wrong_positions_of_a_mask_are_counted():
     verdict = verdict_on(lambda p, c, width: torch.arange(width) >= p, "completion_mask")
     assert verdict.reason == "3 of 8 values are different; the first is at [5]."
 

@@ -87,7 +87,7 @@ def test_html_says_all_that_the_text_says(function):
 
 @pytest.mark.parametrize("function", [dpo_loss, unwritten, wrong("dpo_loss"), hostile])
 def test_html_reads_on_light_and_on_dark_ground(function):
-    """Text keeps the page's colour, grounds let the page through, and a sign stands beside."""
+    """Text keeps the page's colour, backgrounds are transparent, and a sign repeats the colour."""
     page = check(function)._repr_html_()
     assert re.search(r'data-state="(right|not-yet|not-right)"', page)
     assert re.search(r"[✓…✗] dpo_loss: ", page)

@@ -1,4 +1,4 @@
-"""Rounds of votes: who is asked, what is trained, what the table says; a person is simulated."""
+"""Rounds of votes with a simulated voter: the questions, the training, the table."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def vote_on_all(rounds: IterativeDPO, choice: str | None = None) -> list[Vote]:
     return votes
 
 
-def test_questions_come_again_and_their_texts_are_the_writers(
+def test_questions_repeat_and_their_texts_are_the_models(
     make: Callable[..., IterativeDPO],
 ) -> None:
     rounds = make()
@@ -86,7 +86,7 @@ def test_identical_answers_are_left_out_and_counted(make: Callable[..., Iterativ
     assert asked.identical == 16
 
 
-def test_voter_votes_as_bradley_and_terry_say() -> None:
+def test_simulated_votes_follow_bradley_terry() -> None:
     vote = simulated_voter(lambda prompt, text: float(text), scale=2.0)
     questions = [Question(f"{n}", "1", "0.5", "one", "other") for n in range(2000)]
     share = sum(vote(question) == "a" for question in questions) / len(questions)
@@ -237,7 +237,7 @@ def test_what_cannot_be_is_refused(
 
 
 def test_rounds_of_optima_come_to_one_round_with_a_smaller_beta() -> None:
-    """pi_n is proportional to pi_0 exp(n r / beta), as the module says."""
+    """pi_n is proportional to pi_0 exp(n r / beta), see the module."""
     world = tabular.TabularWorld.example()
     logps = world.reference_logps
     for _ in range(3):

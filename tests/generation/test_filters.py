@@ -213,7 +213,7 @@ def test_a_bad_value_is_named(name, value) -> None:
         ("contrast_alpha", 0.1, 0),
     ],
 )
-def test_what_does_not_go_with_beams_is_told(name, value, accepted) -> None:
+def test_what_does_not_go_with_beams_is_refused(name, value, accepted) -> None:
     settings = {"temperature": 0, name: value}
     SamplingConfig(**settings)
     with pytest.raises(WorkbenchError) as raised:

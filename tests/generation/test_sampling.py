@@ -130,7 +130,7 @@ def test_padding_sees_itself_and_no_text_sees_padding(policy, monkeypatch) -> No
     list(stream(policy, [[1, 2, 3], [4]], SamplingConfig(max_new_tokens=2), (), 0))
     first, second = masks
     assert first[0].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
-    assert first[1].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]  # two places of padding
+    assert first[1].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]  # two positions of padding
     assert second.tolist() == [[[1, 1, 1, 1]], [[0, 0, 1, 1]]]
 
 

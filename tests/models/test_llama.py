@@ -161,7 +161,7 @@ def test_missing_weights_are_named(folder) -> None:
         read(folder)
 
 
-def test_weights_without_a_place_are_named(folder) -> None:
+def test_weights_without_a_parameter_are_named(folder) -> None:
     path = folder / "model.safetensors"
     save_file({**load_file(path), "model.layers.0.self_attn.q_proj.bias": torch.zeros(32)}, path)
     with pytest.raises(WorkbenchError, match=r"q_proj\.bias, for which"):
