@@ -100,10 +100,9 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls, **changes: Any) -> Endpoint:
-        """Configured by WORKBENCH_JUDGE_URL, WORKBENCH_JUDGE_MODEL and WORKBENCH_JUDGE_KEY.
+        """From WORKBENCH_JUDGE_URL, WORKBENCH_JUDGE_MODEL and, if set, WORKBENCH_JUDGE_KEY.
 
-        The key is optional, for servers that need none. Raises a WorkbenchError that names any
-        other missing variable.
+        Raises a WorkbenchError that names the missing variables.
         """
         missing = [name for name in (URL, MODEL) if not os.environ.get(name, "").strip()]
         if missing:
@@ -152,7 +151,7 @@ class Endpoint:
                 request.result()
         finally:
             pool.shutdown(cancel_futures=True)
-            for request, order in requests.items():  # replies are paid for, so keep all
+            for request, order in requests.items():  # replies may cost money: keep all
                 if not request.cancelled() and request.exception() is None:
                     self._known[order] = read_choice(request.result())
 
