@@ -30,7 +30,7 @@ def split_by_group(
     """
     if not 0 <= held_out < max(len(items), 1):
         raise WorkbenchError(
-            f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}, "
+            f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}; "
             f"there are {len(items)} pairs, and at least one is needed for training"
         )
     members: dict[str, list[int]] = defaultdict(list)
