@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.train.objectives import preference, sft
+
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
 from benchmarks.ours import Steps, prepared
 from benchmarks.report import own_process, save, show
@@ -30,7 +32,6 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model
 from workbench.train.batches import Batches
 from workbench.train.loop import TrainState, fit
-from workbench.train.objectives import preference, sft
 
 SIZES = (100, 1_000, 10_000, 100_000)
 BATCH, STEPS = 50, 20

@@ -7,11 +7,14 @@ import time
 from typing import Any
 from unittest.mock import patch
 
+from workbench.train.objectives import Objective
+
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
 from benchmarks.contender import Turns, serve
 from benchmarks.workloads import read_token_pairs, tiny_model
 from workbench.core.batch import Pair, PreferenceBatch
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.models.load import Model, load_model
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.run import Run
@@ -20,7 +23,6 @@ from workbench.train.batches import Batches
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.loop import fit
-from workbench.train.objectives import Objective
 from workbench.train.precision import computing, pick_device, set_threads
 
 

@@ -17,7 +17,7 @@ BEGIN = time.perf_counter()
 
 def main() -> None:
     """Measure and print."""
-    from workbench.data.reviews.world import ReviewsConfig
+    from workbench.data.reviews.config import ReviewsConfig
     from workbench.runs.run import Run
     from workbench.train.base_model import tiny_base
     from workbench.train.config import TrainConfig

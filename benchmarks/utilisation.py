@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.train.objectives import preference
+
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
 from benchmarks.ours import Steps, batches_of, places, prepared
 from benchmarks.profile_step import by_part
@@ -21,7 +23,6 @@ from benchmarks.side_by_side import spread
 from benchmarks.training import BATCH, SMOLLM2
 from workbench.core.batch import Pair
 from workbench.core.transformer import Transformer
-from workbench.train.objectives import preference
 
 Row = dict[str, Any]
 SIDE, TRIES = 2048, 8  # of the square product that gives the peak

@@ -16,7 +16,8 @@ import torch
 from hypothesis import settings
 
 from workbench.data.cache import cache_folder
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model, save_model
 from workbench.runs.run import Run

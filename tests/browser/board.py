@@ -12,7 +12,8 @@ NOTEBOOK = """
 import json, time
 from pathlib import Path
 import torch
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
 from workbench.runs.run import Run

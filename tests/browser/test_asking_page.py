@@ -28,7 +28,8 @@ pytestmark = pytest.mark.browser
 NOTEBOOK = """
 import time
 import torch
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.compare.model_handles import ModelHandle

@@ -12,7 +12,8 @@ from playwright.sync_api import Page, expect
 
 from workbench.compare.answers import Answer, measure
 from workbench.compare.open_handles import handles
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run
 from workbench.train.base_model import BaseConfig, new_model

@@ -22,8 +22,9 @@ WRITERS = ("heidelberg-model", "uppsala-model")
 NOTEBOOK = f"""
 import torch
 from workbench.feedback.votes import Question
-from workbench.data.reviews.world import Reviews, ReviewsConfig
-from workbench.feedback.questions import Asked
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
+from workbench.feedback.questions import QuestionSet
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
 from workbench.feedback.iterative_dpo import Rounds
@@ -40,7 +41,7 @@ class Hostile(Rounds):
         asked = super().ask()
         if self.number:
             return asked
-        return Asked([
+        return QuestionSet([
             Question(f"prompt {{n}} {{text}}", f"the plot was good. {{n}} {{text}}",
                      f"the plot was bad. {{n}} {{text}}",
                      "heidelberg-" + "writer", "uppsala-" + "writer", 0, 0)

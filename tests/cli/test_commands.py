@@ -16,7 +16,8 @@ import pytest
 
 from workbench.__main__ import main
 from workbench.data.cache import atomic_folder
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.models.load import save_model
 from workbench.train.base_model import BaseConfig, cached_base, new_model
 from workbench.train.config import TrainConfig

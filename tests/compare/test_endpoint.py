@@ -65,8 +65,12 @@ class Server:
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Server, Endpoint]]]:
-    """Starts a server and makes the judge that asks it, quick to try again."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):  # what is here is asked directly
+    """Starts a server and makes a judge that uses it and retries quickly."""
+    for name in (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ):  # local servers are reached without them
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -82,12 +86,12 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Serve
         server.close()
 
 
-def better(place: str) -> str:
-    return json.dumps({"better": place})
+def better(choice: str) -> str:
+    return json.dumps({"better": choice})
 
 
 def longer(question: dict[str, str]) -> str:
-    """A fair judge: the longer answer, wherever it stands."""
+    """A fair judge: the longer answer, in either position."""
     one, other = len(question["first_answer"]), len(question["second_answer"])
     return better("tie" if one == other else "first" if one > other else "second")
 
@@ -110,7 +114,7 @@ def test_position_bias_is_a_tie_and_reported(serve: Any) -> None:
     _, judge = serve(lambda question: better("first"))
     outcomes = judge(["p", "q"], ["a", "b"], ["x", "y"])
     assert outcomes.scores.tolist() == [0.5, 0.5]
-    assert outcomes.notes == {"orders disagree": 2, "first place twice": 2}
+    assert outcomes.notes == {"orders disagree": 2, "first position twice": 2}
 
 
 def test_a_win_in_one_order_alone_is_a_tie(serve: Any) -> None:
@@ -160,7 +164,7 @@ def test_it_gives_up_after_some_tries(serve: Any) -> None:
     assert len(server.asked) <= 6  # at most one more had begun when the first failed
 
 
-def test_a_refusal_is_told_at_once_and_without_the_key(serve: Any) -> None:
+def test_a_refusal_is_reported_at_once_and_without_the_key(serve: Any) -> None:
     server, judge = serve(lambda q: (401, {}, f"wrong key:\n {SECRET}"), parallel=1)
     with pytest.raises(WorkbenchError) as caught:
         judge(["p"], ["a"], ["x"])

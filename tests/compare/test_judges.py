@@ -52,15 +52,15 @@ VOTES = votes(
 )
 
 
-def test_votes_are_counted_for_the_writer_whichever_side_it_was_on() -> None:
+def test_votes_are_counted_for_a_model_on_either_side() -> None:
     outcomes = outcomes_of_votes(VOTES, "policy", "reference")
     assert outcomes.scores.tolist() == [1.0, 0.0, 0.5, 0.5]
     assert outcomes.notes == {"both bad": 1}
     assert outcomes.prompts == ("q1", "q2", "q3", "q4")
     mirrored = outcomes_of_votes(VOTES, "reference", "policy")
     np.testing.assert_array_equal(mirrored.scores, 1 - outcomes.scores)
-    with pytest.raises(WorkbenchError, match="no vote on 'policy' against 'nobody'"):
-        outcomes_of_votes(VOTES, "policy", "nobody")
+    with pytest.raises(WorkbenchError, match="no vote on 'policy' against 'nothing'"):
+        outcomes_of_votes(VOTES, "policy", "nothing")
 
 
 def test_people_judge_the_answers_they_saw_on_either_side() -> None:
@@ -75,7 +75,7 @@ def test_people_judge_the_answers_they_saw_on_either_side() -> None:
     asked = (["q", "q", "p", "p", "r", "r"], ["one", "two", "y", "same", "one", "="],
              ["two", "one", "x", "same", "two", "="])  # fmt: skip
     scores = judge(*asked).scores
-    # One is preferred by two of three votes; nobody voted on r.
+    # One is preferred by two of three votes; there is no vote on r.
     np.testing.assert_array_equal(scores, [1.0, 0.0, 0.5, 0.5, np.nan, 0.5])
     assert judge(*asked).notes == {"both bad": 1}
 
@@ -94,11 +94,8 @@ def test_frames_that_hold_no_votes_are_refused(frame: pd.DataFrame, message: str
         outcomes_of_votes(frame, "policy", "reference")
 
 
-def test_the_first_of_many_and_the_other_side() -> None:
+def test_the_first_of_many() -> None:
     outcomes = Outcomes.of(["p", "q"], ["a b", "a"], ["a", "a"], [1.0, 0.5], {"both bad": 1})
     assert outcomes.first(2) is outcomes
     assert outcomes.first(1).prompts == ("p",)
     assert outcomes.first(1).notes == {}
-    turned = outcomes.swapped()
-    assert turned.scores.tolist() == [0.0, 0.5]
-    assert turned.lengths_b.tolist() == [2, 1]

@@ -119,7 +119,7 @@ def test_without_a_mistake() -> None:
 
 
 def test_mask_off_by_one() -> None:
-    # Chosen: <eos> and <pad>, 1 - 2 = -1. Rejected: bad and <eos>, 1 - 1 = 0; no place behind it.
+    # Chosen: <eos> and <pad>, 1 - 2 = -1. Rejected: bad and <eos>, 1 - 1 = 0; no position after it.
     wrong = score("mask_off_by_one")
     assert scored(wrong) == ["<eos> <pad>", "bad <eos>"]
     assert ratios(wrong) == [-1, 0]
@@ -164,12 +164,12 @@ def test_padding_scored() -> None:
 
 def test_padding_scored_depends_on_the_batch_and_the_right_loss_does_not() -> None:
     known = {"policy": POLICY | {"bad <eos> <pad>": 1 / 2}, "reference": dict(REFERENCE)}
-    known["reference"]["bad <eos> <pad>"] = 1 / 8  # +2 for one place of padding
+    known["reference"]["bad <eos> <pad>"] = 1 / 8  # +2 for one position of padding
     models = Table(known["policy"]), Table(known["reference"])
     for mistakes, expected in (((), (4, 4)), (("padding_scored",), (2, 0))):
         rows = [text_rows(PLAIN, *TEXTS, mistakes, width) for width in (5, 6)]
         margins = [score_rows(*models, row, beta=1.0).margin / LOG2 for row in rows]
-        # second place of the chosen side's padding: unknown to both models, so 0
+        # second position of the chosen side's padding: unknown to both models, so 0
         assert margins == pytest.approx(expected, abs=1e-6)
 
 
@@ -191,7 +191,7 @@ def test_missing_eos_is_the_same_loss_as_a_masked_one() -> None:
 
 
 def test_the_cosine_of_a_missing_end_by_hand() -> None:
-    # Each scored token moves the scores of its own place, along (one-hot - p) of squared length
+    # Each scored token moves the scores of its own position, along (one-hot - p) of squared length
     # (1 - p)^2 + rest. Unnamed words share what is left evenly, so rest is left^2 / their number.
     words = PLAIN.vocab_size
 
@@ -299,7 +299,7 @@ def test_the_start_of_a_template_is_found_by_its_name() -> None:
 
 def test_mistakes_combine_in_one_order() -> None:
     both = {"mask_off_by_one", "prompt_scored"}
-    # The mask of the prompt and the completion, one place late: film is lost, <pad> is gained.
+    # The mask of the prompt and the completion, one position late: film is lost, <pad> is gained.
     wrong = score(*both)
     assert scored(wrong) == ["film good <eos> <pad>", "film the bad <eos>"]
     assert wrong.rows.same_as(score(*sorted(both, reverse=True)).rows)

@@ -1,4 +1,4 @@
-"""Writers: what they say is what the run itself says."""
+"""Handles: their answers and log-probabilities are those of the run itself."""
 
 from __future__ import annotations
 

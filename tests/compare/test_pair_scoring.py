@@ -110,7 +110,7 @@ def test_a_gradient_that_was_not_kept_is_missed(trained: Model, models: tuple) -
 
 
 def test_where_nothing_is_scored_nothing_pulls(trained: Model, models: tuple) -> None:
-    # One token a side without an end; the mask moves one place on, where no token is.
+    # One token per side without an end; the mask moves one position on, where no token is.
     mistakes = ["missing_eos", "mask_off_by_one"]
     nothing = score_pair(*models, trained.tokenizer, "how", "good", "bad", mistakes)
     right = score_pair(*models, trained.tokenizer, "how", "good", "bad")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from workbench.train.objectives import LiveSettings, bradley_terry
 
 from workbench.compare.reward_judge import (
     RewardJudge,
@@ -14,32 +15,36 @@ from workbench.compare.reward_judge import (
     start_from_reference,
     train_reward_model,
 )
+
 from workbench.core.collate import collate
+from workbench.core.metrics import wilson_interval
 from workbench.data.pairs import encode_pairs
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.data.split import split_by_group
 from workbench.models.heads import RewardModel
 from workbench.models.load import Model
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
-from workbench.train.objectives import LiveSettings, bradley_terry
 
 QUICK = TrainConfig(lr=4e-3, epochs=4, batch_size=32, warmup=5, precision="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")
 def judged(trained: Model) -> tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]]:
-    """A judge trained on 500 pairs of the small world, what was said, and its held-out accuracy."""
+    """A judge trained on 500 pairs of the small world, its steps, and its held-out accuracy."""
     world = Reviews(ReviewsConfig(pairs=620, topics=4, label_scale=8))
     encoded = encode_pairs(world.preferences(), trained.tokenizer, 64)
     train, held_out = split_by_group(encoded.texts, lambda text: text.group, 120, 0)
     model = RewardModel(trained.policy)
-    pairs = [encoded.pairs[place] for place in train]
-    said = list(train_reward_model(model, pairs, trained.tokenizer.pad_id, QUICK))
+    pairs = [encoded.pairs[index] for index in train]
+    events = list(train_reward_model(model, pairs, trained.tokenizer.pad_id, QUICK))
     judge = RewardJudge(model, trained.tokenizer, device="cpu")
-    found = judge.accuracy([encoded.pairs[place] for place in held_out])
-    return judge, world, [event for event in said if isinstance(event, StepEvent)], found
+    chosen, rejected = judge.rewards([encoded.pairs[index] for index in held_out])
+    share = (chosen > rejected).double().mean().item()
+    steps = [event for event in events if isinstance(event, StepEvent)]
+    return judge, world, steps, (share, *wilson_interval(share, len(held_out)))
 
 
 def test_bradley_terry_by_hand(make_run: Callable[..., Run]) -> None:
@@ -58,14 +63,14 @@ def test_bradley_terry_by_hand(make_run: Callable[..., Run]) -> None:
 def test_it_starts_at_log_2_and_ranks_held_out_topics_better_than_chance(
     judged: tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]],
 ) -> None:
-    _, _, said, (share, low, _) = judged
-    assert said[0].metrics["loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert said[0].metrics["rewards/ties"] == 1
-    assert said[-1].metrics["loss"] < 0.5
+    _, _, steps, (share, low, _) = judged
+    assert steps[0].metrics["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert steps[0].metrics["rewards/ties"] == 1
+    assert steps[-1].metrics["loss"] < 0.5
     assert low > 0.65, f"held-out accuracy {share:.2f}"
 
 
-def test_it_judges_by_the_words_and_not_by_the_place(
+def test_it_judges_by_the_words_and_not_by_the_position(
     judged: tuple[RewardJudge, Reviews, list[StepEvent], tuple[float, ...]],
 ) -> None:
     judge, world, _, _ = judged

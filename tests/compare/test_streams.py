@@ -135,11 +135,11 @@ def test_stop_strings_are_cut_and_end_a_row(make_run: Callable[..., Run]) -> Non
     cut = policy.answer(prompts, SamplingConfig(max_new_tokens=12, seed=1, stop=stop))
     assert cut != free
     for whole, text in zip(free, cut, strict=True):
-        places = [whole.find(one) for one in stop if one in whole]
-        assert text == whole[: min(places, default=len(whole))]
+        starts = [whole.find(one) for one in stop if one in whole]
+        assert text == whole[: min(starts, default=len(whole))]
 
 
-def test_whom_a_writer_is_contrasted_with(make_run: Callable[..., Run]) -> None:
+def test_which_model_a_policy_is_contrasted_with(make_run: Callable[..., Run]) -> None:
     run = make_run(max_steps=3, lr=3e-2)
     list(run)
     reference, policy = handles(run)

@@ -21,8 +21,8 @@ WORDS = Tokenizer.from_words(["a", "b", "c", "d", "e"])
 
 
 @dataclass(frozen=True)
-class TableWriter(ModelHandle):
-    """Expects the rows of a table, (token, vocab), whatever it is asked."""
+class TableModel(ModelHandle):
+    """Gives the rows of a table, (token, vocab), for every prompt and completion."""
 
     table: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
 
@@ -30,11 +30,11 @@ class TableWriter(ModelHandle):
         return self.table
 
 
-def table_writers(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, ModelHandle]:
+def table_models(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, ModelHandle]:
     model = nn.Linear(1, 1)
     return (
-        TableWriter("reference", model, WORDS, table=reference),
-        TableWriter("policy", model, WORDS, table=policy),
+        TableModel("reference", model, WORDS, table=reference),
+        TableModel("policy", model, WORDS, table=policy),
     )
 
 
@@ -42,27 +42,32 @@ def table_writers(reference: Tensor, policy: Tensor) -> tuple[ModelHandle, Model
 def test_no_probability_gets_lost_in_a_world_that_can_be_enumerated(kept: int) -> None:
     world = TabularWorld.random(prompts=6, responses=40, seed=0)
     *_, last = descend(world, beta=0.1, steps=20)
-    tokens = compare_tokens(*table_writers(world.reference_logps, last.logps), [3], range(6), kept)
-    for place in tokens.places:
-        assert len(place.ids) + place.others == 40
-        assert abs(place.changes.sum() + place.rest[0] - place.rest[1]) < 1e-12
-        assert abs(place.policy.exp().sum() + place.rest[0] - 1) < 1e-12
-        assert abs(place.reference.exp().sum() + place.rest[1] - 1) < 1e-12
+    tokens = compare_tokens(*table_models(world.reference_logps, last.logps), [3], range(6), kept)
+    for position in tokens.positions:
+        assert len(position.ids) + position.others == 40
+        assert abs(position.changes.sum() + position.rest[0] - position.rest[1]) < 1e-12
+        assert abs(position.policy.exp().sum() + position.rest[0] - 1) < 1e-12
+        assert abs(position.reference.exp().sum() + position.rest[1] - 1) < 1e-12
     torch.testing.assert_close(tokens.policy, last.logps[range(6), range(6)])
 
 
-def test_a_place_by_hand() -> None:
+def test_a_position_by_hand() -> None:
     # From (0.1, 0.2, 0.3, 0.4) to (0.3, 0.2, 0.4, 0.1); token 1 was written, and stays at 0.2.
     reference = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).double().log()
     policy = torch.tensor([[0.3, 0.2, 0.4, 0.1]]).double().log()
-    (place,) = compare_tokens(*table_writers(reference, policy), [3], [1], kept=1).places
-    assert place.ids.tolist() == [2, 0, 1, 3]  # the likeliest, what gained, what stands, what lost
-    assert place.others == 0
-    torch.testing.assert_close(place.changes, torch.tensor([0.1, 0.2, 0.0, -0.3]).double())
-    assert place.ranks == (3, 3)
-    assert place.ids[place.moved(2)].tolist() == [0, 2]
-    assert place.ids[place.moved(4, sign=-1)].tolist() == [3]
-    assert place.ids[place.likely(1)].tolist() == [2, 1, 3]
+    (position,) = compare_tokens(*table_models(reference, policy), [3], [1], kept=1).positions
+    assert position.ids.tolist() == [
+        2,
+        0,
+        1,
+        3,
+    ]  # the likeliest, what gained, what stands, what lost
+    assert position.others == 0
+    torch.testing.assert_close(position.changes, torch.tensor([0.1, 0.2, 0.0, -0.3]).double())
+    assert position.ranks == (3, 3)
+    assert position.ids[position.moved(2)].tolist() == [0, 2]
+    assert position.ids[position.moved(4, sign=-1)].tolist() == [3]
+    assert position.ids[position.likely(1)].tolist() == [2, 1, 3]
 
 
 @pytest.mark.parametrize("lora", [0, 2])
@@ -90,14 +95,14 @@ def test_what_is_kept_are_the_likeliest_and_those_that_moved_most(
     reference, policy = handles(run)
     tokens = compare_tokens(reference, policy, pair.prompt, pair.chosen, kept=3)
     ours, theirs = (w.next_logps(pair.prompt, pair.chosen) for w in (policy, reference))
-    for row, place in enumerate(tokens.places):
-        kept = set(place.ids.tolist())
+    for row, position in enumerate(tokens.positions):
+        kept = set(position.ids.tolist())
         changes = ours[row].exp() - theirs[row].exp()
         for values in (ours[row], theirs[row], changes, -changes):
             assert set(values.topk(3).indices.tolist()) <= kept
-        assert place.ids[place.moved(1)].item() == changes.argmax()
-        assert place.ids[place.here] == pair.chosen[row]
-        assert place.ranks[0] == (ours[row] > ours[row][pair.chosen[row]]).sum() + 1
+        assert position.ids[position.moved(1)].item() == changes.argmax()
+        assert position.ids[position.token_index] == pair.chosen[row]
+        assert position.ranks[0] == (ours[row] > ours[row][pair.chosen[row]]).sum() + 1
 
 
 def test_untrained_nothing_has_moved(make_run: Callable[..., Run]) -> None:
@@ -105,17 +110,17 @@ def test_untrained_nothing_has_moved(make_run: Callable[..., Run]) -> None:
     pair = run.data.held_out[0]
     found = compare_pair(*handles(run), pair.prompt, pair.chosen, pair.rejected)
     assert found.margin == 0
-    assert all(not place.moved() for place in found.chosen.places)
+    assert all(not position.moved() for position in found.chosen.positions)
 
 
 def test_what_can_not_be_compared_is_refused() -> None:
-    reference, policy = table_writers(torch.zeros(1, 8), torch.zeros(1, 8))
+    reference, policy = table_models(torch.zeros(1, 8), torch.zeros(1, 8))
     with pytest.raises(WorkbenchError, match="the prompt has no tokens"):
         compare_tokens(reference, policy, [], [1])
     with pytest.raises(WorkbenchError, match="the completion has no tokens"):
         compare_tokens(reference, policy, [1], [])
     with pytest.raises(WorkbenchError, match=f"at most {LONGEST} are compared"):
         compare_tokens(reference, policy, [1], [1] * LONGEST)
-    other = TableWriter("other", policy.model, Tokenizer.from_words(["x"]))
+    other = TableModel("other", policy.model, Tokenizer.from_words(["x"]))
     with pytest.raises(WorkbenchError, match="different tokenizers"):
         compare_tokens(reference, other, [1], [1])

@@ -1,4 +1,4 @@
-"""JSON or JSONL is told by content, and a broken file by its line."""
+"""JSON or JSONL is recognised by content, and errors name the line."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,9 @@ def test_one_object_is_one_row(tmp_path: Path) -> None:
         (b'{"a": "\xff"}', "not UTF-8 text: byte 7"),
     ],
 )
-def test_broken_files_name_the_place(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_errors_of_broken_files_name_the_line(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
     path = write(tmp_path, content)
     with pytest.raises(WorkbenchError, match=message) as caught:
         read_json_rows(path)

@@ -121,9 +121,7 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextPair) -> Non
         ),
     ],
 )
-def test_unusable_rows_are_set_aside_with_their_reason(
-    tmp_path: Path, row: Any, reason: str
-) -> None:
+def test_unusable_rows_are_skipped_with_their_reason(tmp_path: Path, row: Any, reason: str) -> None:
     file = read_pairs(write(tmp_path, [GOOD, row, GOOD]))
     assert [pair.row for pair in file.pairs] == [1, 3]
     assert file.skipped == [(2, reason)]
@@ -145,7 +143,7 @@ names = st.sampled_from(["prompt", "chosen", "rejected", "instruction", "input",
 
 
 @given(rows=st.lists(st.dictionaries(names, values) | values, max_size=6))
-def test_every_row_is_a_pair_or_set_aside(
+def test_every_row_is_a_pair_or_skipped(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any]
 ) -> None:
     path = write(tmp_path_factory.mktemp("pairs"), [GOOD, *rows])
@@ -256,7 +254,7 @@ def test_no_pair_is_longer_than_the_context(
     assert set(encoded.truncated) <= set(rows)
 
 
-def test_rows_that_tokens_cannot_hold_are_set_aside(byte_tokenizer: Tokenizer) -> None:
+def test_rows_that_tokens_cannot_hold_are_skipped(byte_tokenizer: Tokenizer) -> None:
     prompt = len(byte_tokenizer.render_prompt(PAIR.prompt))
     long = replace(PAIR, prompt=PAIR.prompt * 9, row=1)
     same_start = replace(PAIR, chosen="stops in the hall", row=2)
@@ -274,7 +272,7 @@ def test_rows_that_tokens_cannot_hold_are_set_aside(byte_tokenizer: Tokenizer) -
     assert encoded.texts == [short]
 
 
-def test_completions_without_tokens_or_difference_are_set_aside() -> None:
+def test_completions_without_tokens_or_difference_are_skipped() -> None:
     tokenizer = Tokenizer.from_words(["good", "bad"])
     rows = [
         TextPair("good", "good", "bad", row=1),
@@ -289,7 +287,7 @@ def test_completions_without_tokens_or_difference_are_set_aside() -> None:
     ]
 
 
-def test_rows_that_the_template_refuses_are_set_aside(byte_tokenizer: Tokenizer) -> None:
+def test_rows_that_the_template_refuses_are_skipped(byte_tokenizer: Tokenizer) -> None:
     template = (
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
         "{{ messages[0].content }}"

@@ -211,7 +211,7 @@ def test_the_end_is_found_wherever_models_keep_it(
     assert tokenizer.pad_id == eos_id
 
 
-def test_a_template_is_found_in_each_of_its_places(
+def test_a_template_is_found_in_each_of_its_files(
     tmp_path: Path, byte_backend: tokenizers.Tokenizer
 ) -> None:
     config: dict[str, object] = {"eos_token": "</s>", "chat_template": "in the configuration"}

@@ -1,4 +1,4 @@
-"""What a learner is told, whatever the function does."""
+"""The verdict that a learner gets, whatever the function does."""
 
 import math
 import re
@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from workbench.errors import WorkbenchError
-from workbench.exercises import EXERCISES, check
-from workbench.exercises import checking as judge
+from workbench.exercises import EXERCISES, check, checking
 
 
 @pytest.fixture(autouse=True)
 def new_session(monkeypatch):
     """Nothing has failed yet."""
-    monkeypatch.setattr(judge, "_failures", judge.Counter())
+    monkeypatch.setattr(checking, "_failures", checking.Counter())
 
 
 def named(name, answer):
@@ -30,7 +29,7 @@ def named(name, answer):
     return function
 
 
-def told(answer, name="dpo_loss"):
+def verdict_on(answer, name="dpo_loss"):
     return check(named(name, answer))
 
 
@@ -52,7 +51,7 @@ def test_what_is_no_exercise_is_refused_with_the_names_that_are(given):
 
 
 def test_right_is_said_in_one_word_and_a_sign():
-    verdict = told(right_loss)
+    verdict = verdict_on(right_loss)
     assert verdict.passed
     assert verdict
     assert verdict.state == "right"
@@ -65,7 +64,7 @@ def test_right_is_said_in_one_word_and_a_sign():
 @pytest.mark.parametrize("name", EXERCISES)
 def test_stub_is_not_yet_right_and_not_wrong_either(name, stub):
     for _ in range(4):
-        verdict = told(stub, name)
+        verdict = verdict_on(stub, name)
         assert verdict.state == "not yet"
         assert not verdict.passed
         assert not verdict
@@ -74,17 +73,17 @@ def test_stub_is_not_yet_right_and_not_wrong_either(name, stub):
 
 
 def test_not_yet_keeps_what_torch_cannot_do():
-    verdict = told(lambda *inputs: torch.ones(3, dtype=torch.bool).softmax(-1))
+    verdict = verdict_on(lambda *inputs: torch.ones(3, dtype=torch.bool).softmax(-1))
     assert verdict.state == "not yet"
     assert "not implemented for 'Bool'" in verdict.reason
 
 
 def test_missing_return_is_asked_for():
-    assert told(None).reason == "It returned None. Is a return missing?"
+    assert verdict_on(None).reason == "It returned None. Is a return missing?"
 
 
 def test_wrong_value_shows_inputs_target_and_yours():
-    verdict = told(lambda *inputs: 2 * right_loss(*inputs))
+    verdict = verdict_on(lambda *inputs: 2 * right_loss(*inputs))
     titles = [title for title, _ in verdict.rows]
     parameters = ["policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected"]
     assert titles == [*parameters, "beta", "target", "yours"]
@@ -103,12 +102,12 @@ def test_difference_is_located():
         values[1] -= 0.25
         return values
 
-    verdict = told(one_off, "preference_from_policies")
+    verdict = verdict_on(one_off, "preference_from_policies")
     assert verdict.reason == ("1 of 3 values is different; the largest difference is 0.25, at [1].")
 
 
-def test_wrong_places_of_a_mask_are_counted():
-    verdict = told(lambda p, c, width: torch.arange(width) >= p, "completion_mask")
+def test_wrong_positions_of_a_mask_are_counted():
+    verdict = verdict_on(lambda p, c, width: torch.arange(width) >= p, "completion_mask")
     assert verdict.reason == "3 of 8 values are different; the first is at [5]."
 
 
@@ -118,7 +117,7 @@ def test_wrong_places_of_a_mask_are_counted():
         (
             "dpo_loss",
             "0.69",
-            r"returned str, which can't .* asked for: numbers of shape \(\)",
+            r"returned str, which can't .* expected: numbers of shape \(\)",
         ),
         ("dpo_loss", {"loss": 1.0}, "returned dict"),
         ("dpo_loss", [1.0, "a"], "returned list"),
@@ -128,22 +127,22 @@ def test_wrong_places_of_a_mask_are_counted():
         ("dpo_loss", torch.empty((), device="meta"), "returned Tensor"),
         ("dpo_loss", 10**400, "returned int"),
         ("dpo_loss", (value for value in [1.0]), "returned generator"),
-        ("dpo_loss", [0.5], r"Its shape is \(1,\); asked for: numbers of shape \(\)"),
+        ("dpo_loss", [0.5], r"Its shape is \(1,\); expected: numbers of shape \(\)"),
         ("dpo_loss", [], r"Its shape is \(0,\)"),
         ("dpo_loss", math.nan, "It is nan"),
         ("dpo_loss", -math.inf, "It is -inf"),
-        ("preference_probability", [0.1, math.nan, 0.2], r"1 of 3 values is no finite .* at \[1\]"),
+        ("preference_probability", [0.1, math.nan, 0.2], r"1 of 3 values is not finite.* at \[1\]"),
         ("preference_probability", [[0.1, 0.2, 0.3]], r"Its shape is \(1, 3\); .* shape \(3,\)"),
         (
             "completion_mask",
             [0, 0, 0, 1, 1, 0, 0, 0],
-            "numbers; asked for: True and False",
+            "numbers; expected: True and False",
         ),
         ("completion_mask", [True], r"Its shape is \(1,\); .* True and False of shape \(8,\)"),
     ],
 )
 def test_wrong_type_or_shape_is_said_in_words(name, answer, words):
-    verdict = told(answer, name)
+    verdict = verdict_on(answer, name)
     assert verdict.state == "not right"
     assert re.search(words, verdict.reason)
 
@@ -158,12 +157,12 @@ def test_wrong_type_or_shape_is_said_in_words(name, answer, words):
     ],
 )
 def test_tensors_arrays_and_numbers_are_all_read(kind):
-    assert told(lambda *inputs: kind(right_loss(*inputs))).passed
+    assert verdict_on(lambda *inputs: kind(right_loss(*inputs))).passed
 
 
 @pytest.mark.parametrize("kind", [list, tuple, np.array, lambda values: values.tolist()])
 def test_lists_are_read(kind):
-    assert told(lambda c, r: kind((c - r).sigmoid().numpy()), "preference_probability").passed
+    assert verdict_on(lambda c, r: kind((c - r).sigmoid().numpy()), "preference_probability").passed
 
 
 class Hostile:
@@ -199,7 +198,7 @@ class SilentError(Exception):
     ],
 )  # fmt: skip
 def test_nothing_that_a_function_does_comes_out(answer, words):
-    verdict = told(answer)
+    verdict = verdict_on(answer)
     assert verdict.state == "not right"
     assert words in verdict.reason
     assert "\n" not in verdict.reason
@@ -216,7 +215,7 @@ def test_endless_recursion_comes_to_an_end():
 
 def test_interruption_from_the_keyboard_is_let_through():
     with pytest.raises(KeyboardInterrupt):
-        told(raising(KeyboardInterrupt()))
+        verdict_on(raising(KeyboardInterrupt()))
 
 
 def test_exception_names_its_line():
@@ -236,9 +235,9 @@ def test_writing_over_the_inputs_harms_nobody():
             column.fill_(math.nan)
         return value
 
-    assert told(spoiled).passed
-    assert told(right_loss).passed
-    assert "nan" not in str(told(lambda *inputs: spoiled(*inputs) + 1))
+    assert verdict_on(spoiled).passed
+    assert verdict_on(right_loss).passed
+    assert "nan" not in str(verdict_on(lambda *inputs: spoiled(*inputs) + 1))
 
 
 def test_warnings_are_no_mistakes_and_do_not_reach_stderr(capsys):
@@ -246,5 +245,5 @@ def test_warnings_are_no_mistakes_and_do_not_reach_stderr(capsys):
         warnings.warn("about to be renamed", DeprecationWarning, stacklevel=1)
         return right_loss(*inputs)
 
-    assert told(warning).passed
+    assert verdict_on(warning).passed
     assert capsys.readouterr().err == ""

@@ -71,10 +71,10 @@ def mask_by_slices(prompt_length, completion_length, width):
 
 def sequence_logp_in_loops(logits, tokens, mask):
     total = 0.0
-    for place in range(1, len(tokens)):
-        if mask[place]:
-            before = logits[place - 1].tolist()
-            total += before[tokens[place]] - logsumexp(before)
+    for index in range(1, len(tokens)):
+        if mask[index]:
+            before = logits[index - 1].tolist()
+            total += before[tokens[index]] - logsumexp(before)
     return total
 
 
@@ -160,7 +160,7 @@ RIGHT = {
         lambda p, q: sum(a - b for a, b in zip(p.tolist(), q.tolist(), strict=True)) / len(p),
     ],
 }  # fmt: skip
-CASES = [(name, place) for name, answers in RIGHT.items() for place in range(len(answers))]
+CASES = [(name, index) for name, answers in RIGHT.items() for index in range(len(answers))]
 
 
 def test_every_exercise_has_right_answers_here():
@@ -176,9 +176,9 @@ def test_target_is_right(name):
     assert check(answer).state == "right"
 
 
-@pytest.mark.parametrize(("name", "place"), CASES)
-def test_other_way_to_write_it_is_right(name, place):
-    answer = RIGHT[name][place]
+@pytest.mark.parametrize(("name", "index"), CASES)
+def test_other_way_to_write_it_is_right(name, index):
+    answer = RIGHT[name][index]
     answer.__name__ = name
     assert check(answer).state == "right"
 

@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from workbench.exercises import EXERCISES, Verdict, check
-from workbench.exercises import checking as judge
+from workbench.exercises import EXERCISES, Verdict, check, checking
 from workbench.exercises.verdict import brief
 
 HOSTILE = "<script>alert(1)</script> & \"'\x1b[31m\u202e<|endoftext|>\ud800"
@@ -16,7 +15,7 @@ HOSTILE = "<script>alert(1)</script> & \"'\x1b[31m\u202e<|endoftext|>\ud800"
 @pytest.fixture(autouse=True)
 def new_session(monkeypatch):
     """Nothing has failed yet."""
-    monkeypatch.setattr(judge, "_failures", judge.Counter())
+    monkeypatch.setattr(checking, "_failures", checking.Counter())
 
 
 def dpo_loss(pc, pr, rc, rr, beta):
@@ -88,7 +87,7 @@ def test_html_says_all_that_the_text_says(function):
 
 @pytest.mark.parametrize("function", [dpo_loss, unwritten, wrong("dpo_loss"), hostile])
 def test_html_reads_on_light_and_on_dark_ground(function):
-    """Text keeps the page's colour, grounds let the page through, and a sign stands beside."""
+    """Text keeps the page's colour, backgrounds are transparent, and a sign repeats the colour."""
     page = check(function)._repr_html_()
     assert re.search(r'data-state="(right|not-yet|not-right)"', page)
     assert re.search(r"[✓…✗] dpo_loss: ", page)

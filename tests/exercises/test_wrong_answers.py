@@ -29,7 +29,7 @@ def scores(logits, tokens):
     return logits.log_softmax(-1)[:-1].gather(-1, tokens[1:, None])[:, 0]
 
 
-def places(width):
+def positions(width):
     return torch.arange(width)
 
 
@@ -132,16 +132,18 @@ WRONG = {
         "the loss": lambda m, b: -(b * m).sigmoid().log(),
     },
     "completion_mask": {
-        "the prompt scored": lambda p, c, w: places(w) < p + c,
-        "padding scored": lambda p, c, w: places(w) >= p,
-        "one too early": lambda p, c, w: (places(w) >= p - 1) & (places(w) < p + c - 1),
-        "one too late": lambda p, c, w: (places(w) > p) & (places(w) <= p + c),
-        "one too many": lambda p, c, w: (places(w) >= p) & (places(w) <= p + c),
-        "the first one left out": lambda p, c, w: (places(w) > p) & (places(w) < p + c),
-        "completion length taken for the end": lambda p, c, w: (places(w) >= p) & (places(w) < c),
-        "the other way round": lambda p, c, w: (places(w) < p) | (places(w) >= p + c),
-        "already shifted": lambda p, c, w: (places(w) >= p)[1:] & (places(w) < p + c)[1:],
-        "numbers": lambda p, c, w: ((places(w) >= p) & (places(w) < p + c)).long(),
+        "the prompt scored": lambda p, c, w: positions(w) < p + c,
+        "padding scored": lambda p, c, w: positions(w) >= p,
+        "one too early": lambda p, c, w: (positions(w) >= p - 1) & (positions(w) < p + c - 1),
+        "one too late": lambda p, c, w: (positions(w) > p) & (positions(w) <= p + c),
+        "one too many": lambda p, c, w: (positions(w) >= p) & (positions(w) <= p + c),
+        "the first one left out": lambda p, c, w: (positions(w) > p) & (positions(w) < p + c),
+        "completion length taken for the end": lambda p, c, w: (
+            (positions(w) >= p) & (positions(w) < c)
+        ),
+        "the other way round": lambda p, c, w: (positions(w) < p) | (positions(w) >= p + c),
+        "already shifted": lambda p, c, w: (positions(w) >= p)[1:] & (positions(w) < p + c)[1:],
+        "numbers": lambda p, c, w: ((positions(w) >= p) & (positions(w) < p + c)).long(),
     },
     "sequence_logp": {
         "no shift": lambda x, t, m: x.log_softmax(-1).gather(-1, t[:, None])[:, 0][m].sum(),

@@ -1,4 +1,4 @@
-"""Rounds of votes: who is asked, what is trained, what the table says; a person is simulated."""
+"""Rounds of votes with a simulated voter: the questions, the training, the table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ import torch
 
 from workbench.compare.open_handles import handles
 from workbench.core import tabular
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO, iterate
-from workbench.feedback.questions import agreement, ask, implicit_margins, simulated_voter
+from workbench.feedback.questions import (
+    agreement,
+    implicit_margins,
+    make_questions,
+    simulated_voter,
+)
 from workbench.feedback.votes import Question, Vote, append_vote, read_votes
 from workbench.models.load import Model, model_hash
 from workbench.runs.run import Run
@@ -59,7 +65,7 @@ def vote_on_all(rounds: IterativeDPO, choice: str | None = None) -> list[Vote]:
     return votes
 
 
-def test_questions_come_again_and_their_texts_are_the_writers(
+def test_questions_repeat_and_their_texts_are_the_models(
     make: Callable[..., IterativeDPO],
 ) -> None:
     rounds = make()
@@ -75,12 +81,12 @@ def test_questions_come_again_and_their_texts_are_the_writers(
 def test_identical_answers_are_left_out_and_counted(make: Callable[..., IterativeDPO]) -> None:
     rounds = make()
     greedy = replace(rounds.sampling, temperature=0.0)
-    asked = ask(rounds.policy, rounds.policy, rounds.prompts, greedy)
+    asked = make_questions(rounds.policy, rounds.policy, rounds.prompts, greedy)
     assert asked.questions == []
     assert asked.identical == 16
 
 
-def test_voter_votes_as_bradley_and_terry_say() -> None:
+def test_simulated_votes_follow_bradley_terry() -> None:
     vote = simulated_voter(lambda prompt, text: float(text), scale=2.0)
     questions = [Question(f"{n}", "1", "0.5", "one", "other") for n in range(2000)]
     share = sum(vote(question) == "a" for question in questions) / len(questions)
@@ -161,7 +167,7 @@ def test_rounds_without_a_person_say_what_came_of_them(make: Callable[..., Itera
     assert {vote.round for vote in read_votes(rounds.file)} == {0, 1}
 
 
-def test_ties_are_set_aside_and_too_few_votes_train_nothing(
+def test_ties_are_skipped_and_too_few_votes_train_nothing(
     make: Callable[..., IterativeDPO],
 ) -> None:
     rounds = make()
@@ -175,14 +181,14 @@ def test_ties_are_set_aside_and_too_few_votes_train_nothing(
     append_vote(rounds.file, Vote.cast(questions[-1], "b"))
     rounds.train()
     assert rounds.rows[1]["pairs"] == MINIMUM
-    assert rounds.rows[1]["set_aside"] == len(questions) - MINIMUM + 1
+    assert rounds.rows[1]["skipped"] == len(questions) - MINIMUM + 1
 
 
 def test_run_that_has_not_ended_is_not_adopted(make: Callable[..., IterativeDPO]) -> None:
     rounds = make()
     vote_on_all(rounds, "a")
     run = rounds.begin()
-    with pytest.raises(WorkbenchError, match="stands at step 0"):
+    with pytest.raises(WorkbenchError, match="the run is at step 0"):
         rounds.adopt(run)
 
 
@@ -231,7 +237,7 @@ def test_what_cannot_be_is_refused(
 
 
 def test_rounds_of_optima_come_to_one_round_with_a_smaller_beta() -> None:
-    """pi_n is proportional to pi_0 exp(n r / beta), as the module says."""
+    """pi_n is proportional to pi_0 exp(n r / beta), see the module."""
     world = tabular.TabularWorld.example()
     logps = world.reference_logps
     for _ in range(3):

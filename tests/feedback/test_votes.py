@@ -89,8 +89,8 @@ def test_reading_follows_every_order_of_votes_and_undos(tmp_path_factory, acts):
             standing.append(cast(path, number, act))
             continue
         undo_vote(path, question(number))
-        places = [i for i, vote in enumerate(standing) if vote.prompt == f"prompt {number}"]
-        standing = [vote for i, vote in enumerate(standing) if i not in places[-1:]]
+        indices = [i for i, vote in enumerate(standing) if vote.prompt == f"prompt {number}"]
+        standing = [vote for i, vote in enumerate(standing) if i not in indices[-1:]]
     assert read_votes(path) == standing
 
 
@@ -131,14 +131,14 @@ def test_votes_survive_a_killed_process(path):
     voter = subprocess.Popen(
         [sys.executable, "-c", VOTER, path], stdout=subprocess.PIPE, env={**os.environ}
     )
-    said = [int(voter.stdout.readline()) for _ in range(20)]
+    printed = [int(voter.stdout.readline()) for _ in range(20)]
     voter.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    said += [int(line) for line in voter.stdout.read().split()]
+    printed += [int(line) for line in voter.stdout.read().split()]
     voter.stdout.close()
     voter.wait()
     found = [vote.prompt for vote in read_votes(path)]
-    assert found[: len(said)] == [f"prompt {number}" for number in said]
-    assert len(found) - len(said) in (0, 1)  # written, but killed before it was said
+    assert found[: len(printed)] == [f"prompt {number}" for number in printed]
+    assert len(found) - len(printed) in (0, 1)  # written, but killed before it was printed
     cast(path, -1)
     assert [vote.prompt for vote in read_votes(path)] == [*found, "prompt -1"]
 
@@ -200,7 +200,7 @@ LINE = json.dumps(asdict(Vote.cast(QUESTION, "a")))
         (LINE.replace('"vote": "a"', '"vote": "c"'), "one of a, b, tie, bad"),
         (LINE.replace('"seed": 3', '"seed": "3"'), "seed is str"),
         (LINE.replace('"seed": 3', '"seed": true'), "seed is bool"),
-        ('{"undo": 3}\n', "line 1: it takes back what is no question"),
+        ('{"undo": 3}\n', "line 1: it undoes something that is not a question"),
         ("\x89PNG\n", "line 1: it is not JSON"),
     ],
 )
@@ -217,7 +217,7 @@ def test_byte_order_mark_and_other_line_ends_are_fine(path):
     assert len(read_votes(path)) == 1
 
 
-def test_places_that_cannot_be_written_are_named(tmp_path):
+def test_paths_that_cannot_be_written_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "votes.jsonl", tmp_path):
         with pytest.raises(WorkbenchError, match=r"votes can.t be written to .*choose another"):

@@ -7,9 +7,11 @@ import torch
 
 from workbench.core.attention import KVCache
 from workbench.core.transformer import Transformer, TransformerConfig
-from workbench.generation.sampling import SamplingConfig, drafts, generate
+from workbench.data.json_rows import read_json
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import drafts, generate
 from workbench.models.hub import HubPolicy
-from workbench.models.llama import decoder_config, read_decoder, read_json
+from workbench.models.llama import decoder_config, read_decoder
 
 PROMPTS = [[3, 14, 15, 9, 26, 5], [5], [35, 8, 9], [8, 9, 7, 9]]
 ENDS = {  # of texts up to 14 tokens: none, some and most end by themselves
@@ -40,8 +42,8 @@ def theirs(model, prompt: list[int], ends: list[int], count: int, **options) -> 
         eos_token_id=ends, pad_token_id=0, **options,
     )  # fmt: skip
     row = found[0, len(prompt) :].tolist()
-    place = next((i for i, token in enumerate(row) if token in ends), len(row))
-    return row[:place]
+    end = next((i for i, token in enumerate(row) if token in ends), len(row))
+    return row[:end]
 
 
 @pytest.mark.parametrize("ends", ENDS)
@@ -104,13 +106,13 @@ def test_a_reordered_cache_holds_the_rows_asked_for() -> None:
 @torch.no_grad()
 def mean_logp(policy, prompt: list[int], text: tuple[int, ...]) -> float:
     logps = policy(torch.tensor([[*prompt, *text]]))[0].log_softmax(-1)
-    said = logps[len(prompt) - 1 :]
-    return sum(float(said[place, token]) for place, token in enumerate(text)) / len(text)
+    after = logps[len(prompt) - 1 :]
+    return sum(float(after[index, token]) for index, token in enumerate(text)) / len(text)
 
 
 @pytest.mark.parametrize("prompt", [[0, 2, 3], [3]])
 def test_enough_beams_find_the_best_of_all_texts(prompt) -> None:
-    """Of 4 tokens and up to 3 places; with 40 beams no text is ever dropped."""
+    """Of 4 tokens and up to 3 positions; with 40 beams no text is ever dropped."""
     shape = {"dim": 16, "layers": 1, "heads": 2, "kv_heads": 1, "hidden_dim": 24}
     policy = Transformer(TransformerConfig(4, **shape, max_length=12), seed=2)
     with torch.no_grad():

@@ -126,7 +126,7 @@ def test_contrast_by_hand() -> None:
     wanted = [0.0, math.log(0.4 / 0.2 * 0.7 / 0.5), math.log(0.06 / 0.09 * 0.7 / 0.5)]
     assert differences.tolist() == pytest.approx(wanted, abs=1e-5)
     assert scores.argmax() == 1  # not the likeliest, and not the one that gained most of all
-    with pytest.raises(WorkbenchError, match="amateur tells 3 tokens apart, the policy 4"):
+    with pytest.raises(WorkbenchError, match="amateur has 3 tokens, the policy 4"):
         contrast(expert, amateur[:, :3], 0.1)
 
 
@@ -213,7 +213,7 @@ def test_a_bad_value_is_named(name, value) -> None:
         ("contrast_alpha", 0.1, 0),
     ],
 )
-def test_what_does_not_go_with_beams_is_told(name, value, accepted) -> None:
+def test_what_does_not_go_with_beams_is_refused(name, value, accepted) -> None:
     settings = {"temperature": 0, name: value}
     SamplingConfig(**settings)
     with pytest.raises(WorkbenchError) as raised:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, drafts, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import drafts, generate
 from workbench.generation.stops import cut
 from workbench.models.load import load_model
 from workbench.models.smollm2 import fetch_smollm2

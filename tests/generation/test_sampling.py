@@ -6,7 +6,8 @@ from torch import Tensor
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, generate, row_generators, stream
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate, row_generators, stream
 
 VOCAB = 23
 PROMPTS = [[3, 1, 4, 1, 5, 9, 2, 6], [7], [2, 7, 1], [8, 2, 8, 1, 8]]
@@ -129,7 +130,7 @@ def test_padding_sees_itself_and_no_text_sees_padding(policy, monkeypatch) -> No
     list(stream(policy, [[1, 2, 3], [4]], SamplingConfig(max_new_tokens=2), (), 0))
     first, second = masks
     assert first[0].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
-    assert first[1].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]  # two places of padding
+    assert first[1].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]  # two positions of padding
     assert second.tolist() == [[[1, 1, 1, 1]], [[0, 0, 1, 1]]]
 
 

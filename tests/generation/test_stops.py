@@ -5,7 +5,8 @@ import torch
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, drafts, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import drafts, generate
 from workbench.generation.stops import Stops, cut
 
 PIECES = ["<end>", "al", "pha", " be", "ta", ".\n", "x", "é", "", "User", ":"]
@@ -25,15 +26,15 @@ class Scripted(Transformer):
 
     def hidden(self, tokens, positions=None, mask=None, cache=None):
         if cache.length == 0:
-            self.first, self.said = tokens[:, -1].tolist(), 0
+            self.first, self.steps = tokens[:, -1].tolist(), 0
         return super().hidden(tokens, positions, mask, cache)
 
     def head(self, hidden):
         logits = torch.zeros(*hidden.shape[:-1], len(PIECES))
         for row in range(len(logits)):
             script = self.scripts[self.first[row % len(self.first)]]
-            logits[row, script[min(self.said, len(script) - 1)]] = 9.0
-        self.said += 1
+            logits[row, script[min(self.steps, len(script) - 1)]] = 9.0
+        self.steps += 1
         return logits
 
 

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
+from workbench.generation.config import SamplingConfig
 from workbench.generation.filters import contrast
-from workbench.generation.sampling import SamplingConfig, drafts, generate, stream
+from workbench.generation.sampling import drafts, generate, stream
 from workbench.models.hub import HubPolicy
 
 VOCAB = 61
@@ -52,7 +53,7 @@ def models(request, make_model):
 
 @pytest.fixture(params=STRATEGIES)
 def asked(request, models):
-    """The arguments of a strategy, as `generate` and its kin take them."""
+    """The arguments of a strategy, as `generate`, `drafts` and `stream` take them."""
     config = SamplingConfig(**STRATEGIES[request.param], max_new_tokens=12, seed=4)
     amateur = models[1] if config.contrast_alpha else None
     return {"config": config, "decode": spell, "amateur": amateur, "pad_id": 0}
@@ -179,7 +180,7 @@ def test_a_policy_against_itself_scores_alike(models) -> None:
 
 
 def test_padding_is_never_penalised(models) -> None:
-    """A short prompt beside a long one: the padding's id must not count as present."""
+    """A short prompt next to a long one: the padding's id must not count as present."""
     policy = models[0]
     plain = SamplingConfig(temperature=0, max_new_tokens=1)
     first = generate(policy, [[5]], plain, (), 0)[0][0]

@@ -1,4 +1,4 @@
-"""Models of the hub, from a small hub on this machine, and what is said without one."""
+"""Models of the hub, from a small hub on this machine, and the errors without one."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ COMMIT = "a" * 40
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Answers for the model ORG/NAME; ORG/GATED asks for consent; nothing else is there."""
+    """Answers for the model ORG/NAME; ORG/GATED needs consent; nothing else is there."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -82,11 +82,11 @@ PROGRAM = """
 import json, sys
 from workbench.errors import WorkbenchError
 from workbench.models.download import hub_folder
-told = []
+reports = []
 for name in ("ORG/NAME", "ORG/NOPE", "ORG/GATED"):
     try:
-        folder = hub_folder(name, lambda text, share: told.append((text, share)))
-        print(json.dumps([sorted(path.name for path in folder.iterdir()), told]))
+        folder = hub_folder(name, lambda text, share: reports.append((text, share)))
+        print(json.dumps([sorted(path.name for path in folder.iterdir()), reports]))
     except WorkbenchError as error:
         print(json.dumps(str(error)))
 """
@@ -102,17 +102,17 @@ def ask(hub: str, home: object) -> list:
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
-def test_what_is_needed_is_fetched_once_and_refusals_are_told(hub, tmp_path) -> None:
-    (files, told), unknown, gated = ask(hub, tmp_path)
+def test_what_is_needed_is_fetched_once_and_refusals_are_reported(hub, tmp_path) -> None:
+    (files, reports), unknown, gated = ask(hub, tmp_path)
     wanted = ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json"]
     assert files == wanted
-    assert told[-1] == ["fetching ORG/NAME", 1.0]
+    assert reports[-1] == ["fetching ORG/NAME", 1.0]
     assert unknown == "model 'ORG/NOPE' is not on the Hugging Face hub"
-    assert gated.startswith("model 'ORG/GATED' asks for consent")
+    assert gated.startswith("model 'ORG/GATED' needs consent")
 
-    closed = "http://127.0.0.1:9"  # nobody answers there
-    (files, told), unreachable, _ = ask(closed, tmp_path)
-    assert (files, told) == (wanted, [])  # nothing was fetched
+    closed = "http://127.0.0.1:9"  # no server listens there
+    (files, reports), unreachable, _ = ask(closed, tmp_path)
+    assert (files, reports) == (wanted, [])  # nothing was fetched
     assert unreachable.startswith("cannot fetch model 'ORG/NOPE' from the Hugging Face hub: ")
     assert "\n" not in unreachable
 

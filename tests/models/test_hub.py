@@ -8,7 +8,8 @@ from workbench.core.collate import collate
 from workbench.core.logps import completion_logps
 from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.models.hub import HubPolicy
 
 KINDS = {

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.data.json_rows import read_json
 from workbench.errors import WorkbenchError
-from workbench.models.llama import decoder_config, read_decoder, read_json, write_decoder
+from workbench.models.llama import decoder_config, read_decoder, write_decoder
 
 PLAIN = {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 4}
 
@@ -160,7 +161,7 @@ def test_missing_weights_are_named(folder) -> None:
         read(folder)
 
 
-def test_weights_without_a_place_are_named(folder) -> None:
+def test_weights_without_a_parameter_are_named(folder) -> None:
     path = folder / "model.safetensors"
     save_file({**load_file(path), "model.layers.0.self_attn.q_proj.bias": torch.zeros(32)}, path)
     with pytest.raises(WorkbenchError, match=r"q_proj\.bias, for which"):

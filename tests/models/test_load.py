@@ -28,16 +28,16 @@ def foreign(make_model, tokenizer) -> Model:
 
 
 def test_the_decoder_comes_back_bit_for_bit(native, tmp_path) -> None:
-    told: list[float] = []
+    reports: list[float] = []
     save_model(native, tmp_path / "new" / "folder")
-    again = load_model(str(tmp_path / "new" / "folder"), lambda text, share: told.append(share))
+    again = load_model(str(tmp_path / "new" / "folder"), lambda text, share: reports.append(share))
     assert isinstance(again.policy, Transformer)
     assert model_hash(again.policy) == model_hash(native.policy)
     assert again.max_length == native.max_length == 256
     assert again.tokenizer.digest == native.tokenizer.digest
     assert again.name == str(tmp_path / "new" / "folder")
-    assert told
-    assert all(0 <= share <= 1 for share in told)
+    assert reports
+    assert all(0 <= share <= 1 for share in reports)
 
 
 def test_another_model_comes_back_bit_for_bit(foreign, tmp_path) -> None:

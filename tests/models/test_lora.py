@@ -14,7 +14,6 @@ from workbench.models.lora import (
     adapters_off,
     add_lora,
     has_lora,
-    load_lora_state,
     lora_state,
     merge_lora,
 )
@@ -101,18 +100,8 @@ def test_the_state_carries_the_training_over(policy, tokens) -> None:
     add_lora(policy, rank=3)
     train(policy, tokens)
     add_lora(fresh, rank=3, seed=9)
-    load_lora_state(fresh, lora_state(policy))
+    assert not fresh.load_state_dict(lora_state(policy), strict=False).unexpected_keys
     assert torch.equal(logits(fresh, tokens), logits(policy, tokens))
-
-
-def test_a_state_that_does_not_fit_is_named(policy) -> None:
-    add_lora(policy, rank=3)
-    state = lora_state(policy)
-    name = min(state)
-    with pytest.raises(WorkbenchError, match="only on one side"):
-        load_lora_state(policy, {key: state[key] for key in state if key != name})
-    with pytest.raises(WorkbenchError, match=name):
-        load_lora_state(policy, {**state, name: torch.zeros(1, 1)})
 
 
 def test_merged_weights_give_the_same_and_are_plain(policy, tokens) -> None:

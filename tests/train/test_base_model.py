@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
 from workbench.train import base_model as module

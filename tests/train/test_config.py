@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workbench.data.reviews.world import ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.runs.record import config_from_toml, config_to_toml
 from workbench.train.config import DEFAULTS, TrainConfig

@@ -18,7 +18,8 @@ from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import cache_folder
 from workbench.data.pairs import encode_pairs
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.models.load import Model
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.run import Run

@@ -1,4 +1,4 @@
-"""How a run's answers changed while it trained: every checkpoint is asked the same, once."""
+"""How a run's answers changed during training: every checkpoint answers the same prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from workbench.compare.answers import Answer, ask, measure
+from workbench.compare.answers import Answer, measure, sample_answers
 from workbench.compare.open_handles import handles
 from workbench.generation.config import SamplingConfig
 from workbench.runs.record import Record, step_of
@@ -21,13 +21,13 @@ def checkpoint_answers(
     sampling: SamplingConfig | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """How the answers changed while a recorded run trained, with the same seed at every checkpoint.
+    """The answers at every checkpoint of a recorded run, all with the same seed.
 
     Args:
         folder: of the run.
-        prompts: left out, some held-out ones of the run.
-        sampling: left out, as the run shows its texts.
-        progress: told how many checkpoints have answered.
+        prompts: by default, some held-out ones of the run.
+        sampling: by default, that of the run's own samples.
+        progress: called with the step of the checkpoint and the share done.
 
     Returns:
         `answers_frame` with a column `step` in front: the reference's answers at step 0, where
@@ -36,20 +36,21 @@ def checkpoint_answers(
     Raises:
         WorkbenchError: no run there, or one without a checkpoint.
     """
-    tell = progress or (lambda text, share: None)
+    report = progress or (lambda text, share: None)
     steps = [step_of(path) for path in Record(Path(folder)).checkpoints()]
     frames: list[pd.DataFrame] = []
     before: list[Answer] = []
-    for number, run in enumerate(walk_checkpoints(folder, tell)):
-        tell(f"step {run.step} answers", number / len(steps))
-        (reference, policy), how = handles(run), sampling or run.shown_sampling
-        asked = list(prompts) or run.prompts[:4]
-        before = before or ask(reference, asked, how)
-        answers = {reference.name: before, policy.name: ask(policy, asked, how)}
-        found = measure(answers, (reference, policy), run.data.scores)
-        mine = found["who"] == policy.name
+    for number, run in enumerate(walk_checkpoints(folder, report)):
+        report(f"step {run.step} answers", number / len(steps))
+        (reference, policy), config = handles(run), sampling or run.shown_sampling
+        questions = list(prompts) or run.prompts[:4]
+        before = before or sample_answers(reference, questions, config)
+        after = sample_answers(policy, questions, config)
+        answers = {reference.name: before, policy.name: after}
+        frame = measure(answers, (reference, policy), run.data.scores)
+        of_policy = frame["who"] == policy.name
         if not frames:
-            frames.append(found[~mine].assign(step=0))
-        frames.append(found[mine].assign(step=run.step))
-    whole = pd.concat(frames, ignore_index=True)
-    return whole[["step", *whole.columns.drop("step")]]
+            frames.append(frame[~of_policy].assign(step=0))
+        frames.append(frame[of_policy].assign(step=run.step))
+    steps_frame = pd.concat(frames, ignore_index=True)
+    return steps_frame[["step", *steps_frame.columns.drop("step")]]

@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible address as a judge; asked only where configured."""
+"""A language model behind an OpenAI-compatible API as a judge; used only where configured."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from workbench.compare.judges import LOSS, TIE, UNJUDGED, WIN, Outcomes
 from workbench.errors import WorkbenchError
 
 URL, KEY, MODEL = "WORKBENCH_JUDGE_URL", "WORKBENCH_JUDGE_KEY", "WORKBENCH_JUDGE_MODEL"
-HERE = ("127.0.0.1", "::1", "localhost")
-AGAIN = (408, 429, 500, 502, 503, 504, 529)  # an answer may come if asked later
-LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
+LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+RETRIED = (408, 429, 500, 502, 503, 504, 529)  # a later request may succeed
+LONGEST_WAIT = 60.0  # seconds, even if the server wants more
 LARGEST_REPLY = 1 << 20  # bytes
 CHOICES = ("first", "second", "tie")
 TASK = (
@@ -33,7 +33,7 @@ TASK = (
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the key along to wherever it leads."""
+    """A redirect would send the key to another server."""
 
     def redirect_request(self, *args: Any) -> None:
         return None
@@ -41,29 +41,29 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Asks a chat model twice for each pair, with A first and with B first.
+    """Queries a chat model twice for each pair, with A first and with B first.
 
-    A side wins where both orders say so. Where they disagree it is a tie, and the notes count it:
-    "orders disagree", and of these "first place twice" and "second place twice", which is position
-    bias (Wang et al. 2023, "Large Language Models are not Fair Evaluators"). Where either reply
-    can't be read there is no verdict, and the notes count the replies: "unreadable replies".
+    A side wins if it wins in both orders. Otherwise it is a tie, and the notes count "orders
+    disagree", and of these "first position twice" and "second position twice", which is position
+    bias (Wang et al. 2023, "Large Language Models are not Fair Evaluators"). If either reply can't
+    be parsed there is no verdict, and the notes count the replies: "unreadable replies".
 
-    Question and answers travel as one JSON object, so no answer can end its own field; and the task
-    says not to follow them. A model may follow them all the same: an answer that was written to
-    sway the judge can win by that, and this can't be ruled out.
+    Question and answers are sent as one JSON object, so that no answer can end its own field, and
+    the task forbids following instructions in them. The model may follow them all the same: a
+    prompt injection in an answer can't be ruled out.
 
-    Replies are remembered, so asking again after an error only asks for what is missing.
+    Replies are cached, so a call after an error only sends what is missing.
 
     Attributes:
-        url: up to and with the version, such as https://HOST/v1.
-        model: the name that the server knows.
-        key: sent as a bearer token; shown nowhere. Plain http takes one on this machine only.
-        name: of the judge; the model's when left out.
-        timeout: seconds until a try counts as failed.
-        retries: further tries after a failed one, each after twice the wait.
+        url: up to and including the version, such as https://HOST/v1.
+        model: the server's name of the model.
+        key: sent as a bearer token, never displayed. Over plain http only to this machine.
+        name: of the judge; by default that of the model.
+        timeout: seconds until an attempt fails.
+        retries: further attempts after a failed one, each after twice the wait.
         wait: seconds before the first of them.
-        parallel: questions that are out at a time.
-        options: further fields of every request; a server may refuse the temperature.
+        parallel: requests at the same time.
+        options: further fields of every request; some servers reject a temperature.
     """
 
     url: str
@@ -87,19 +87,22 @@ class Endpoint:
             host = None
         if not host or parts.scheme not in ("http", "https") or parts.username or parts.password:
             raise WorkbenchError(f"{URL} is not accepted: an address like https://HOST/v1 is")
-        if self.key and parts.scheme == "http" and host not in HERE:
-            raise WorkbenchError(f"{URL} with a key has to begin with https, or anyone can read it")
+        if self.key and parts.scheme == "http" and host not in LOCAL_HOSTS:
+            raise WorkbenchError(
+                f"{URL} with a key has to begin with https, or the key is sent unencrypted"
+            )
         if not (self.key.isascii() and self.key.isprintable()):
-            raise WorkbenchError(f"{KEY} is not accepted: it holds what no HTTP header can")
+            raise WorkbenchError(
+                f"{KEY} is not accepted: it has characters that no HTTP header can hold"
+            )
         if not self.name:
             object.__setattr__(self, "name", self.model)
 
     @classmethod
     def from_environment(cls, **changes: Any) -> Endpoint:
-        """As WORKBENCH_JUDGE_URL, WORKBENCH_JUDGE_MODEL and WORKBENCH_JUDGE_KEY say.
+        """From WORKBENCH_JUDGE_URL, WORKBENCH_JUDGE_MODEL and, if set, WORKBENCH_JUDGE_KEY.
 
-        The key may be missing, for servers that ask for none. Raises WorkbenchError naming what
-        else is missing.
+        Raises a WorkbenchError that names the missing variables.
         """
         missing = [name for name in (URL, MODEL) if not os.environ.get(name, "").strip()]
         if missing:
@@ -110,14 +113,20 @@ class Endpoint:
     def __call__(
         self, prompts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str]
     ) -> Outcomes:
-        asked = list(zip(prompts, answers_a, answers_b, strict=True))
-        orders = [(p, *sides) for p, a, b in asked if a != b for sides in ((a, b), (b, a))]
+        items = list(zip(prompts, answers_a, answers_b, strict=True))
+        orders = [(p, *sides) for p, a, b in items if a != b for sides in ((a, b), (b, a))]
         self._ask_all([order for order in dict.fromkeys(orders) if order not in self._known])
         notes = dict.fromkeys(
-            ("orders disagree", "first place twice", "second place twice", "unreadable replies"), 0
+            (
+                "orders disagree",
+                "first position twice",
+                "second position twice",
+                "unreadable replies",
+            ),
+            0,
         )
         scores = []
-        for prompt, a, b in asked:
+        for prompt, a, b in items:
             if a == b:
                 scores.append(TIE)
                 continue
@@ -129,25 +138,25 @@ class Endpoint:
             agreed = {("first", "second"): WIN, ("second", "first"): LOSS, ("tie", "tie"): TIE}
             scores.append(agreed.get((one, other), TIE))
             notes["orders disagree"] += (one, other) not in agreed
-            for place in ("first", "second"):
-                notes[f"{place} place twice"] += one == other == place
+            for choice in ("first", "second"):
+                notes[f"{choice} position twice"] += one == other == choice
         return Outcomes.of(prompts, answers_a, answers_b, scores, notes)
 
     def _ask_all(self, orders: Sequence[tuple[str, str, str]]) -> None:
-        """Ask and remember; the first error ends it, and no further question goes out."""
+        """Fetch and cache replies; after the first error no further request is sent."""
         pool = ThreadPoolExecutor(max(1, self.parallel))
-        asked = {pool.submit(self._ask, order): order for order in orders}
+        requests = {pool.submit(self._ask, order): order for order in orders}
         try:
-            for one in as_completed(asked):
-                one.result()
+            for request in as_completed(requests):
+                request.result()
         finally:
             pool.shutdown(cancel_futures=True)
-            for one, order in asked.items():  # what was answered was paid for
-                if not one.cancelled() and one.exception() is None:
-                    self._known[order] = read_choice(one.result())
+            for request, order in requests.items():  # replies may cost money: keep all
+                if not request.cancelled() and request.exception() is None:
+                    self._known[order] = read_choice(request.result())
 
     def _ask(self, order: tuple[str, str, str]) -> str:
-        """The text of the model's reply; empty where the server's answer holds none."""
+        """The text of the model's reply; empty where the response holds none."""
         fields = ("question", "first_answer", "second_answer")
         material = json.dumps(dict(zip(fields, order, strict=True)))
         messages = [{"role": "system", "content": TASK}, {"role": "user", "content": material}]
@@ -160,8 +169,10 @@ class Endpoint:
         return text if isinstance(text, str) else ""
 
     def _post(self, data: bytes) -> bytes:
-        # What goes to this machine must not go by way of a proxy, which urllib would ask.
-        direct = [urllib.request.ProxyHandler({})] if urlsplit(self.url).hostname in HERE else []
+        # Requests to this machine must not go through a proxy, which urllib would use.
+        direct = (
+            [urllib.request.ProxyHandler({})] if urlsplit(self.url).hostname in LOCAL_HOSTS else []
+        )
         opener = urllib.request.build_opener(_NoRedirects, *direct)
         url = self.url.rstrip("/")
         url = url if url.endswith("/chat/completions") else f"{url}/chat/completions"
@@ -174,15 +185,15 @@ class Endpoint:
                 with opener.open(request, timeout=self.timeout) as reply:
                     return reply.read(LARGEST_REPLY)
             except urllib.error.HTTPError as error:
-                said = self._readable(error)
-                if error.code not in AGAIN or not left:
-                    raise WorkbenchError(f"the judge refused: HTTP {error.code}{said}") from None
+                message = self._readable(error)
+                if error.code not in RETRIED or not left:
+                    raise WorkbenchError(f"the judge refused: HTTP {error.code}{message}") from None
                 wait = max(wait, _seconds(error.headers.get("Retry-After")))
             except (OSError, HTTPException) as error:
                 if not left:
-                    why = getattr(error, "reason", error)
-                    why = "no reply in time" if isinstance(why, TimeoutError) else why
-                    text = self._hide(str(why) or type(error).__name__)
+                    reason = getattr(error, "reason", error)
+                    reason = "no reply in time" if isinstance(reason, TimeoutError) else reason
+                    text = self._hide(str(reason) or type(error).__name__)
                     raise WorkbenchError(
                         f"the judge can't be reached, after {self.retries + 1} tries: {text}"
                     ) from None
@@ -190,13 +201,13 @@ class Endpoint:
         raise AssertionError("every way through the loop returns, raises or goes on")
 
     def _readable(self, error: urllib.error.HTTPError) -> str:
-        """The start of what a server said on refusing, which may repeat the key."""
+        """The start of a server's error message, with the key hidden."""
         try:
             with error:
-                said = error.read(LARGEST_REPLY).decode("utf-8", "replace")
+                text = error.read(LARGEST_REPLY).decode("utf-8", "replace")
         except (OSError, HTTPException):
-            said = ""
-        line = " ".join(self._hide(said).split())[:200]
+            text = ""
+        line = " ".join(self._hide(text).split())[:200]
         return f": {line}" if line else ""
 
     def _hide(self, text: str) -> str:
@@ -204,35 +215,35 @@ class Endpoint:
 
 
 def read_choice(reply: str) -> str | None:
-    """What a reply chose, "first", "second" or "tie"; None where it can't be read.
+    """The choice in a reply, "first", "second" or "tie"; None where it can't be parsed.
 
-    The last JSON object with the field "better" counts, for models that think aloud before; else
-    the reply has to be one of the three words.
+    The last JSON object with the field "better" counts, because models may reason before it;
+    without one, the reply has to be one of the three words.
 
     >>> read_choice('Both are fine. {"better": "second"}')
     'second'
     >>> read_choice("The first one, I would say.") is None
     True
     """
-    found = [one["better"] for one in _objects(reply) if "better" in one]
-    word = str(found[-1] if found else reply.strip(" \n\t.\"'")).lower()
+    choices = [item["better"] for item in _objects(reply) if "better" in item]
+    word = str(choices[-1] if choices else reply.strip(" \n\t.\"'")).lower()
     return word if word in CHOICES else None
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text, as they come."""
-    place = text.find("{")
-    while place >= 0:
+    """The JSON objects in a text, in order."""
+    start = text.find("{")
+    while start >= 0:
         try:
-            one, end = json.JSONDecoder().raw_decode(text, place)
-            yield one
+            item, end = json.JSONDecoder().raw_decode(text, start)
+            yield item
         except (ValueError, RecursionError):
-            end = place + 1
-        place = text.find("{", end)
+            end = start + 1
+        start = text.find("{", end)
 
 
 def _seconds(text: str | None) -> float:
-    """Retry-After as seconds; its other form, a date, counts as none."""
+    """Retry-After in seconds; its other form, a date, counts as 0."""
     try:
         return max(0.0, float(text or 0))
     except ValueError:

@@ -1,15 +1,15 @@
-"""Who says which of two answers is better: the truth and people, and what every judge gives.
+"""Judges of which of two answers is better: the true reward, people's votes, and their outcomes.
 
-Every judge has a name and one form, `judge(prompts, answers_a, answers_b) -> Outcomes`. A reward
-model as a judge stands in `reward.py`, one that is asked over the network in `endpoint.py`. None of
-them knows who wrote which answer. The same text twice is a tie, whoever is asked.
+Every judge has a name and is called as `judge(prompts, answers_a, answers_b) -> Outcomes`. A reward
+model as a judge is in `reward_judge.py`, a language model behind an API in `endpoint.py`. A judge
+is not given the models' names. Two identical answers are a tie for every judge.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -23,18 +23,19 @@ Values = NDArray[np.float64]
 
 WIN, TIE, LOSS, UNJUDGED = 1.0, 0.5, 0.0, float("nan")
 VOTES = {"a": WIN, "b": LOSS, "tie": TIE, "bad": TIE}
+SWAPPED = {"a": "b", "b": "a", "tie": "tie", "bad": "bad"}  # the vote with both sides swapped
 COLUMNS = ("prompt", "a", "b", "vote")
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a judge said of the answers of A and B, one entry a pair of answers.
+    """A judge's verdicts on the answers of A and B, one entry per pair of answers.
 
     Attributes:
-        prompts: the prompt of each; the same one may come more than once.
-        scores: (answer,) 1 where A won, 0 where B did, 1/2 for a tie, NaN where no verdict came.
-        lengths_a, lengths_b: (answer,) words of both answers.
-        notes: what else there is to know, counted: "both bad", "orders disagree" and so on.
+        prompts: the prompt of each; prompts may repeat.
+        scores: (answer,) 1 where A won, 0 where B won, 1/2 for a tie, NaN without a verdict.
+        lengths_a, lengths_b: (answer,) number of words of both answers.
+        notes: counts of other facts: "both bad", "orders disagree" and so on.
     """
 
     prompts: tuple[str, ...]
@@ -52,7 +53,7 @@ class Outcomes:
         scores: Sequence[float],
         notes: dict[str, int] | None = None,
     ) -> Outcomes:
-        """With the words of the answers counted, and the notes that count something."""
+        """Count the words of the answers, and drop notes with a count of 0."""
         sizes = _words(answers_a), _words(answers_b)
         counted = {what: count for what, count in (notes or {}).items() if count}
         return cls(tuple(prompts), np.asarray(scores, float), *sizes, counted)
@@ -61,22 +62,16 @@ class Outcomes:
         return len(self.scores)
 
     def first(self, count: int) -> Outcomes:
-        """The first `count` of them; of the notes, which are of all, none are left then."""
+        """The first `count` entries, without the notes, which count over all entries."""
         if count >= len(self):
             return self
         cut = slice(count)
         parts = (self.prompts[cut], self.scores[cut], self.lengths_a[cut], self.lengths_b[cut])
         return Outcomes(*parts)
 
-    def swapped(self) -> Outcomes:
-        """The same seen from B."""
-        return replace(
-            self, scores=1 - self.scores, lengths_a=self.lengths_b, lengths_b=self.lengths_a
-        )
-
 
 class Judge(Protocol):
-    """Compares answers of A with answers of B, prompt by prompt."""
+    """Compares answers of A with answers of B, one pair per prompt."""
 
     @property
     def name(self) -> str: ...
@@ -90,8 +85,8 @@ class Judge(Protocol):
 class TrueReward:
     """The reviews world's own reward: the higher one wins.
 
-    With `grammar`, a text that the grammar could not have written is worse than any that it could,
-    and two such are a tie: what over-optimisation breaks counts then.
+    With `grammar`, a text that the grammar cannot generate is worse than any that it can, and two
+    such texts are a tie: so the judge also counts what over-optimisation breaks.
     """
 
     world: Reviews
@@ -108,7 +103,7 @@ class TrueReward:
             [self._worth(prompt, answer) for prompt, answer in zip(prompts, side, strict=True)]
             for side in (answers_a, answers_b)
         ]
-        # The mean of valences is rounded differently with the number of words.
+        # Means over different numbers of words round differently.
         scores = compare(np.array(worth[0]), np.array(worth[1]), 1e-9)
         return Outcomes.of(prompts, answers_a, answers_b, scores.tolist())
 
@@ -120,11 +115,11 @@ class TrueReward:
 
 @dataclass(frozen=True)
 class People:
-    """Votes that were cast on these very answers, whichever of them was shown as `a`.
+    """Votes that people cast on these answers, whichever of them was shown as `a`.
 
-    `frame` holds one vote a row, in the columns prompt, a, b and vote ("a", "b", "tie" or "bad").
-    Where several people voted, the side with more votes wins. "bad", both bad, is a tie and is
-    counted in the notes. Answers that nobody voted on are without a verdict.
+    `frame` holds one vote per row, in the columns prompt, a, b and vote ("a", "b", "tie" or "bad").
+    Where several people voted, the side with more votes wins. "bad" (both are bad) is a tie and is
+    counted in the notes. Answers without votes have no verdict.
     """
 
     frame: pd.DataFrame
@@ -137,17 +132,16 @@ class People:
         self, prompts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str]
     ) -> Outcomes:
         cast: dict[tuple[str, str, str], list[str]] = {}
-        turned = {"a": "b", "b": "a"}
         for prompt, a, b, vote in self.frame[list(COLUMNS)].itertuples(index=False):
             cast.setdefault((prompt, a, b), []).append(vote)
             if a != b:
-                cast.setdefault((prompt, b, a), []).append(turned.get(vote, vote))
+                cast.setdefault((prompt, b, a), []).append(SWAPPED[vote])
         scores, bad = [], 0
-        for asked in zip(prompts, answers_a, answers_b, strict=True):
-            votes = Counter(cast.get(asked, []))
+        for answers in zip(prompts, answers_a, answers_b, strict=True):
+            votes = Counter(cast.get(answers, []))
             bad += votes["bad"]
             ahead = votes["a"] - votes["b"]
-            if asked[1] == asked[2]:
+            if answers[1] == answers[2]:
                 scores.append(TIE)
             else:
                 scores.append(TIE + np.sign(ahead) / 2 if votes else UNJUDGED)
@@ -158,31 +152,30 @@ def outcomes_of_votes(frame: pd.DataFrame, name: str, against: str) -> Outcomes:
     """Every vote between two models as an outcome of its own, `name` being A.
 
     Args:
-        frame: one vote a row, columns prompt, a, b, name_a, name_b, vote; votes between others are
-            left out. "bad" is a tie, and counted in the notes.
-        name, against: as they stand in `name_a` and `name_b`, on either side.
+        frame: one vote per row, columns prompt, a, b, name_a, name_b, vote; votes between other
+            models are left out. "bad" is a tie, and counted in the notes.
+        name, against: the models' names in `name_a` and `name_b`, in either order.
 
     Raises:
-        WorkbenchError: a column is missing, a vote is unknown, or nobody voted on these two.
+        WorkbenchError: a column is missing, a vote is unknown, or there is none on these models.
     """
     check_votes(frame, "name_a", "name_b")
-    asked: list[tuple[str, str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     names = ["prompt", "a", "b", "vote", "name_a", "name_b"]
-    turned = {"a": "b", "b": "a"}
     for prompt, a, b, vote, name_a, name_b in frame[names].itertuples(index=False):
         if (name_a, name_b) == (name, against):
-            asked.append((prompt, a, b, vote))
+            rows.append((prompt, a, b, vote))
         elif (name_b, name_a) == (name, against):
-            asked.append((prompt, b, a, turned.get(vote, vote)))
-    if not asked:
+            rows.append((prompt, b, a, SWAPPED[vote]))
+    if not rows:
         raise WorkbenchError(f"there is no vote on {name!r} against {against!r}")
-    prompts, answers_a, answers_b, votes = zip(*asked, strict=True)
+    prompts, answers_a, answers_b, votes = zip(*rows, strict=True)
     scores = [VOTES[vote] for vote in votes]
     return Outcomes.of(prompts, answers_a, answers_b, scores, {"both bad": votes.count("bad")})
 
 
 def check_votes(frame: pd.DataFrame, *more: str) -> None:
-    """Raise WorkbenchError where a column is missing or a vote is none of `VOTES`."""
+    """Raise WorkbenchError where a column is missing or a vote is not in `VOTES`."""
     for column in (*COLUMNS, *more):
         if column not in frame.columns:
             raise WorkbenchError(f"votes have no column {column!r}; it is needed")

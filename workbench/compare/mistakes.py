@@ -1,8 +1,8 @@
-"""The classic mistakes in scoring a preference pair, each a switch; any of them combine.
+"""Common mistakes in scoring a preference pair, each a switch; any of them combine.
 
-A text pair becomes tokens, tokens become two rows with a mask: a `Draft`, then `Rows`. A mistake
-goes wrong with either. `scoring` makes them and says what the rows come to. A new mistake is one
-decorated function here; switches, tables and tests read it from `MISTAKES`.
+A text pair becomes tokens, a `Draft`; tokens become two rows with a mask, `Rows`. A mistake changes
+one of both. `pair_scoring` applies mistakes and scores the rows. A new mistake is one decorated
+function here; switches, tables and tests read it from `MISTAKES`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Ids = tuple[int, ...]
 class Draft:
     """Token ids of a text pair before they become rows.
 
-    `prompts` and `completions` hold the chosen side's ids first; rightly both prompts are equal.
+    `prompts` and `completions` hold the chosen side first; without mistakes both prompts are equal.
     """
 
     tokenizer: Tokenizer
@@ -43,8 +43,8 @@ class Rows:
 
     Attributes:
         tokens: (side, pos) ids, padded on the right.
-        roles: (side, pos) what each token is, a place in `ROLES`.
-        scored: (side, pos) True where a token's log-probability is counted; never the first.
+        roles: (side, pos) the kind of each token, an index into `ROLES`.
+        scored: (side, pos) True where a token's log-probability counts; never the first.
         eos_id: the end of sequence.
         reduction: "sum" or "mean" over the scored tokens.
     """
@@ -56,7 +56,7 @@ class Rows:
     reduction: str = "sum"
 
     def same_as(self, other: Rows) -> bool:
-        """Whether both score the same tokens in the same way."""
+        """Whether both score the same tokens with the same reduction."""
         return self.reduction == other.reduction and all(
             torch.equal(getattr(self, name), getattr(other, name))
             for name in ("tokens", "roles", "scored")
@@ -67,8 +67,8 @@ class Rows:
 class Mistake:
     """A registered mistake: callable, and the facts that switches, tables and tests need.
 
-    `step` is "tokens" for what changes a `Draft`; "mask" or "sum" for what changes `Rows`. `label`
-    is for people; `watch` says what to look at.
+    `step` is "tokens" for a change of a `Draft`, "mask" or "sum" for a change of `Rows`. `label` is
+    for display; `watch` names the effect to look for.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Mistake:
         return inspect.getdoc(self.function).splitlines()[0]  # type: ignore[union-attr]
 
     def __call__(self, value: Any) -> Any:
-        """The draft or the rows with this mistake made."""
+        """The draft or the rows with this mistake."""
         return self.function(value)
 
 
@@ -91,7 +91,7 @@ MISTAKES: dict[str, Mistake] = {}
 
 
 def mistake(step: str, label: str, watch: str) -> Callable[[Callable[..., Any]], Mistake]:
-    """Register a function under its own name; mistakes are made in the order of registration."""
+    """Register a function under its own name; mistakes apply in the order of registration."""
 
     def register(function: Callable[..., Any]) -> Mistake:
         entry = Mistake(function.__name__, step, label, function, watch)
@@ -101,16 +101,16 @@ def mistake(step: str, label: str, watch: str) -> Callable[[Callable[..., Any]],
     return register
 
 
-# -- mistakes with the tokens -----------------------------------------------------------------
+# -- mistakes in the tokens ------------------------------------------------------------------
 
 
 @mistake(
     "tokens",
     "tokenised together",
-    "A token that reaches across the boundary counts as the prompt's, and is not scored.",
+    "A token across the boundary counts as part of the prompt, and is not scored.",
 )
 def tokenised_together(draft: Draft) -> Draft:
-    """Prompt and completion become tokens as one text, which is cut at the prompt's own length."""
+    """Prompt and completion are tokenised as one text, and split at the prompt's own length."""
     tokenizer, (prompt, *answers) = draft.tokenizer, draft.texts
     start: Ids = ()
     if tokenizer.chat_template is not None:
@@ -119,17 +119,17 @@ def tokenised_together(draft: Draft) -> Draft:
         start = tokenizer.bos_ids
     cut = len(draft.prompts[0])
     wholes = [(*start, *tokenizer.completion(prompt + answer)) for answer in answers]
-    prompts, completions = [w[:cut] for w in wholes], [w[cut:] for w in wholes]
+    prompts, completions = [ids[:cut] for ids in wholes], [ids[cut:] for ids in wholes]
     return replace(draft, prompts=_two(prompts), completions=_two(completions))
 
 
 @mistake(
     "tokens",
     "missing BOS",
-    "The model was trained with a start token and now reads without one.",
+    "The model was trained with a start token and is now used without one.",
 )
 def missing_bos(draft: Draft) -> Draft:
-    """The start token in front of the prompt is left out, where the tokenizer has one."""
+    """The start token before the prompt is left out, where the tokenizer has one."""
     start = _start(draft.tokenizer)
     cut = len(start) if start and draft.prompts[0][: len(start)] == start else 0
     return replace(draft, prompts=_two([ids[cut:] for ids in draft.prompts]))
@@ -138,10 +138,10 @@ def missing_bos(draft: Draft) -> Draft:
 @mistake(
     "tokens",
     "doubled BOS",
-    "Template and tokenizer each put one: the model never saw two.",
+    "Template and tokenizer each add one: the model never saw two in training.",
 )
 def doubled_bos(draft: Draft) -> Draft:
-    """One start token too many: the tokenizer's own, else its end token, as GPT-2 starts texts."""
+    """One start token too many: the tokenizer's own, else its end token, as in GPT-2."""
     start = _start(draft.tokenizer) or (draft.tokenizer.eos_id,)
     return replace(draft, prompts=_two([(*start, *ids) for ids in draft.prompts]))
 
@@ -149,10 +149,10 @@ def doubled_bos(draft: Draft) -> Draft:
 @mistake(
     "tokens",
     "missing EOS",
-    "Where to stop is not trained: one pair hardly shows it, the answers' lengths may.",
+    "Stopping is not trained: hardly visible in one pair, but in the lengths of answers.",
 )
 def missing_eos(draft: Draft) -> Draft:
-    """Completions carry no end token."""
+    """Completions have no end token."""
     end = draft.tokenizer.eos_id
     return replace(
         draft,
@@ -163,45 +163,45 @@ def missing_eos(draft: Draft) -> Draft:
 @mistake(
     "tokens",
     "doubled EOS",
-    "What the model expects after an end is noise, and the noise is scored.",
+    "Predictions after an end token are noise, and the noise is scored.",
 )
 def doubled_eos(draft: Draft) -> Draft:
-    """Completions carry one end token too many."""
+    """Completions have one end token too many."""
     end = draft.tokenizer.eos_id
     return replace(draft, completions=_two([(*ids, end) for ids in draft.completions]))
 
 
-# -- mistakes with what is scored of them -----------------------------------------------------
+# -- mistakes in the mask or the sum ----------------------------------------------------------
 
 
 @mistake(
     "mask",
     "prompt scored",
-    "In a sum it cancels in the margin; it stays in the log-ratios that people plot. In a mean its "
-    "tokens also stand in the divisor, which shrinks the margin.",
+    "In a sum it cancels in the margin, but not in the log-ratios that are plotted. In a mean its "
+    "tokens also count in the divisor, which shrinks the margin.",
 )
 def prompt_scored(rows: Rows) -> Rows:
-    """The prompt's tokens count as if the policy had written them."""
+    """The prompt's tokens are scored like those of the completion."""
     return replace(rows, scored=rows.scored | (rows.roles == PROMPT))
 
 
 @mistake(
     "mask",
     "padding scored",
-    "A pair's loss depends on how long the others in its batch are.",
+    "A pair's loss depends on the lengths of the other pairs in its batch.",
 )
 def padding_scored(rows: Rows) -> Rows:
-    """Everything behind the prompt counts, the padding too."""
+    """All tokens after the prompt are scored, padding included."""
     return replace(rows, scored=rows.scored | (rows.roles == PADDING))
 
 
 @mistake(
     "mask",
     "mask by pad id",
-    "The end token is there and not scored: the same loss as without one.",
+    "The end token is present but not scored: the same loss as without one.",
 )
 def mask_by_pad_id(rows: Rows) -> Rows:
-    """Padding is found by its id, `token != pad`, while the pad token is the end token."""
+    """Padding is masked by id, `token != pad`, while the pad token is the end token."""
     tokens = rows.tokens.masked_fill(rows.roles == PADDING, rows.eos_id)
     return replace(rows, tokens=tokens, scored=rows.scored & (tokens != rows.eos_id))
 
@@ -209,25 +209,25 @@ def mask_by_pad_id(rows: Rows) -> Rows:
 @mistake(
     "mask",
     "mask off by one",
-    "Each completion loses its first token and scores one behind its end, where there is one.",
+    "Each completion loses its first token and scores one after its end, where there is one.",
 )
 def mask_off_by_one(rows: Rows) -> Rows:
-    """The mask is cut `[:, :-1]`, in line with the inputs, where `[:, 1:]` fits the targets."""
+    """The mask is sliced `[:, :-1]`, like the inputs, instead of `[:, 1:]`, like the targets."""
     return replace(rows, scored=F.pad(rows.scored[:, :-1], (1, 0)))
 
 
 @mistake(
     "sum",
     "mean for sum",
-    "Divides beta by each side's own length: a token of a short completion is pulled harder.",
+    "Divides beta by each side's own length: tokens of a short completion get larger gradients.",
 )
 def mean_for_sum(rows: Rows) -> Rows:
-    """Log-probabilities are averaged over the scored tokens instead of added up."""
+    """Log-probabilities are averaged over the scored tokens instead of summed."""
     return replace(rows, reduction="mean")
 
 
 def _start(tokenizer: Tokenizer) -> Ids:
-    """The start token: what the tokenizer puts in front, else what its template calls so."""
+    """The start token: the one that the tokenizer adds, else the `bos_token` of its template."""
     if tokenizer.bos_ids:
         return tokenizer.bos_ids
     name = tokenizer.special_names.get("bos_token")

@@ -1,6 +1,6 @@
-"""A model with all that it takes to ask it, under a name.
+"""A model under a name, with its tokenizer and everything else that running it needs.
 
-Whatever compares models holds them as handles: policy and reference of a run, two checkpoints, two
+Code that compares models works on handles: policy and reference of a run, two checkpoints, two
 runs, or any models that share a tokenizer.
 """
 
@@ -30,16 +30,16 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True)
 class ModelHandle:
-    """A model that can be asked. Not from two threads at once, nor while another one trains it.
+    """A model to generate and score with; not thread-safe, and not to be used while it is trained.
 
     Attributes:
-        name: what people see it by.
+        name: for display.
         model: a policy, see `core.transformer.Policy`.
-        around: a context within which `model` is this model; adapters switched off, for one.
-        own_model: nobody else uses `model`, so that `around` may stay on between the steps of a
-            stream.
-        amateur: whom contrastive decoding compares with. A model without one writes plainly, as
-            the reference does beside its policy.
+        around: a context within which `model` is this model, such as with adapters switched off.
+        own_model: no other code uses `model`, so that `around` may stay entered between the steps
+            of a stream.
+        amateur: the model that contrastive decoding compares with. A handle without one decodes
+            without contrast, as the reference does next to its policy.
     """
 
     name: str
@@ -53,69 +53,65 @@ class ModelHandle:
 
     @contextmanager
     def active(self) -> Iterator[nn.Module]:
-        """The model, ready to be asked, in the number format of its run; no gradient is kept."""
-        asked = computing(self.model, self.device, self.precision)
-        with model_lock(), torch.no_grad(), self.around(), asked:
+        """The model, ready for use in the number format of its run; no gradient is kept."""
+        precision = computing(self.model, self.device, self.precision)
+        with model_lock(), torch.no_grad(), self.around(), precision:
             yield self.model
 
-    def write(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[list[int]]:
-        """The new tokens for each prompt, without the end token; `text` makes texts of them."""
-        tokenizer = self.tokenizer
-        rendered = [tokenizer.render_prompt(prompt) for prompt in prompts]
-        sampling, along, amateur = self.contrasted(sampling)
+    def generate_ids(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[list[int]]:
+        """The new tokens of each prompt, without the end token; `text` decodes them."""
+        sampling, opened_first, amateur = self._contrast(sampling)
         with ExitStack() as stack:
-            for handle in (*along, self):
+            for handle in (*opened_first, self):
                 stack.enter_context(handle.active())
-            return generate(
-                self.model,
-                rendered,
-                sampling,
-                tokenizer.stop_ids,
-                tokenizer.pad_id,
-                decode=tokenizer.decode,
-                amateur=amateur,
-            )
+            return generate(**self._request(prompts, sampling, amateur))
 
     def text(self, ids: Ids, sampling: SamplingConfig) -> str:
         """The text of an answer, cut before the first stop string."""
         return cut(self.tokenizer.decode(ids), sampling.stop)
 
     def answer(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[str]:
-        """One text a prompt. The same seed gives every model the same luck."""
-        return [self.text(ids, sampling) for ids in self.write(prompts, sampling)]
+        """One text per prompt. With the same seed, every model uses the same random numbers."""
+        return [self.text(ids, sampling) for ids in self.generate_ids(prompts, sampling)]
 
     def stream(self, prompts: Sequence[str], sampling: SamplingConfig) -> Iterator[list[str]]:
-        """Yield each prompt's text so far after every step; the last ones are those of `answer`.
+        """Yield each prompt's text so far after every step; the last texts are those of `answer`.
 
-        Texts only grow, but for beam search, which may change its mind, and for the beginning of a
-        stop string, which goes again once the whole is there. `streams.stream_together` lets
-        several models take turns.
+        Texts only grow, except in beam search, and except for the beginning of a stop string,
+        which is removed once the string is complete. `streams.stream_together` alternates between
+        several models.
         """
-        tokenizer = self.tokenizer
-        sampling, along, amateur = self.contrasted(sampling)
+        sampling, opened_first, amateur = self._contrast(sampling)
         with ExitStack() as stack:
-            steps = [stack.enter_context(one._opened()) for one in (*along, self)]
-            found = drafts(
-                self.model,
-                [tokenizer.render_prompt(prompt) for prompt in prompts],
-                sampling,
-                tokenizer.stop_ids,
-                tokenizer.pad_id,
-                decode=tokenizer.decode,
-                amateur=amateur,
-            )
+            contexts = [stack.enter_context(one._opened()) for one in (*opened_first, self)]
+            steps = drafts(**self._request(prompts, sampling, amateur))
             while True:
-                with ExitStack() as now:
-                    for step in steps:
-                        now.enter_context(step())
-                    answers = next(found, None)
+                with ExitStack() as step:
+                    for context in contexts:
+                        step.enter_context(context())
+                    answers = next(steps, None)
                 if answers is None:
                     return
                 yield [self.text(ids, sampling) for ids in answers]
 
+    def _request(
+        self, prompts: Sequence[str], sampling: SamplingConfig, amateur: Any
+    ) -> dict[str, Any]:
+        """The arguments of `generate` and `drafts`."""
+        tokenizer = self.tokenizer
+        return {
+            "policy": self.model,
+            "prompts": [tokenizer.render_prompt(prompt) for prompt in prompts],
+            "config": sampling,
+            "stop_ids": tokenizer.stop_ids,
+            "pad_id": tokenizer.pad_id,
+            "decode": tokenizer.decode,
+            "amateur": amateur,
+        }
+
     @contextmanager
     def _opened(self) -> Iterator[Context]:
-        """Gives a context to enter at every step; bf16 copies are made once for all of them."""
+        """A context to enter at every step; bf16 copies are made once for all steps."""
         once, each = (self.around, nullcontext) if self.own_model else (nullcontext, self.around)
         with once():
             copies = bf16_weights(self.model, self.device, self.precision)
@@ -133,27 +129,27 @@ class ModelHandle:
 
             yield step
 
-    def contrasted(
+    def _contrast(
         self, sampling: SamplingConfig
     ) -> tuple[SamplingConfig, tuple[ModelHandle, ...], Any]:
-        """What is left to ask for, who has to be opened before this model, and the amateur."""
-        other = self.amateur
-        if not sampling.contrast_alpha or other is None:
+        """Settings (no contrast without an amateur), handles to open before this one, amateur."""
+        amateur = self.amateur
+        if not sampling.contrast_alpha or amateur is None:
             return replace(sampling, contrast_alpha=0.0), (), None
-        if other.own_model:
-            return sampling, (other,), other.model
-        return sampling, (), ScopedPolicy(other.model, other.around)
+        if amateur.own_model:
+            return sampling, (amateur,), amateur.model
+        return sampling, (), ScopedPolicy(amateur.model, amateur.around)
 
     def next_logps(self, prompt: Ids, completion: Ids) -> Tensor:
-        """(completion, vocab) log-probabilities of every token at each place of a completion."""
+        """(completion, vocab) log-probabilities of all tokens at each position of a completion."""
         return self.all_next_logps([(prompt, completion)])[0]
 
     def all_next_logps(self, sequences: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
-        """`next_logps` of each (prompt, completion); for a large vocabulary ask a few at a time."""
+        """`next_logps` of each (prompt, completion); pass a few if the vocabulary is large."""
         return self._score(sequences, lambda logps, completion: logps)
 
     def token_logps(self, sequences: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
-        """For each (prompt, completion) the log-probability of its completion's tokens."""
+        """(completion,) log-probabilities of the tokens of each (prompt, completion)."""
         return self._score(
             sequences, lambda logps, ids: logps.gather(-1, torch.tensor(ids)[:, None])[:, 0]
         )
@@ -161,20 +157,20 @@ class ModelHandle:
     def _score(
         self, sequences: Sequence[tuple[Ids, Ids]], keep: Callable[[Tensor, Ids], Tensor]
     ) -> list[Tensor]:
-        """What `keep` takes of (completion, vocab), one sequence after the other.
+        """`keep` of the (completion, vocab) log-probabilities, one sequence after the other.
 
-        Not in a batch, because a whole vocabulary a position is large; but in one context, because
+        Not in a batch, because a vocabulary per position is large; but in one context, because
         entering it may round all weights or read them from disk.
         """
-        found = []
+        results = []
         with self.active() as model:
             for prompt, completion in sequences:
                 batch: SequenceBatch = collate_sequences(
                     [(prompt, completion)], self.tokenizer.pad_id
                 )
-                here = batch.to(self.device)
-                hidden = model.hidden(here.tokens, here.positions, here.attention_mask())  # type: ignore[operator]
-                before, scored = next_token(hidden, here.completion_mask)
+                batch = batch.to(self.device)
+                hidden = model.hidden(batch.tokens, batch.positions, batch.attention_mask())  # type: ignore[operator]
+                before, scored = next_token(hidden, batch.completion_mask)
                 logits = model.head(before[scored])  # type: ignore[operator]
-                found.append(keep(logits.float().log_softmax(-1).cpu(), completion))
-        return found
+                results.append(keep(logits.float().log_softmax(-1).cpu(), completion))
+        return results

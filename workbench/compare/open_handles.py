@@ -1,4 +1,4 @@
-"""From runs, folders of runs and names of models to the models that are compared."""
+"""From runs, folders of runs and names of models to the handles that are compared."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from workbench.train.precision import pick_device, pick_precision, set_threads
 
 def handles(run: Run) -> tuple[ModelHandle, ModelHandle]:
     """Reference and policy of a run, as they are now."""
-    config, reference = run.config, run.reference
-    apart = reference.model is not run.policy
+    config = run.config
+    separate = run.reference.model is not run.policy
     policy = ModelHandle(
-        "policy", run.policy, run.tokenizer, config.device, config.precision, own_model=apart
+        "policy", run.policy, run.tokenizer, config.device, config.precision, own_model=separate
     )
-    # With adapters the reference is a policy: this run's, or that of the one it branched off.
-    asked = replace(
+    # With adapters the reference's model is a policy: this run's, or that of its parent run.
+    reference = replace(
         policy,
         name="reference",
-        model=reference.model,
-        around=reference.active,
+        model=run.reference.model,
+        around=run.reference.active,
         own_model=not config.lora,
     )
-    return asked, replace(policy, amateur=asked)
+    return reference, replace(policy, amateur=reference)
 
 
 Source: TypeAlias = Run | ModelHandle | Path | str
@@ -41,12 +41,12 @@ Source: TypeAlias = Run | ModelHandle | Path | str
 def open_handles(
     what: Source | Sequence[ModelHandle] | Mapping[str, Source], progress: Progress | None = None
 ) -> tuple[ModelHandle, ...]:
-    """All who are to be compared; the first is the one whom the others are compared with.
+    """The models to compare; the first is the one that the others are compared with.
 
     Args:
-        what: a run or the folder of one, which gives its reference and its policy; models; or
-            names for runs (their policies), folders of runs, models and models, in any mixture.
-        progress: told what is being loaded.
+        what: a run or its folder, which gives its reference and its policy; the name of a model;
+            handles; or a mapping from a name to any of these, of a run its policy.
+        progress: called with what is being loaded.
 
     Raises:
         WorkbenchError: a name that is neither a run's folder nor a model, or is given twice.
@@ -56,19 +56,20 @@ def open_handles(
     if isinstance(what, str | Path):
         return handles(load_run(what, progress)) if is_run(what) else (_model(what, progress),)
     if isinstance(what, Mapping):
-        found = tuple(replace(_one(source, progress), name=name) for name, source in what.items())
-    else:
-        found = (what,) if isinstance(what, ModelHandle) else tuple(what)
-    names = [handle.name for handle in found]
-    if not found or len(set(names)) < len(names):
+        # The last handle of a source is its model, or the policy of a run.
+        return _compared_with_first(
+            [replace(open_handles(one, progress)[-1], name=name) for name, one in what.items()]
+        )
+    return _compared_with_first([what] if isinstance(what, ModelHandle) else what)
+
+
+def _compared_with_first(models: Sequence[ModelHandle]) -> tuple[ModelHandle, ...]:
+    """The models, each with an amateur: its own, else the first model."""
+    names = [handle.name for handle in models]
+    if not names or len(set(names)) < len(names):
         raise WorkbenchError(f"models={names} is not accepted: one or more, each name once")
-    first, *others = found
-    return (first, *(replace(one, amateur=one.amateur or first) for one in others))
-
-
-def _one(source: Source, progress: Progress | None) -> ModelHandle:
-    """The policy, where there is a reference as well."""
-    return open_handles(source, progress)[-1]
+    first, *others = models
+    return (first, *(replace(other, amateur=other.amateur or first) for other in others))
 
 
 def is_run(source: str | Path) -> bool:
@@ -77,7 +78,7 @@ def is_run(source: str | Path) -> bool:
 
 
 def _model(source: str | Path, progress: Progress | None) -> ModelHandle:
-    """A model without any run, where and in which number format it is computed best."""
+    """A model outside of a run, on the fastest device and in its best number format."""
     model = open_model(TrainConfig(model=str(source)), progress)
     device = pick_device("auto")
     precision = pick_precision("auto", device, model.policy.to(device))

@@ -1,7 +1,7 @@
-"""A preference pair from its text to its loss and the gradient, rightly or with mistakes.
+"""A preference pair from its text to its loss and gradient, correctly or with mistakes.
 
-One pair, computed as it is defined, so that each number can be followed back to its token. Training
-itself goes the fast way, over `completion_logps`; without mistakes both agree, which is tested.
+One pair, computed as defined, so that each number belongs to a token. Training itself uses the fast
+path, `completion_logps`; without mistakes both agree, which is tested.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ def text_rows(
     mistakes: Collection[str] = (),
     width: int = 0,
 ) -> Rows:
-    """The two rows of a text pair, with the mistakes made that are named.
+    """The two rows of a text pair, with the named mistakes.
 
     Args:
         tokenizer: the model's.
         prompt, chosen, rejected: texts.
-        mistakes: names out of `MISTAKES`, in any order; none: as it should be.
+        mistakes: names from `MISTAKES`, in any order; none: correct rows.
         width: pad to at least this many positions, as longer pairs in the same batch would.
 
     Raises:
-        WorkbenchError: an unknown mistake, or a side that has no tokens left.
+        WorkbenchError: an unknown mistake, or a side without tokens.
     """
     wanted = _named(mistakes)
     start = tuple(tokenizer.render_prompt(prompt))
@@ -60,7 +60,7 @@ def text_rows(
     for entry in wanted:
         rows = entry(rows) if entry.step != "tokens" else rows
     scored = rows.scored.clone()
-    scored[:, 0] = False  # nothing comes before it that could predict it
+    scored[:, 0] = False  # no position before it predicts it
     return replace(rows, scored=scored)
 
 
@@ -86,10 +86,10 @@ def _rows(draft: Draft, width: int) -> Rows:
     roles = torch.full_like(batch.tokens, PADDING)
     for row, prompt, completion in zip(roles, draft.prompts, draft.completions, strict=True):
         size, end = len(prompt), len(prompt) + len(completion)
-        written = end
-        while written > size and completion[written - size - 1] == tokenizer.eos_id:
-            written -= 1
-        row[:size], row[size:written], row[written:end] = PROMPT, COMPLETION, END
+        text_end = end
+        while text_end > size and completion[text_end - size - 1] == tokenizer.eos_id:
+            text_end -= 1
+        row[:size], row[size:text_end], row[text_end:end] = PROMPT, COMPLETION, END
     more = (0, max(0, width - roles.shape[1]))
     return Rows(
         F.pad(batch.tokens, more, value=tokenizer.pad_id),
@@ -101,15 +101,15 @@ def _rows(draft: Draft, width: int) -> Rows:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a pair's rows come to; natural-log units, nothing here carries a gradient graph.
+    """Log-probabilities, loss and gradient of a pair's rows, in nats, without an autograd graph.
 
     Attributes:
-        rows: what was scored.
-        policy, reference: (side, pos-1) log-probability of each token but the first.
+        rows: the scored rows.
+        policy, reference: (side, pos-1) log-probability of each token except the first.
         logratios: (side,) policy minus reference, summed or averaged over the scored tokens.
         loss: of the pair.
         slopes: (side, pos-1) derivative of the loss by each of the policy's log-probabilities.
-        gradient: by each of the policy's parameters, None where it was not wanted.
+        gradient: of the loss by each of the policy's parameters, or None.
     """
 
     rows: Rows
@@ -138,7 +138,7 @@ class Scoring:
 
 def _dot(one: Scoring, other: Scoring) -> float:
     if one.gradient is None or other.gradient is None:
-        raise WorkbenchError("there is no gradient; score_rows(..., gradient=True) keeps one")
+        raise WorkbenchError("there is no gradient; score_rows(..., gradient=True) computes it")
     pairs = zip(one.gradient, other.gradient, strict=True)
     return sum((a.double() * b.double()).sum().item() for a, b in pairs)
 
@@ -151,10 +151,10 @@ def score_rows(
     loss: str = "dpo",
     gradient: bool = True,
 ) -> Scoring:
-    """Score one pair's rows: the plain definition, one full forward pass a model.
+    """Score one pair's rows by the plain definition, with one full forward pass per model.
 
-    `loss` is a name out of `LOSSES`. With `gradient` the derivative by all trainable parameters is
-    kept, which for a large model takes as much memory as its weights.
+    `loss` is a name from `LOSSES`. With `gradient` the derivative by all trainable parameters is
+    kept, which takes as much memory as the weights.
     """
     with torch.no_grad():
         before = _token_logps(reference, rows)
@@ -186,12 +186,12 @@ def score_pair(
     mistakes: Collection[str] = (),
     beta: float = 0.1,
 ) -> Scoring:
-    """Score a text pair with DPO and with the mistakes that are named; see `text_rows`."""
+    """Score a text pair with DPO and with the named mistakes; see `text_rows`."""
     rows = text_rows(tokenizer, prompt, chosen, rejected, mistakes)
     return score_rows(policy, reference, rows, beta)
 
 
 def _token_logps(model: nn.Module, rows: Rows) -> Tensor:
-    """(side, pos-1); rows are padded on the right, so no token looks at padding before its own."""
+    """(side, pos-1); rows are padded on the right, so no token attends to padding."""
     hidden = model.hidden(rows.tokens)  # type: ignore[operator]
     return token_logps(model.head(hidden), rows.tokens)  # type: ignore[operator]

@@ -1,8 +1,8 @@
-"""Where a prompt's probability went: completions that the policy draws, weighed by both models.
+"""Sampled completions of a prompt with their probabilities under policy and reference.
 
-A completion that was drawn to its end is an event of its own. One that was cut stands for all that
-begin like it. So the events of a table exclude each other, and what they leave of the whole is
-known as well, although nobody can list it.
+A completed sample is one event. A truncated sample is the event of all completions with that
+prefix. The events are made mutually exclusive, so the probability of all other completions is known
+as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import stream
 
-ROWS = 16  # completions that are scored at once
+ROWS = 16  # completions per forward pass
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Continuation:
     """A completion of a prompt under both models.
 
     Attributes:
-        name: "chosen", "rejected" (or both), or "" for one that was only drawn.
+        name: "chosen", "rejected" (or both), or "" for one that was only sampled.
         ids: its tokens, the end of sequence included.
-        ended: False where it was cut, and stands for all completions that begin like it.
-        drawn: how often the policy drew it.
+        ended: False where it was truncated, and stands for all completions with this prefix.
+        drawn: how often it was sampled from the policy.
         policy, reference: its log-probability, summed over the tokens.
     """
 
@@ -58,20 +58,20 @@ class Continuation:
 
     @property
     def gain(self) -> float:
-        """The log-ratio weighted by the policy's probability, in nats: what this completion adds
-        to KL(policy || reference), which is the sum of this over all completions."""
+        """The log-ratio times the policy's probability, in nats: this completion's term of
+        KL(policy || reference), which is the sum over all completions."""
         return math.exp(self.policy) * self.logratio
 
 
 @dataclass(frozen=True)
 class ProbabilityMass:
-    """Completions of one prompt, the named ones first, then those that gained most.
+    """Completions of one prompt, the named ones first, then those with the largest gain.
 
     Attributes:
-        rows: each once.
-        draws: how many were drawn.
-        kl: KL(policy || reference) estimated from the draws, in nats a completion.
-        error: its standard error; NaN for a single draw.
+        rows: without duplicates.
+        draws: how many were sampled.
+        kl: KL(policy || reference) estimated from the samples, in nats per completion.
+        error: its standard error; NaN for a single sample.
     """
 
     rows: tuple[Continuation, ...]
@@ -81,18 +81,18 @@ class ProbabilityMass:
 
     @property
     def exclusive(self) -> tuple[Continuation, ...]:
-        """The rows that are not already counted in one that was cut."""
-        cut = [row.ids for row in self.rows if not row.ended]
+        """The rows that are not part of a truncated one."""
+        prefixes = [row.ids for row in self.rows if not row.ended]
         return tuple(
             row
             for row in self.rows
-            if not row.ended or not any(row.ids[: len(start)] == start for start in cut)
+            if not row.ended or not any(row.ids[: len(ids)] == ids for ids in prefixes)
         )
 
 
 @dataclass(frozen=True)
 class RemainingMass:
-    """What completions that are not listed have together: probability, and how it changed."""
+    """The summed probability of all completions that are not listed, and its change."""
 
     policy: float
     reference: float
@@ -100,9 +100,9 @@ class RemainingMass:
 
 
 def remaining_mass(rows: Sequence[Continuation]) -> RemainingMass:
-    """All completions but these, which exclude each other.
+    """All completions except these, which have to be mutually exclusive.
 
-    The change is summed up by itself, because against a whole of 1 it may be too small to be seen.
+    The change is a sum of its own, because it can be lost in the rounding of 1 minus a sum.
     """
     policy, reference = (
         max(0.0, 1 - math.fsum(math.exp(getattr(row, side)) for row in rows))
@@ -120,30 +120,30 @@ def find_probability_mass(
     draws: int = 64,
     sampling: SamplingConfig | None = None,
 ) -> ProbabilityMass:
-    """Draw completions from the policy and weigh them beside those of a pair.
+    """Sample completions from the policy and score them and those of a pair with both models.
 
     Args:
-        reference, policy: with one tokenizer.
+        reference, policy: with the same tokenizer.
         prompt, chosen, rejected: token ids.
-        draws: how many are drawn, at temperature 1.
-        sampling: its seed and most new tokens; its temperature and filters are not used, because
-            the estimates hold for draws from the policy itself.
+        draws: how many are sampled, at temperature 1.
+        sampling: only its seed and `max_new_tokens` are used: the estimates hold for samples from
+            the policy itself, without temperature and filters.
 
     Raises:
-        WorkbenchError: no tokens or draws, too many tokens, or two tokenizers.
+        WorkbenchError: no tokens or draws, too many tokens, or different tokenizers.
     """
     check_comparable(reference, policy, prompt, chosen, rejected)
     if draws < 1:
         raise WorkbenchError(f"draws={draws} is not accepted: at least 1")
-    asked = sampling or SamplingConfig()
-    plain = SamplingConfig(seed=asked.seed, max_new_tokens=asked.max_new_tokens, temperature=1.0)
-    found = Counter(_draw(policy, prompt, draws, plain))
+    given = sampling or SamplingConfig()
+    plain = SamplingConfig(seed=given.seed, max_new_tokens=given.max_new_tokens, temperature=1.0)
+    counts = Counter(_draw(policy, prompt, draws, plain))
     names = ("chosen", "rejected") if chosen != rejected else ("chosen and rejected",)
     named = dict(zip((tuple(chosen), tuple(rejected)), names, strict=False))
-    rows = [Continuation(name, ids, True, found[ids, True]) for ids, name in named.items()]
+    rows = [Continuation(name, ids, True, counts[ids, True]) for ids, name in named.items()]
     rows += [
         Continuation("", ids, ended, count)
-        for (ids, ended), count in found.items()
+        for (ids, ended), count in counts.items()
         if not (ended and ids in named)
     ]
     ours, theirs = (_sums(handle, prompt, rows) for handle in (policy, reference))
@@ -151,8 +151,8 @@ def find_probability_mass(
         replace(row, policy=one, reference=other)
         for row, one, other in zip(rows, ours.tolist(), theirs.tolist(), strict=True)
     ]
-    often = torch.tensor([row.drawn for row in rows])
-    kl, error = sampled_kl(ours.repeat_interleave(often), theirs.repeat_interleave(often))
+    repeats = torch.tensor([row.drawn for row in rows])
+    kl, error = sampled_kl(ours.repeat_interleave(repeats), theirs.repeat_interleave(repeats))
     ranked = sorted(rows, key=lambda row: (not row.name, 0.0 if row.name else -row.gain))
     return ProbabilityMass(tuple(ranked), draws, kl, error)
 
@@ -160,15 +160,15 @@ def find_probability_mass(
 def _draw(
     handle: ModelHandle, prompt: Ids, count: int, sampling: SamplingConfig
 ) -> Iterator[tuple[tuple[int, ...], bool]]:
-    """Token ids with the token that ended them, and whether one did."""
+    """Token ids, end token included, and whether the completion ended."""
     tokenizer = handle.tokenizer
     with handle.active() as model:
         columns = list(
             stream(model, [prompt] * count, sampling, tokenizer.stop_ids, tokenizer.pad_id)
         )
     for row in torch.stack(columns, dim=1).tolist():
-        # Rows of one prompt are cut at the same length, so padding only stands behind an end.
-        end = next((place for place, token in enumerate(row) if token in tokenizer.stop_ids), None)
+        # Rows of one prompt are truncated at the same length, so padding only follows an end token.
+        end = next((i for i, token in enumerate(row) if token in tokenizer.stop_ids), None)
         yield tuple(row if end is None else row[: end + 1]), end is not None
 
 

@@ -1,4 +1,4 @@
-"""A reward model trained on preference pairs by the one loop, and asked as a judge."""
+"""A reward model, trained on preference pairs with `train.loop.fit` and used as a judge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import Tensor
 from workbench.compare.judges import TIE, Outcomes, compare
 from workbench.core.batch import Pair
 from workbench.core.collate import collate
-from workbench.core.metrics import wilson_interval
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
@@ -24,13 +23,13 @@ from workbench.train.loop import fit
 from workbench.train.method import find_method
 from workbench.train.precision import computing, pick_device
 
-BATCH = 32  # pairs that are read at once
+BATCH = 32  # pairs per forward pass
 
 
 def start_from_reference(run: Run) -> RewardModel:
-    """An untrained reward model that reads as the reference of a run does.
+    """An untrained reward model with the weights of a run's reference.
 
-    Of a run with adapters, the adapters are what will be trained, from no effect on.
+    In a run with adapters, new training starts from adapters without effect.
     """
     if has_lora(run.policy):
         model = RewardModel(run.policy)
@@ -44,9 +43,9 @@ def start_from_reference(run: Run) -> RewardModel:
 
 
 def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -> RewardJudge:
-    """A judge that was trained on the training pairs of `run`, beginning at its reference.
+    """A judge that is trained on the training pairs of `run`, starting from its reference.
 
-    It takes as long as the run itself, about. What is left out is as in the run.
+    Training takes about as long as the run itself. `epochs` and `lr` are by default the run's.
     """
     method = find_method("reward_model")
     config = replace(
@@ -71,9 +70,9 @@ def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -
 class RewardJudge:
     """A reward model: the answer with the higher reward wins.
 
-    One that was trained on the policy's own pairs shares their mistakes with it, and the further a
-    policy went from its reference, the less its rewards mean (Gao et al. 2022). So it tells whether
-    the policy does what the pairs ask for, not whether they ask for the right thing.
+    A reward model trained on the policy's own pairs shares the errors of these pairs, and is less
+    reliable the further the policy is from its reference (Gao et al. 2022). It measures whether the
+    policy fits the pairs, not whether the pairs are right.
     """
 
     model: RewardModel
@@ -96,18 +95,12 @@ class RewardJudge:
         return Outcomes.of(prompts, answers_a, answers_b, scores.tolist())
 
     def rewards(self, pairs: Sequence[Pair]) -> Tensor:
-        """(side, pair) the rewards of chosen and rejected, which as a judge are A and B."""
+        """(side, pair) the rewards of chosen and rejected."""
         device, pad_id = pick_device(self.device), self.tokenizer.pad_id
         model = self.model.to(device)
-        found = []
+        rewards = []
         for start in range(0, len(pairs), BATCH):
             batch = collate(pairs[start : start + BATCH], pad_id).to(device)
             with torch.no_grad(), computing(model, device, self.precision):
-                found.append(model(batch).double().cpu())
-        return rearrange(torch.cat(found), "(pair side) -> side pair", side=2)
-
-    def accuracy(self, pairs: Sequence[Pair]) -> tuple[float, float, float]:
-        """Share of pairs whose chosen side has the higher reward, and its 95% interval (Wilson)."""
-        chosen, rejected = self.rewards(pairs)
-        share = (chosen > rejected).double().mean().item()
-        return share, *wilson_interval(share, len(pairs))
+                rewards.append(model(batch).double().cpu())
+        return rearrange(torch.cat(rewards), "(pair side) -> side pair", side=2)

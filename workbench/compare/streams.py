@@ -1,4 +1,4 @@
-"""Several models write in turns, a token at a time, so that panes fill side by side."""
+"""Several models generate in turns, one token each, so that their texts grow side by side."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 
 
-def check_contrast(asked: Sequence[ModelHandle], sampling: SamplingConfig) -> None:
-    """Refuse contrastive decoding where nobody who is asked has an amateur to compare with."""
-    if sampling.contrast_alpha and all(handle.amateur is None for handle in asked):
+def check_contrast(models: Sequence[ModelHandle], sampling: SamplingConfig) -> None:
+    """Raise WorkbenchError for contrastive decoding where no model has an amateur."""
+    if sampling.contrast_alpha and all(handle.amateur is None for handle in models):
         raise WorkbenchError(
-            f"contrast_alpha={sampling.contrast_alpha:g} needs somebody to compare with; open two "
+            f"contrast_alpha={sampling.contrast_alpha:g} needs a model to compare with; open two "
             "models, or set it to 0"
         )
 
 
 def stream_together(
-    asked: Sequence[ModelHandle], prompts: Sequence[str], sampling: SamplingConfig
+    models: Sequence[ModelHandle], prompts: Sequence[str], sampling: SamplingConfig
 ) -> Iterator[tuple[list[str], ...]]:
-    """Yield, after a step of each model, what all have written so far: one list of texts each.
+    """Yield, after one step of each model, the texts so far: one list per model.
 
-    Who has finished stays as it is while the others go on. The last texts are those of `answer`.
+    The texts of a finished model stay the same. The last texts are those of `answer`.
     """
-    check_contrast(asked, sampling)
-    streams = [handle.stream(prompts, sampling) for handle in asked]
-    texts: list[list[str]] = [[""] * len(prompts) for _ in asked]
-    going = set(range(len(streams)))
-    while going:
-        for number in sorted(going):
+    check_contrast(models, sampling)
+    streams = [handle.stream(prompts, sampling) for handle in models]
+    texts: list[list[str]] = [[""] * len(prompts) for _ in models]
+    unfinished = set(range(len(streams)))
+    while unfinished:
+        for number in sorted(unfinished):
             step = next(streams[number], None)
             if step is None:
-                going.remove(number)
+                unfinished.remove(number)
             else:
                 texts[number] = step
-        if going:
+        if unfinished:
             yield tuple(texts)

@@ -1,7 +1,7 @@
-"""Two models over the same completion, token by token: what each expected, what moved, by how much.
+"""Two models on the same completion, token by token: both distributions, and how they differ.
 
-All numbers are natural logarithms and probabilities in float64. Of a whole vocabulary only those
-tokens are kept that something can be said of; the rest is one number, so that nothing gets lost.
+All numbers are natural logarithms and probabilities in float64. Of the vocabulary only the most
+likely and the most changed tokens are kept; the probability of the rest is one number.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from torch import Tensor
 from workbench.compare.model_handles import Ids, ModelHandle
 from workbench.errors import WorkbenchError
 
-KEPT = 8  # most likely tokens of either model, and as many that gained and that lost most
+KEPT = 8  # most likely tokens of either model, and as many with the largest gain and loss
 LONGEST = 1024  # tokens of prompt and completion
 
 
 @dataclass(frozen=True)
-class Place:
-    """What both models expect at one place of a completion.
+class Position:
+    """Both models' next-token distributions at one position of a completion.
 
     Attributes:
-        token: the id that stands there.
+        token: the id at this position of the completion.
         ids: (kept,) ids without repetition, the policy's most likely first; `token` is among them.
         policy, reference: (kept,) their log-probabilities.
         others: how many tokens of the vocabulary are not kept.
-        rest: probability of all those together, under the policy and under the reference.
+        rest: their summed probability, under the policy and under the reference.
         ranks: of `token` under the policy and the reference; 1 is the most likely.
     """
 
@@ -46,31 +46,31 @@ class Place:
         return self.policy.exp() - self.reference.exp()
 
     @property
-    def here(self) -> int:
-        """Where in `ids` the token stands."""
+    def token_index(self) -> int:
+        """Index of `token` in `ids`."""
         return int((self.ids == self.token).nonzero()[0])
 
     def likely(self, count: int = KEPT) -> list[int]:
-        """Places in `ids` of either model's `count` most likely tokens and of `token` itself."""
+        """Indices in `ids` of either model's `count` most likely tokens and of `token` itself."""
         count = min(count, len(self.ids))
-        found = {*self.policy.topk(count).indices.tolist(), self.here}
-        return sorted(found | {*self.reference.topk(count).indices.tolist()})
+        likely = {*self.policy.topk(count).indices.tolist(), self.token_index}
+        return sorted(likely | {*self.reference.topk(count).indices.tolist()})
 
     def moved(self, count: int = KEPT, sign: int = 1) -> list[int]:
-        """Places in `ids` that gained most probability, or with sign -1 lost most, most first."""
+        """Indices in `ids` of the largest gains in probability, with sign -1 losses."""
         signed = sign * self.changes
         ranked = signed.argsort(descending=True)[:count].tolist()
-        return [place for place in ranked if signed[place] > 0]
+        return [index for index in ranked if signed[index] > 0]
 
 
 @dataclass(frozen=True)
 class TokenLogps:
-    """A completion under both models: (token,) log-probabilities, and what stood to choose from."""
+    """A completion under both models: (token,) log-probabilities, and all positions."""
 
     ids: tuple[int, ...]
     policy: Tensor
     reference: Tensor
-    places: tuple[Place, ...]
+    positions: tuple[Position, ...]
 
     @property
     def logratios(self) -> Tensor:
@@ -97,9 +97,9 @@ class PairTokens:
 
     @property
     def shares(self) -> tuple[Tensor, Tensor]:
-        """(token,) what each token of the chosen and of the rejected adds to the margin, in nats.
+        """(token,) the contribution of each chosen and each rejected token to the margin, in nats.
 
-        A token of the rejected counts with the opposite sign; all together are the margin.
+        Rejected tokens count with the opposite sign; all contributions add up to the margin.
         """
         return self.chosen.logratios, -self.rejected.logratios
 
@@ -107,29 +107,28 @@ class PairTokens:
 def compare_tokens(
     reference: ModelHandle, policy: ModelHandle, prompt: Ids, completion: Ids, kept: int = KEPT
 ) -> TokenLogps:
-    """Ask both models for every token of a completion.
+    """Compare both models at every position of a completion.
 
     Args:
-        reference, policy: with one tokenizer.
+        reference, policy: with the same tokenizer.
         prompt, completion: token ids; the completion with its end of sequence, if it has one.
-        kept: how many tokens a place keeps for each question, see `Place`.
+        kept: how many most likely, gaining and losing tokens a `Position` keeps.
 
     Raises:
-        WorkbenchError: no tokens, more than LONGEST, or two tokenizers.
+        WorkbenchError: no tokens, more than LONGEST, or different tokenizers.
     """
     check_comparable(reference, policy, prompt, completion)
     ours, theirs = (handle.next_logps(prompt, completion) for handle in (policy, reference))
     # Row by row: float64 of all rows would take gigabytes for a long text and a large vocabulary.
-    places = tuple(
-        _place(token, one.double().log_softmax(-1), other.double().log_softmax(-1), kept)
+    positions = tuple(
+        _position(token, one.double().log_softmax(-1), other.double().log_softmax(-1), kept)
         for token, one, other in zip(completion, ours, theirs, strict=True)
     )
-    at = [(place, place.here) for place in places]
     return TokenLogps(
         tuple(completion),
-        torch.stack([place.policy[here] for place, here in at]),
-        torch.stack([place.reference[here] for place, here in at]),
-        places,
+        torch.stack([position.policy[position.token_index] for position in positions]),
+        torch.stack([position.reference[position.token_index] for position in positions]),
+        positions,
     )
 
 
@@ -142,18 +141,14 @@ def compare_pair(
     kept: int = KEPT,
 ) -> PairTokens:
     """Both completions of a pair; see `compare_tokens`."""
-    return PairTokens(
-        *(
-            compare_tokens(reference, policy, prompt, completion, kept)
-            for completion in (chosen, rejected)
-        )
-    )
+    sides = (compare_tokens(reference, policy, prompt, ids, kept) for ids in (chosen, rejected))
+    return PairTokens(*sides)
 
 
 def check_comparable(
     reference: ModelHandle, policy: ModelHandle, prompt: Ids, *completions: Sequence[int]
 ) -> None:
-    """Raise where these models or these ids can't be compared."""
+    """Raise WorkbenchError where these models or these ids can't be compared."""
     ours, theirs = policy.tokenizer, reference.tokenizer
     if ours is not theirs and ours.digest != theirs.digest:
         raise WorkbenchError(
@@ -170,22 +165,22 @@ def check_comparable(
             )
 
 
-def _place(token: int, policy: Tensor, reference: Tensor, kept: int) -> Place:
-    """What is kept of two distributions (vocab,) in which `token` was written."""
+def _position(token: int, policy: Tensor, reference: Tensor, kept: int) -> Position:
+    """What is kept of two distributions (vocab,), given as log-probabilities."""
     ours, theirs = policy.exp(), reference.exp()
     changes, count = ours - theirs, min(kept, len(policy))
-    answers = [ours.topk(count), theirs.topk(count), changes.topk(count), (-changes).topk(count)]
-    ids = torch.cat([torch.tensor([token]), *(answer.indices for answer in answers)]).unique()
+    ranked = [ours.topk(count), theirs.topk(count), changes.topk(count), (-changes).topk(count)]
+    ids = torch.cat([torch.tensor([token]), *(top.indices for top in ranked)]).unique()
     ids = ids[ours[ids].argsort(descending=True, stable=True)]
-    left = torch.ones_like(ours, dtype=torch.bool)
-    left[ids] = False
+    others = torch.ones_like(ours, dtype=torch.bool)
+    others[ids] = False
     ranks = [int((logps > logps[token]).sum()) + 1 for logps in (policy, reference)]
-    return Place(
+    return Position(
         token,
         ids,
         policy[ids],
         reference[ids],
-        int(left.sum()),
-        (ours[left].sum().item(), theirs[left].sum().item()),
+        int(others.sum()),
+        (ours[others].sum().item(), theirs[others].sum().item()),
         (ranks[0], ranks[1]),
     )

@@ -1,1 +1,11 @@
-"""Where preference pairs come from: worlds with a known reward, shipped pairs, a person's file."""
+"""Preference pairs: from a file, shipped with the package, or from a world with a known reward.
+
+pairs      pairs as text: read, written, encoded as token ids
+columns    the column layouts of preference files
+json_rows  JSON and JSONL files
+split      train and held-out parts without shared prompts or topics
+tokenizer  text to token ids and back
+chat       a model's chat template
+cache      the user's cache folder, and atomic writes
+reviews    the reviews world
+"""

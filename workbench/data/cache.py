@@ -1,7 +1,7 @@
-"""The user's cache folder, and the one way in which the workbench writes a file.
+"""The user's cache folder, and atomic writes: the one way in which the workbench writes a file.
 
-A file either keeps its old content or has all of the new one: the new content goes to a temporary
-file in the same folder, reaches the disk, and takes the name in one step.
+A file has either its old content or all of the new one: the new content is written to a temporary
+file in the same folder, flushed to disk, and renamed.
 """
 
 import errno
@@ -20,8 +20,8 @@ from workbench.errors import WorkbenchError
 def cache_folder() -> Path:
     """The folder for downloaded weights and stored reference log-probabilities, made on demand.
 
-    The environment variable `WORKBENCH_CACHE` overrides the system's place for caches; nothing else
-    in the package reads the environment. Raises WorkbenchError when the folder cannot be made.
+    The environment variable `WORKBENCH_CACHE` overrides the system's cache folder. Raises
+    WorkbenchError when the folder cannot be made.
     """
     override = os.environ.get("WORKBENCH_CACHE")
     folder = Path(override).expanduser() if override else user_cache_path("dpo-workbench")
@@ -30,13 +30,13 @@ def cache_folder() -> Path:
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in the place of `path`.
+    """Let `write` fill a temporary file next to `path`, then rename it to `path`.
 
-    The folder is made where it is missing. When anything fails, the temporary file is removed and
-    an older `path` stays as it was. A full disk becomes a WorkbenchError that names file and
-    folder, whichever library noticed it; any other error of `write` passes through.
+    A missing folder is made. When anything fails, the temporary file is removed and an older `path`
+    stays as it was. A full disk becomes a WorkbenchError that names file and folder, whichever
+    library reported it; any other error of `write` passes through.
     """
-    with _temporary_beside(path) as temporary:
+    with _temporary_for(path) as temporary:
         try:
             write(temporary)
             _flush_to_disk(temporary)
@@ -46,11 +46,11 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def atomic_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary folder beside `path`, then give it that name in one step.
+    """Let `write` fill a temporary folder next to `path`, then rename it to `path`.
 
-    `path` must not exist yet. Errors are those of `atomic_write`; nothing half-written stays.
+    `path` must not exist yet. Errors are those of `atomic_write`; no partial folder stays.
     """
-    with _temporary_beside(path) as temporary:
+    with _temporary_for(path) as temporary:
         try:
             temporary.mkdir()
             write(temporary)
@@ -62,8 +62,8 @@ def atomic_folder(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
-    """A free name in the folder of `path`; a full disk is told in terms of `path`."""
+def _temporary_for(path: Path) -> Iterator[Path]:
+    """An unused name in the folder of `path`; the error for a full disk names `path`."""
     _make_folder(path.parent)
     try:
         yield path.with_name(f".{path.name}.{uuid4().hex}.tmp")
@@ -91,7 +91,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _disk_is_full(error: Exception) -> bool:
-    """Rust libraries (safetensors, tokenizers) report a full disk in words, not as an OSError."""
+    """Rust libraries (safetensors, tokenizers) report it in their message, not as an OSError."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "no space left" in str(error).lower()

@@ -1,6 +1,6 @@
 """A model's chat template, rendered as `transformers` renders it, without importing it.
 
-Templates come with other people's models, so they run in a sandbox.
+Templates are code from outside, so they run in a sandbox.
 """
 
 import json
@@ -19,11 +19,11 @@ from workbench.errors import WorkbenchError
 def render_chat(
     template: str, user: str, system: str | None, special_names: Mapping[str, str]
 ) -> str:
-    """The template's text for one user message, up to where the assistant's answer starts.
+    """The rendered text of one user message, up to where the assistant's answer starts.
 
-    `special_names` gives the template its bos_token, eos_token and the like.
-    Raises WorkbenchError where the template is broken or refuses the messages, for example because
-    its model knows no system message.
+    `special_names` are the template's variables bos_token, eos_token and so on.
+    Raises WorkbenchError where the template is broken or rejects the messages, for example because
+    the model takes no system message.
     """
     messages = [] if system is None else [{"role": "system", "content": system}]
     messages.append({"role": "user", "content": user})
@@ -43,14 +43,14 @@ def _compile(template: str) -> Template:
     )
     environment.filters["tojson"] = _to_json
     environment.globals.update(raise_exception=_raise, strftime_now=_now)
-    # `{% generation %}` marks the assistant's text for training tools; it prints nothing itself.
+    # `{% generation %}` marks the assistant's text for training; it renders to nothing.
     template = re.sub(r"(\{%[-+]?\s*)generation(\s*[-+]?%\})", r"\1if true\2", template)
     template = re.sub(r"(\{%[-+]?\s*)endgeneration(\s*[-+]?%\})", r"\1endif\2", template)
     return environment.from_string(template)
 
 
 def _to_json(value: Any, **options: Any) -> str:
-    """Jinja's own filter escapes HTML characters, which a prompt must keep."""
+    """Unlike Jinja's own filter, this one keeps HTML characters as they are."""
     return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
 
 

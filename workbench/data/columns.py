@@ -1,7 +1,7 @@
-"""The column layouts in which people keep preference pairs: a new layout is one entry in `LAYOUTS`.
+"""The column layouts of preference files: a new layout is one entry in `LAYOUTS`.
 
-A layout says which columns mark it and how a row that has them is read. Whether the texts in the
-row are usable is not decided here.
+A layout names its columns and reads a row that has them. Whether the texts of the row are usable is
+checked in `pairs.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,11 @@ Row = Mapping[str, Any]
 
 
 class UnusableError(Exception):
-    """Why a row cannot become a pair; the reader of a file sets that row aside."""
+    """Why a row cannot become a pair; the reader of the file skips that row."""
 
 
 class Parts(NamedTuple):
-    """What a layout finds in a row."""
+    """The texts of a row."""
 
     prompt: str
     chosen: str
@@ -73,10 +73,10 @@ LAYOUTS = (
 
 
 def find_layout(rows: Sequence[Any]) -> Layout | None:
-    """The first layout of which some row has every column."""
+    """The first layout whose columns are all in at least one row."""
     columns = [set(row) for row in rows if isinstance(row, dict)]
     fitting = (
-        layout for layout in LAYOUTS if any(found.issuperset(layout.columns) for found in columns)
+        layout for layout in LAYOUTS if any(names.issuperset(layout.columns) for names in columns)
     )
     return next(fitting, None)
 
@@ -90,9 +90,9 @@ def text_of(row: Row, name: str) -> str:
 
 
 def _messages(row: Row, name: str) -> list[tuple[str, str]]:
-    """The whole conversation of a side as (role, text), a prompt in a column of its own included.
+    """The conversation of one side as (role, text), including a prompt in a column of its own.
 
-    A prompt as text beside a side that is a whole conversation only repeats its first message.
+    A prompt as text next to a side with a whole conversation only repeats its first message.
     """
     side = as_messages(row, name, "assistant")
     if "prompt" not in row or (isinstance(row["prompt"], str) and len(side) > 1):

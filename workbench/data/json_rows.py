@@ -1,17 +1,19 @@
-"""Rows of a JSON or JSONL file, told apart by content and with errors that name the line."""
+"""JSON on disk: rows of a JSON or JSONL file, recognised by content, and single objects."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.data.cache import atomic_write
 from workbench.errors import WorkbenchError
 
 
 def read_json_rows(path: Path) -> list[Any]:
-    """The items of a JSON list, a single JSON value, or one JSON value a line, blank lines skipped.
+    """The items of a JSON list, one JSON value, or one value per line without blank lines.
 
     Raises WorkbenchError where the file is missing, unreadable, not UTF-8 (a byte order mark is
-    fine), empty, or neither JSON nor JSONL; the last names the line.
+    fine), empty, or neither JSON nor JSONL; the last error names the line.
     """
     text = _read_text(path)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -26,6 +28,23 @@ def read_json_rows(path: Path) -> list[Any]:
             raise
         return [_parse(line, path, number) for number, line in lines]
     return content if isinstance(content, list) else [content]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises WorkbenchError where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise WorkbenchError(f"{path} holds a {type(content).__name__}, expected an object")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as a JSON file, atomically."""
+    data = (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+    atomic_write(path, lambda part: part.write_bytes(data))
 
 
 def _read_text(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Preference pairs as text: read from a person's file, written, and turned into token ids.
+"""Preference pairs as text: read from a file, written, and turned into token ids.
 
-A row that cannot be used is never dropped in silence: it is set aside with its number and reason.
-The column layouts are in `layouts.py`.
+A row that cannot be used is never dropped silently: it is listed with its number and the reason.
+The column layouts are in `columns.py`.
 """
 
 import json
@@ -22,10 +22,10 @@ ASSISTANT = "assistant"
 
 @dataclass(frozen=True)
 class TextPair:
-    """One preference: of two completions of a prompt, the chosen one is the better.
+    """One preference: of two completions of a prompt, the chosen one is better.
 
-    `row` is its place in the source, from 1. Pairs of one `group` belong together when pairs are
-    held out; without a group, pairs of one prompt do.
+    `row` is its number in the source, from 1. Pairs of one `group` are held out together; without a
+    group, pairs of one prompt are.
     """
 
     prompt: str
@@ -37,7 +37,7 @@ class TextPair:
 
 
 class SkippedRow(NamedTuple):
-    """A row that cannot be used, and why."""
+    """A row that cannot be used, and the reason."""
 
     row: int
     reason: str
@@ -45,7 +45,7 @@ class SkippedRow(NamedTuple):
 
 @dataclass(frozen=True)
 class PairFile:
-    """What a source held: the usable pairs, and the rows set aside."""
+    """The content of a source: the usable pairs, and the skipped rows."""
 
     source: str
     pairs: list[TextPair]
@@ -54,9 +54,9 @@ class PairFile:
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """Token pairs with the texts that they came from, in the same order.
+    """Token pairs with their texts, in the same order.
 
-    `truncated` lists the rows of which a completion was cut at its end.
+    `truncated` lists the rows with a completion that was cut at its end.
     """
 
     pairs: list[Pair]
@@ -68,12 +68,12 @@ class EncodedPairs:
 def read_pairs(source: str | Path) -> PairFile:
     """Read preference pairs from a JSON or JSONL file, or the shipped ones by the name "assistant".
 
-    JSON is a list of objects, or an object with one list of them; JSONL is one object a line. The
+    JSON is a list of objects, or an object with one list of them; JSONL is one object per line. The
     content decides, not the file's suffix. Rows are numbered from 1; those that cannot be used are
-    set aside with a reason.
+    in `skipped`, with the reason.
 
-    Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns are
-    of no known layout, or where no row can be used.
+    Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns
+    have no known layout, or where no row can be used.
     """
     is_shipped = source == ASSISTANT
     path = Path(__file__).with_name("assistant.jsonl") if is_shipped else Path(source)
@@ -96,7 +96,7 @@ def read_pairs(source: str | Path) -> PairFile:
 
 
 def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
-    """Write pairs so that `read_pairs` gives them back; only row numbers start anew from 1."""
+    """Write pairs so that `read_pairs` gives them back; only row numbers start again at 1."""
     lines = []
     for pair in pairs:
         row = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
@@ -108,11 +108,11 @@ def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
 
 
 def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: int) -> EncodedPairs:
-    """Token pairs of at most `max_length` tokens, prompt included, for each of two sides.
+    """Token pairs, each side at most `max_length` tokens long, prompt included.
 
-    A completion that is too long loses its end, and with it its end of sequence. A row is set aside
-    where the prompt leaves no room, a completion has no tokens, the sides become the same tokens,
-    or the chat template refuses it.
+    A completion that is too long is truncated, and so loses its end of sequence. A row is skipped
+    where the prompt alone is too long, a completion has no tokens, both sides have the same tokens,
+    or the chat template rejects it.
 
     Raises WorkbenchError where no pair is left.
     """
@@ -169,7 +169,7 @@ def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
 
 
 def is_unicode(text: str) -> bool:
-    """JSON can spell lone surrogates, which no tokenizer takes."""
+    """Whether a text can be encoded: JSON can contain unpaired surrogates, which can't."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -186,10 +186,10 @@ def require_rows(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: 
 def _encode_pair(text: TextPair, tokenizer: Tokenizer, max_length: int) -> tuple[Pair, bool]:
     """The token pair, and whether a completion was truncated."""
     prompt = tokenizer.render_prompt(text.prompt, text.system)
-    room = max_length - len(prompt)
+    max_new = max_length - len(prompt)
     if not prompt:
         raise UnusableError("the prompt has no tokens")
-    if room < 1:
+    if max_new < 1:
         raise UnusableError(
             f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
         )
@@ -197,8 +197,8 @@ def _encode_pair(text: TextPair, tokenizer: Tokenizer, max_length: int) -> tuple
     for name, ids in (("chosen", chosen), ("rejected", rejected)):
         if len(ids) == 1:
             raise UnusableError(f"{name} has no tokens but its end of sequence")
-    is_truncated = max(len(chosen), len(rejected)) > room
-    if chosen[:room] == rejected[:room]:
-        cut = f" after truncation to {room}" if is_truncated else ""
+    is_truncated = max(len(chosen), len(rejected)) > max_new
+    if chosen[:max_new] == rejected[:max_new]:
+        cut = f" after truncation to {max_new}" if is_truncated else ""
         raise UnusableError(f"chosen and rejected have the same tokens{cut}")
-    return Pair(tuple(prompt), tuple(chosen[:room]), tuple(rejected[:room])), is_truncated
+    return Pair(tuple(prompt), tuple(chosen[:max_new]), tuple(rejected[:max_new])), is_truncated

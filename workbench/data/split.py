@@ -1,7 +1,7 @@
 """Train and held-out parts that share no prompt and no topic.
 
-A held-out pair whose prompt, or whose topic, also occurs in training measures memory. So whole
-groups go to one side.
+A held-out pair whose prompt or topic also occurs in training measures memorisation. So a whole
+group belongs to one part.
 """
 
 import random
@@ -17,11 +17,11 @@ T = TypeVar("T")
 def split_by_group(
     items: Sequence[T], group: Callable[[T], str], held_out: int, seed: int
 ) -> tuple[list[int], list[int]]:
-    """Divide the positions of `items` into (train, held out), each in ascending order.
+    """Divide the indices of `items` into (train, held out), each in ascending order.
 
     Exactly `held_out` items are held out where whole groups add up to it, else the nearest number
     below. Where even the smallest group is larger than `held_out`, that group is held out, so that
-    0 < `held_out` always holds something out. The groups are chosen at random by `seed` alone.
+    0 < `held_out` always holds something out. The groups are chosen at random from `seed` alone.
 
     >>> split_by_group(["a", "b", "b", "c", "c"], str, held_out=3, seed=0)
     ([1, 2], [0, 3, 4])
@@ -30,32 +30,31 @@ def split_by_group(
     """
     if not 0 <= held_out < max(len(items), 1):
         raise WorkbenchError(
-            f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}, "
-            f"because there are {len(items)} pairs and at least one must be trained on"
+            f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}; "
+            f"there are {len(items)} pairs, and at least one is needed for training"
         )
     members: dict[str, list[int]] = defaultdict(list)
-    for position, item in enumerate(items):
-        members[group(item)].append(position)
+    for index, item in enumerate(items):
+        members[group(item)].append(index)
     names = list(members)
     random.Random(seed).shuffle(names)
-    chosen = _fill([len(members[name]) for name in names], held_out)
+    chosen = [names[number] for number in _fill([len(members[name]) for name in names], held_out)]
     if held_out and not chosen:
-        smallest = min(range(len(names)), key=lambda index: len(members[names[index]]))
-        chosen = [smallest]
-    held = sorted(position for index in chosen for position in members[names[index]])
+        chosen = [min(names, key=lambda name: len(members[name]))]
+    held = sorted(index for name in chosen for index in members[name])
     if len(held) == len(items) and items:
         raise WorkbenchError(
             f"held_out is {held_out}, but all {len(items)} pairs share one prompt or topic: "
             "give 0, or pairs with several prompts"
         )
     is_held = set(held)
-    return [position for position in range(len(items)) if position not in is_held], held
+    return [index for index in range(len(items)) if index not in is_held], held
 
 
 def _fill(sizes: Sequence[int], target: int) -> list[int]:
-    """Indices of sizes with the largest sum up to `target`; ties fall to the earliest sizes.
+    """Indices of sizes with the largest sum up to `target`; ties go to the earliest sizes.
 
-    Each sum remembers the size that first reached it and the sum before: 0/1 knapsack.
+    0/1 knapsack: each sum keeps the size that first reached it and the sum before.
     """
     reached: dict[int, tuple[int, int]] = {0: (-1, 0)}  # sum -> (last index, sum without it)
     for index, size in enumerate(sizes):

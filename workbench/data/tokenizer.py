@@ -1,8 +1,8 @@
 """One tokenizer for the embedded worlds and for real models, around the `tokenizers` library.
 
-Prompt and completion are encoded apart and joined as ids, so the last letters of a prompt and the
-first of a completion never merge into one token: every completion token is scored as itself.
-`transformers` is not imported; `from_folder` reads its files, and `save` writes them.
+Prompt and completion are encoded separately and joined as ids, so no token spans the boundary
+between them: every completion token is scored as itself. `transformers` is not imported;
+`from_folder` reads its files, and `save` writes them.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from workbench.data.cache import atomic_write
 from workbench.data.chat import render_chat
+from workbench.data.json_rows import read_json, write_json
 from workbench.errors import WorkbenchError
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
@@ -25,16 +26,16 @@ SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 class Tokenizer:
-    """Texts to token ids and back, with a model's end of sequence and its chat template.
+    """Texts to token ids and back, with a model's end-of-sequence token and its chat template.
 
     - `eos_id` ends every completion; `stop_ids` are all ids that end a generation, `eos_id` too.
     - `pad_id` is `eos_id` where none is given: masks come from lengths, never from ids.
-    - `bos_ids` are the tokens that the backend puts in front of a text; where none are given, they
-      are found from its post-processor.
+    - `bos_ids` are the tokens that the backend puts before a text; where none are given, they are
+      taken from its post-processor.
     - `special_names` names tokens for the chat template, such as {"bos_token": "<s>"}.
 
-    A special token's name inside a text ("<eos>", "<|im_end|>") is read as that token, as
-    `transformers` does: files whose completions spell out their end of sequence stay right.
+    A special token's name inside a text ("<eos>", "<|im_end|>") is read as that token, as in
+    `transformers`: so files whose completions spell out their end of sequence are read correctly.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Tokenizer:
         for key, index in (("eos_token", self.eos_id), ("pad_token", self.pad_id)):
             name = backend.id_to_token(index)
             if name is None:
-                raise WorkbenchError(f"{key} has id {index}, which the tokenizer does not know")
+                raise WorkbenchError(f"{key} has id {index}, which is not in the tokenizer")
             self.special_names[key] = name
 
     @classmethod
     def from_words(cls, words: Iterable[str]) -> "Tokenizer":
-        """A word-level tokenizer: one id for a word or punctuation mark, others are `<unk>`.
+        """A word-level tokenizer: one id per word or punctuation mark, `<unk>` for all others.
 
-        Texts are split at blanks and around punctuation; decoding joins words by blanks, with none
+        Texts are split at spaces and around punctuation; decoding joins words by spaces, with none
         before a punctuation mark.
 
         >>> tokenizer = Tokenizer.from_words(["the", "plot", "was", "good", "."])
@@ -77,15 +78,15 @@ class Tokenizer:
         vocabulary = {word: index for index, word in enumerate(entries)}
         backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
         backend.pre_tokenizer = pre_tokenizers.Whitespace()
-        # `<unk>` is an ordinary word: skipping it would hide from a reader that a word was lost.
+        # `<unk>` is no special token: decoding would drop it and hide that a word was lost.
         backend.add_special_tokens([PAD, EOS])
-        no_blank_before = [decoders.Replace(f" {mark}", mark) for mark in ".,:;?!"]
-        backend.decoder = decoders.Sequence([decoders.WordPiece(cleanup=False), *no_blank_before])
+        no_space_before = [decoders.Replace(f" {mark}", mark) for mark in ".,:;?!"]
+        backend.decoder = decoders.Sequence([decoders.WordPiece(cleanup=False), *no_space_before])
         return cls(backend, vocabulary[EOS], vocabulary[PAD])
 
     @classmethod
     def from_folder(cls, path: str | Path) -> "Tokenizer":
-        """Read `tokenizer.json` and the files beside it that name special tokens and the template.
+        """Read `tokenizer.json` and the files next to it with special tokens and the template.
 
         The end of sequence is `eos_token` of `tokenizer_config.json`, else the first `eos_token_id`
         of `generation_config.json` or `config.json`; all ids named there are `stop_ids`.
@@ -95,7 +96,7 @@ class Tokenizer:
         """
         folder = Path(path)
         backend = _read_backend(folder / "tokenizer.json")
-        config = _read_json(folder / "tokenizer_config.json")
+        config = _json_if_any(folder / "tokenizer_config.json")
         names = {key: _content(config[key]) for key in SPECIAL_NAMES if config.get(key)}
         stop_ids = _stop_ids(folder)
         eos_id = _special_id(backend, names, "eos_token")
@@ -123,11 +124,11 @@ class Tokenizer:
         if self.chat_template is not None:
             config["chat_template"] = self.chat_template
         atomic_write(folder / "tokenizer.json", lambda path: self.backend.save(str(path)))
-        _write_json(folder / "tokenizer_config.json", config)
+        write_json(folder / "tokenizer_config.json", config)
         if len(self.stop_ids) > 1:
             path = folder / "generation_config.json"
             others = sorted(self.stop_ids - {self.eos_id})
-            _write_json(path, {**_read_json(path), "eos_token_id": [self.eos_id, *others]})
+            write_json(path, {**_json_if_any(path), "eos_token_id": [self.eos_id, *others]})
 
     @property
     def vocab_size(self) -> int:
@@ -136,13 +137,13 @@ class Tokenizer:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of all that decides which ids a text becomes."""
+        """SHA-256, in hexadecimal, of everything that determines the ids of a text."""
         parts = [self.backend.to_str(), self.eos_id, self.pad_id, list(self.bos_ids)]
         parts += [self.chat_template, sorted(self.stop_ids), sorted(self.special_names.items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, with nothing put before or after."""
+        """The ids of a text, without special tokens before or after."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
@@ -150,19 +151,19 @@ class Tokenizer:
         return self.backend.decode(list(ids), skip_special_tokens=skip_special)
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """One readable string for each id, leading blanks kept.
+        """One readable string per id, leading spaces kept.
 
-        A token that holds only a part of a character is shown as the vocabulary writes it; an id
-        outside the vocabulary, as "<id>".
+        A token that is only part of a character is shown as in the vocabulary; an id outside the
+        vocabulary as "<id>".
         """
         return [self._readable(index) for index in ids]
 
     def render_prompt(self, text: str, system: str | None = None) -> list[int]:
         """The ids of a prompt, up to where the completion starts.
 
-        With a chat template: the template's, with its generation prompt. Without: `bos_ids` and the
-        text, a system text in front of it as a paragraph of its own.
-        Raises WorkbenchError where the template refuses the messages or is broken.
+        With a chat template: the rendered messages and the generation prompt. Without: `bos_ids`
+        and the text, after the system text as a paragraph of its own.
+        Raises WorkbenchError where the template rejects the messages or is broken.
         """
         if self.chat_template is not None:
             rendered = render_chat(self.chat_template, text, system, self.special_names)
@@ -170,7 +171,7 @@ class Tokenizer:
         return [*self.bos_ids, *self.encode(f"{system}\n\n{text}" if system else text)]
 
     def completion(self, text: str) -> list[int]:
-        """The ids of a completion with its end of sequence, which is never doubled."""
+        """The ids of a completion, with the end of sequence appended unless it ends with it."""
         ids = self.encode(text)
         return ids if ids[-1:] == [self.eos_id] else [*ids, self.eos_id]
 
@@ -181,19 +182,19 @@ class Tokenizer:
         text = self.decode([index], skip_special=False)
         if not text or "\N{REPLACEMENT CHARACTER}" in text:
             return raw
-        # Decoders of the SentencePiece kind take a leading blank for the start of a text: drop it.
+        # Decoders of the SentencePiece kind drop a leading space, as at the start of a text.
         return f" {text}" if raw.startswith("▁") and not text.startswith(" ") else text
 
 
 def _leading_specials(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
     encoding = backend.encode("x")
-    primitives = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
-    return tuple(index for index, _ in takewhile(lambda mark: mark[1], primitives))
+    tokens = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+    return tuple(index for index, _ in takewhile(lambda token: token[1], tokens))
 
 
 def _read_backend(path: Path) -> tokenizers.Tokenizer:
     if not path.is_file():
-        raise WorkbenchError(f"no file {path}: a tokenizer's folder holds a tokenizer.json")
+        raise WorkbenchError(f"no file {path}: the folder of a tokenizer holds a tokenizer.json")
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
@@ -203,26 +204,12 @@ def _read_backend(path: Path) -> tokenizers.Tokenizer:
     return backend
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, empty where there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise WorkbenchError(f"{path} holds a {type(content).__name__}, expected an object")
-    return content
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    data = (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
-    atomic_write(path, lambda part: part.write_bytes(data))
+def _json_if_any(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
 
 
 def _content(token: str | Mapping[str, Any]) -> str:
-    """Special tokens are written as a string, or as an object with the string in `content`."""
+    """A special token in a file: a string, or an object with the string in `content`."""
     return token if isinstance(token, str) else str(token.get("content"))
 
 
@@ -232,14 +219,14 @@ def _special_id(backend: tokenizers.Tokenizer, names: Mapping[str, str], key: st
 
 def _stop_ids(folder: Path) -> list[int]:
     for name in ("generation_config.json", "config.json"):
-        ids = _read_json(folder / name).get("eos_token_id")
+        ids = _json_if_any(folder / name).get("eos_token_id")
         if ids is not None:
             return [ids] if isinstance(ids, int) else list(ids)
     return []
 
 
 def _read_template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    """`chat_template.jinja` if there is one, else the configuration's, whose list form names it."""
+    """`chat_template.jinja` if there is one, else the configuration's, "default" where it lists."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")

@@ -4,10 +4,14 @@
 
     check(optimal_policy)  # finds the exercise by the function's name
 
-`steps.py` holds the exercises, one decorated function each.
+steps          the exercises, one decorated function each
+registry       what an exercise is, and the registry of all exercises
+random_inputs  seeded inputs to compare on
+checking       `check`: run a function and compare it with its target
+verdict        the result of a check, as text and HTML
 """
 
-from workbench.exercises import steps as _steps  # noqa: F401  registers what it holds
+from workbench.exercises import steps as _steps  # noqa: F401  registers the exercises
 from workbench.exercises.checking import check
 from workbench.exercises.registry import EXERCISES, Exercise
 from workbench.exercises.verdict import Verdict

@@ -1,4 +1,4 @@
-"""Tries a learner's function on random inputs and says what came of it."""
+"""Compare a learner's function with its target on random inputs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from workbench.exercises.verdict import NOT_RIGHT, NOT_YET, RIGHT, Verdict, brie
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 HINT_AFTER = 2  # failures
 
-_failures: Counter[str] = Counter()  # of this session, an exercise; a success sets it back
+_failures: Counter[str] = Counter()  # per exercise since the last success
 
 
 def check(function: Callable[..., object]) -> Verdict:
     """Compare a function with the exercise of its name, on several random inputs.
 
-    Whatever the function does, be it an exception or an endless recursion, becomes part of the
-    verdict; only an interruption from the keyboard is let through.
+    Any failure of the function, even endless recursion or exit(), becomes part of the verdict; only
+    an interruption from the keyboard is raised.
 
     Args:
-        function: takes copies of the inputs in the order that the task names them, and returns a
-            tensor, an array, a list or a number.
+        function: takes copies of the inputs in the order of the exercise, and returns a tensor, an
+            array, a list or a number.
 
     Raises:
         WorkbenchError: there is no exercise of this name.
@@ -49,10 +49,10 @@ def check(function: Callable[..., object]) -> Verdict:
             + ", ".join(EXERCISES)
         )
     with warnings.catch_warnings():
-        # What numpy and torch warn each other of would cost the points: nbgrader gives none to a
-        # cell that has written to stderr.
+        # Warnings between numpy and torch would cost points: nbgrader gives none to a cell that
+        # writes to stderr.
         warnings.simplefilter("ignore")
-        verdict = _try(EXERCISES[name], function)
+        verdict = _verdict(EXERCISES[name], function)
     if verdict.passed:
         _failures[name] = 0
     elif verdict.state == NOT_RIGHT:
@@ -62,7 +62,7 @@ def check(function: Callable[..., object]) -> Verdict:
     return verdict
 
 
-def _try(exercise: Exercise, function: Callable[..., object]) -> Verdict:
+def _verdict(exercise: Exercise, function: Callable[..., object]) -> Verdict:
     """The verdict on the first inputs that go wrong, or on all of them."""
     cases = list(exercise.cases())
     for inputs in cases:
@@ -80,17 +80,18 @@ def _try(exercise: Exercise, function: Callable[..., object]) -> Verdict:
 def _answer(
     function: Callable[..., object], inputs: Inputs, target: Tensor
 ) -> tuple[str, str, str]:
-    """State, reason and the learner's value in text, for one set of inputs."""
+    """State, reason and the learner's value as text, for one set of inputs."""
     try:
         answer = function(*_copies(inputs))
     except KeyboardInterrupt:
         raise
     except NotImplementedError as error:
-        # Torch raises it as well, where an operation doesn't take a type: so its words are kept.
-        told = _told(error)
-        return NOT_YET, "Nothing is written yet." if told == "NotImplementedError" else told, ""
-    except BaseException as error:  # exit() in a cell is no reason to end the session
-        return NOT_RIGHT, f"It stopped{_place(error, function)} with {_told(error)}.", ""
+        # Torch also raises it where an operation does not support a type: so keep its message.
+        message = _message(error)
+        empty = message == "NotImplementedError"
+        return NOT_YET, "Nothing is written yet." if empty else message, ""
+    except BaseException as error:  # exit() in a cell must not end the session
+        return NOT_RIGHT, f"It stopped{_line(error, function)} with {_message(error)}.", ""
     if answer is None or answer is Ellipsis:
         return NOT_YET, f"It returned {answer}. Is a return missing?", ""
     try:
@@ -99,18 +100,18 @@ def _answer(
         return (NOT_RIGHT, reason, brief(yours)) if reason else (RIGHT, "", "")
     except KeyboardInterrupt:
         raise
-    except BaseException:  # what an object does when it is read is the learner's code, too
+    except BaseException:  # reading an object may run the learner's code
         kind = one_line(type(answer).__name__)
-        return NOT_RIGHT, f"It returned {kind}, which can't be read; {_wanted(target)}.", ""
+        return NOT_RIGHT, f"It returned {kind}, which can't be read; {_expected(target)}.", ""
 
 
 def _copies(inputs: Inputs) -> Inputs:
-    """Inputs that may be written to."""
+    """Copies of the inputs, which the function may change."""
     return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
 
 
 def _numbers(answer: object) -> Tensor:
-    """An answer as float64, or as bool where it is one; TypeError where it is neither."""
+    """An answer as a float64 or bool tensor; TypeError where it is neither."""
     if isinstance(answer, Tensor):
         tensor = answer.detach().cpu()
         if tensor.is_complex():
@@ -123,12 +124,12 @@ def _numbers(answer: object) -> Tensor:
 
 
 def _difference(yours: Tensor, target: Tensor) -> str:
-    """What is wrong with the answer, in words; empty where nothing is."""
+    """What is wrong with the answer, in words; empty where it is right."""
     if yours.shape != target.shape:
-        return f"Its shape is {tuple(yours.shape)}; {_wanted(target)}."
+        return f"Its shape is {tuple(yours.shape)}; {_expected(target)}."
     if target.dtype == torch.bool:
         if yours.dtype != torch.bool:
-            return f"It holds numbers; {_wanted(target)}."
+            return f"It holds numbers; {_expected(target)}."
         wrong = yours != target
         return f"{_count(wrong)}; the first is {_first(wrong)}." if wrong.any() else ""
     return _distance(yours.double(), target)
@@ -138,20 +139,20 @@ def _distance(yours: Tensor, target: Tensor) -> str:
     """Which numbers of the same shape differ, and by how much; empty where all are close."""
     gap = (yours - target).abs()
     wrong = ~(gap <= ABSOLUTE + RELATIVE * target.abs())  # NaN is never close
-    broken = wrong & ~yours.isfinite()
+    not_finite = wrong & ~yours.isfinite()
     if not wrong.any():
         return ""
     if not yours.ndim:
-        return f"It is {yours.item()}." if broken else f"The difference is {gap.item():.4g}."
-    if broken.any():
-        return f"{_count(broken, 'no finite number')}; the first is {_first(broken)}."
+        return f"It is {yours.item()}." if not_finite else f"The difference is {gap.item():.4g}."
+    if not_finite.any():
+        return f"{_count(not_finite, 'not finite')}; the first is {_first(not_finite)}."
     largest = gap.max()
     return f"{_count(wrong)}; the largest difference is {largest:.4g}, {_first(gap == largest)}."
 
 
-def _wanted(target: Tensor) -> str:
+def _expected(target: Tensor) -> str:
     kind = "True and False" if target.dtype == torch.bool else "numbers"
-    return f"asked for: {kind} of shape {tuple(target.shape)}"
+    return f"expected: {kind} of shape {tuple(target.shape)}"
 
 
 def _count(wrong: Tensor, what: str = "different") -> str:
@@ -160,12 +161,12 @@ def _count(wrong: Tensor, what: str = "different") -> str:
 
 
 def _first(wrong: Tensor) -> str:
-    """The first place that is True."""
+    """Index of the first True."""
     return f"at {wrong.nonzero()[0].tolist()}"
 
 
-def _told(error: BaseException) -> str:
-    """Type and message of an exception on one line; the message itself may be broken."""
+def _message(error: BaseException) -> str:
+    """Type and message of an exception on one line; even str(error) may raise."""
     try:
         message = str(error)
     except KeyboardInterrupt:
@@ -175,8 +176,8 @@ def _told(error: BaseException) -> str:
     return one_line(f"{type(error).__name__}: {message}").rstrip(": .")
 
 
-def _place(error: BaseException, function: Callable[..., object]) -> str:
-    """Where in the learner's function an exception came up, as far as that can be told."""
+def _line(error: BaseException, function: Callable[..., object]) -> str:
+    """The line of the learner's function that raised an exception, where it is known."""
     code = getattr(function, "__code__", None)
     if code is None:
         return ""

@@ -2,8 +2,8 @@
 
 Without symmetry, because a wrong formula is often right where the reference is uniform, beta is 1
 or both completions are equally long. The last inputs are extreme: probabilities down to 1e-40,
-rewards in hundreds of betas. They stay within what the formulas as they are written can hold in
-float64, so an answer need not be in log-space to be right; one with `log(p + 1e-8)` is found out.
+rewards of hundreds of betas. The formulas as written still fit float64, so an answer need not be in
+log-space to be right; but one with `log(p + 1e-8)` fails.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Pairs = tuple[Tensor, Tensor, Tensor, Tensor, float]
 
 
 class Numbers:
-    """A seeded source of float64 tensors that leaves the global random state alone."""
+    """A seeded source of float64 tensors that does not touch the global random state."""
 
     def __init__(self, seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
-        """Normal numbers around 0."""
+        """Normally distributed numbers with mean 0."""
         return scale * torch.randn(shape, generator=self._generator, dtype=torch.float64)
 
     def probabilities(self, *shape: int, scale: float = 1.0) -> Tensor:
-        """Rows (..., response) that sum to 1; a larger `scale` makes them less even."""
+        """Rows (..., response) that sum to 1; a larger `scale` makes them less uniform."""
         return self.normal(*shape, scale=scale).softmax(-1)
 
     def logps(self, *shape: int, longest: float) -> Tensor:
@@ -46,7 +46,7 @@ def tables(numbers: Numbers) -> Iterator[Table]:
     for shape, sharpness, height, beta in (
         ((3,), 1.0, 1.0, 0.5),
         ((2, 4), 1.0, 1.0, 0.2),
-        ((3, 3), 1.0, 2.0, 3.0),  # square: a table that is summed along the wrong axis still fits
+        ((3, 3), 1.0, 2.0, 3.0),  # square: a sum over the wrong axis keeps the shape
         ((2, 1, 5), 2.0, 1.0, 0.7),
         ((2, 3), 30.0, 4.0, 0.05),
     ):
@@ -57,14 +57,14 @@ def tables(numbers: Numbers) -> Iterator[Table]:
 
 def pairs(numbers: Numbers) -> Iterator[Pairs]:
     """Summed log-probabilities of pairs, policy then reference, chosen then rejected, and beta."""
-    for count, longest, moved, beta in (
+    for count, longest, shift, beta in (
         (3, 12.0, 2.0, 0.5),
         (1, 30.0, 4.0, 0.1),
         (5, 60.0, 5.0, 0.3),
         (4, 300.0, 30.0, 2.0),
     ):
         reference = numbers.logps(2, count, longest=longest)
-        policy = reference + numbers.normal(2, count, scale=moved)
+        policy = reference + numbers.normal(2, count, scale=shift)
         yield *policy, *reference, beta
 
 
@@ -81,8 +81,8 @@ def margins(numbers: Numbers) -> Iterator[tuple[Tensor, float]]:
 
 
 def rows(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Logits (pos, vocab), tokens (pos,), and a mask (pos,) that scores what stands behind the
-    prompt and before the padding; one row scores two answers with a question between them."""
+    """Logits (pos, vocab), tokens (pos,), and a mask (pos,) that scores the tokens between
+    prompt and padding; one row scores two answers with a question between them."""
     for width, vocab, scored, scale in (
         (4, 3, ((2, 3),), 1.0),
         (6, 5, ((1, 4),), 1.0),
@@ -106,7 +106,7 @@ def scored_texts(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor]]:
     for lengths, longest in (((4, 1), 3.0), ((2, 5, 3), 4.0), ((6,), 2.0), ((1, 9, 4), 40.0)):
         width = max(lengths) + 2
         mask = torch.arange(width) < torch.tensor(lengths)[:, None]  # (row, pos)
-        mask = mask.roll(1, -1)  # the first token has nothing before it and is not scored
+        mask = mask.roll(1, -1)  # the first token has no prediction and is not scored
         yield numbers.logps(len(lengths), width, longest=longest), mask
 
 
@@ -117,6 +117,6 @@ def betas(numbers: Numbers) -> Iterator[tuple[float]]:
 
 def samples(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor]]:
     """Log-probabilities of the policy's own samples (sample,), under policy and reference."""
-    for count, longest, moved in ((3, 10.0, 1.0), (1, 20.0, 2.0), (8, 60.0, 4.0), (5, 300.0, 40.0)):
+    for count, longest, shift in ((3, 10.0, 1.0), (1, 20.0, 2.0), (8, 60.0, 4.0), (5, 300.0, 40.0)):
         policy = numbers.logps(count, longest=longest)
-        yield policy, policy - 0.4 * moved + numbers.normal(count, scale=moved)
+        yield policy, policy - 0.4 * shift + numbers.normal(count, scale=shift)

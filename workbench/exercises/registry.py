@@ -1,4 +1,4 @@
-"""What an exercise is, and the registry of all of them."""
+"""What an exercise is, and the registry of all exercises."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Exercise:
 
     Attributes:
         name: of the function.
-        target: what it should compute, taken from core where core has it.
-        draw: inputs to try it on, the easiest to read first.
-        hint: shown after two failures; points at the mistakes that are made most.
+        target: the right function, from core where core has it.
+        draw: inputs to compare on, the easiest to read first.
+        hint: shown from the second failure on; names the most common mistakes.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Exercise:
         return tuple(inspect.signature(self.target).parameters)
 
     def cases(self) -> Iterator[Inputs]:
-        """The same inputs at every call, so that a learner sees whether a change has helped."""
+        """The same inputs at every call, so that a learner sees the effect of a change."""
         return self.draw(Numbers(seed=0))
 
 

@@ -1,7 +1,7 @@
-"""The exercises: every step from the RLHF objective to the DPO loss, and what belongs around it.
+"""The exercises: every step from the RLHF objective to the DPO loss, and related quantities.
 
-A new exercise is one decorated function here. Its name, its parameters and its value are what a
-learner's function is compared with; the docstring gives the shapes and the source.
+A new exercise is one decorated function here, with the name, parameters and value that a learner's
+function should have; the docstring gives the shapes and the source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from workbench.exercises.registry import exercise
 @exercise(
     inputs.tables,
     hint="Both terms are sums over the responses, weighted by the policy. The logarithm in the KL "
-    "is of policy over reference, and beta times the KL is taken off.",
+    "is of policy over reference, and beta times the KL is subtracted.",
 )
 def objective(policy: Tensor, reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """E[r] - beta KL(policy || reference), probabilities (..., response) -> (...);
@@ -44,8 +44,8 @@ def optimal_policy(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
 @exercise(
     lambda numbers: (case[1:] for case in inputs.tables(numbers)),
     hint="Z is what the weights of the optimal policy sum to: reference times exp(reward / beta), "
-    "over the last axis. Its logarithm is asked for: logsumexp of log reference + reward / beta "
-    "takes it without overflow.",
+    "over the last axis. Its logarithm is wanted: logsumexp of log reference + reward / beta "
+    "computes it without overflow.",
 )
 def log_partition(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """log Z(x), (..., response) -> (...); Rafailov et al. 2023, below eq. 4."""
@@ -53,7 +53,7 @@ def log_partition(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
 
 
 def _optimal(numbers: inputs.Numbers) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
-    """Policies that are optimal for some rewards, with what a learner inverts them by."""
+    """Policies that are optimal for some rewards, with reference, log Z and beta."""
     for _, reference, rewards, beta in inputs.tables(numbers):
         policy = tabular.optimal_logps(reference.log(), rewards, beta).exp()
         yield policy, reference, tabular.log_partition(reference.log(), rewards, beta), beta
@@ -124,20 +124,20 @@ def dpo_loss(
     "wrong order, and never above beta.",
 )
 def gradient_weight(margin: Tensor, beta: float) -> Tensor:
-    """How strongly a pair pulls, beta sigma(-beta margin), (pair,) -> (pair,);
+    """Weight of a pair in the gradient, beta sigma(-beta margin), (pair,) -> (pair,);
     Rafailov et al. 2023, section 4."""
     return beta * log_sigmoid(-beta * margin).exp()
 
 
 @exercise(
     inputs.row_lengths,
-    hint="Counted from 0, the completion's first token stands at prompt_length and its last at "
-    "prompt_length + completion_length - 1. torch.arange(width) gives every position's number.",
+    hint="Counted from 0, the completion's first token is at index prompt_length, its last at "
+    "prompt_length + completion_length - 1. torch.arange(width) gives all indices.",
 )
 def completion_mask(prompt_length: int, completion_length: int, width: int) -> Tensor:
     """True on the scored tokens of a row that is padded on the right, (width,) bool."""
-    places = torch.arange(width)
-    return (places >= prompt_length) & (places < prompt_length + completion_length)
+    positions = torch.arange(width)
+    return (positions >= prompt_length) & (positions < prompt_length + completion_length)
 
 
 @exercise(

@@ -1,30 +1,30 @@
-"""What a learner is told: right, not yet, or not right and where. As text and as HTML."""
+"""The result of a check: right, not yet, or not right and where. As text and as HTML."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
+from html import escape
 
 from torch import Tensor
 
 RIGHT, NOT_YET, NOT_RIGHT = "right", "not yet", "not right"
 SIGNS = {RIGHT: "✓", NOT_YET: "…", NOT_RIGHT: "✗"}
-# Okabe and Ito 2008, as everywhere in the workbench; the ground lets a dark theme through.
+# Okabe and Ito 2008, as everywhere in the workbench; transparent, for light and dark themes.
 COLOURS = {RIGHT: (0, 158, 115), NOT_YET: (0, 114, 178), NOT_RIGHT: (213, 94, 0)}
-MOST_NUMBERS = 30  # of a tensor that are written out
-MOST_LETTERS = 300  # of a line that comes from a learner's function
+MOST_NUMBERS = 30  # of a tensor that are shown
+MOST_LETTERS = 300  # of a line of text from a learner's function
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """The outcome of one check; shows itself as the last line of a cell.
+    """The result of one check; displayed when it is the last line of a cell.
 
     Attributes:
         name: of the exercise.
         state: "right", "not yet" (nothing written so far) or "not right".
         reason: what is wrong, in words.
-        rows: the inputs that it went wrong on, then "target" and "yours", each (name, text).
-        hint: only after two failures.
+        rows: the inputs of the first failure, then "target" and "yours", each (name, text).
+        hint: only from the second failure on.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Verdict:
         return self.state == RIGHT
 
     def __bool__(self) -> bool:
-        """As `passed`, so that `assert check(function)` means what it says."""
+        """As `passed`, so that `assert check(function)` works."""
         return self.passed
 
     def __str__(self) -> str:
@@ -83,13 +83,8 @@ def _table(rows: tuple[tuple[str, str], ...]) -> str:
     return f'<table style="{table}">{written}</table>'
 
 
-def escape(text: str) -> str:
-    """Text as HTML that shows just this text."""
-    return html.escape(text)
-
-
 def one_line(text: str) -> str:
-    """Text from a learner's function on one line, nothing in it that a terminal would obey.
+    """Text from a learner's function on one line, without control characters.
 
     >>> one_line("a\\n  b\\x1b[31m")
     'a b [31m'
@@ -100,7 +95,7 @@ def one_line(text: str) -> str:
 
 
 def brief(value: object) -> str:
-    """A tensor or a number with four digits; of a large tensor its shape and first numbers.
+    """A tensor or a number with four digits; of a large tensor the shape and the first numbers.
 
     >>> import torch
     >>> brief(torch.tensor([[0.12345, 2.0]]))

@@ -1,1 +1,6 @@
-"""Where preferences come from."""
+"""Where preferences come from: votes on pairs of answers, and rounds of training on them.
+
+votes          a file of votes, and the preference pairs that they give
+questions      pairs of answers to vote on, a simulated voter, agreement with votes
+iterative_dpo  rounds of answering, voting and training
+"""

@@ -1,12 +1,12 @@
-"""Iterative DPO: the policy answers, somebody votes, the votes train it, and it answers again.
+"""Iterative DPO: in every round the policy answers, answers are voted on, and the votes train it.
 
-Every round trains on pairs that its own policy wrote (Xu et al. 2023; Yuan et al. 2024, where the
-votes come from models). The reference of a round is the policy at the round's start: it wrote the
-pairs, and the data know nothing of places that it never reaches. So the leash is renewed with each
-round. At the optimum, n rounds on the same true reward come to one round with beta / n, since
-pi_n is proportional to pi_0 exp(n r / beta); and the implicit rewards of all rounds so far add up
-to beta (log pi_n - log pi_0). With the first policy as the reference of every round the leash would
-stay as long as it was.
+Every round trains on pairs sampled from its own policy (Xu et al. 2023; Yuan et al. 2024, with
+models as voters). The reference of a round is the policy at its start: the pairs are samples of it,
+and the data hold no information outside of its support. So the KL penalty starts again at 0 in each
+round. At the optimum, n rounds on the same true reward equal one round with beta / n, since pi_n is
+proportional to pi_0 exp(n r / beta); and the implicit rewards of all rounds add up to
+beta (log pi_n - log pi_0). With the first policy as the reference of every round, the penalty would
+remain that of a single round.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from workbench.compare.win_rate import design_effect
 from workbench.core.metrics import win_interval
 from workbench.data.pairs import PairFile, write_jsonl
 from workbench.errors import WorkbenchError
-from workbench.feedback.questions import Asked, Voter, agreement, ask
+from workbench.feedback.questions import QuestionSet, Voter, agreement, make_questions
 from workbench.feedback.votes import Vote, append_vote, open_votes, read_votes, votes_to_pairs
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
@@ -41,33 +41,33 @@ from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.precision import pick_device, pick_precision
 
-MINIMUM = 8  # votes for a side, below which nothing is trained
+MINIMUM = 8  # votes for a or b that a round needs for training
 AGAINST = ("itself", "reference")
-PROMPTS = 40  # that are asked where none are given
-MEASURED = 256  # answers of each model by which a round is measured
-# Settings left open: a few dozen pairs are too few to hold some out, or for large batches.
-FEW: dict[str, Any] = {"held_out": 0, "samples": 0, "batch_size": 8}
+PROMPTS = 40  # used where none are given
+MEASURED = 256  # answers of each model that a round is evaluated on
+# Defaults here: a few dozen pairs are too few for a held-out part or large batches.
+FEW_PAIRS: dict[str, Any] = {"held_out": 0, "samples": 0, "batch_size": 8}
 
 
 class IterativeDPO:
     """A policy that is trained on votes, round by round.
 
     Args:
-        config: how to train. Where it leaves them open nothing is held out and batches hold 8
-            pairs; `data` becomes the pairs of the votes. `out` has to stay open.
-        base: the first policy; it is copied and stays as it is.
-        prompts: answered in every round, twice each; repeat a prompt to have more of it.
-        file: JSONL of the votes; the pairs of round n go beside it.
+        config: how to train. By default nothing is held out and a batch has 8 pairs; `data` becomes
+            the pairs of the votes. `out` has to be None.
+        base: the first policy; it is copied and not changed.
+        prompts: each is answered twice per round; repeat a prompt for more answers.
+        file: JSONL of the votes; the pairs of round n are written next to it.
         against: "itself" for two samples of the policy, or "reference" for the first policy.
-        sampling: how answers are drawn; left out, at temperature 1.
+        sampling: how answers are sampled; by default at temperature 1.
         seed: of answers and sides.
-        scores: (prompt, text) -> `reward`, and what else is known, where the truth is known.
+        scores: (prompt, text) -> the true scores, `reward` among them, where they are known.
 
     Attributes:
         number: how many rounds were trained.
-        rows: one a round, see `frame`.
-        model: the policy as it is now.
-        origin, start: models: the policy before all rounds, and before the last one.
+        rows: one per round, see `frame`.
+        model: the current policy.
+        origin, start: handles of the policy before all rounds, and before the last one.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class IterativeDPO:
         if config.out is not None:
             raise WorkbenchError(
                 f"out={config.out!r} is not accepted: a later round could not be opened from "
-                "there; leave it open, and keep a policy with save_model(rounds.model, folder)"
+                "there; leave it out, and save a policy with save_model(rounds.model, folder)"
             )
         if against not in AGAINST:
             raise WorkbenchError(f"against={against!r} is unknown; accepted: {', '.join(AGAINST)}")
         if not prompts:
             raise WorkbenchError("prompts is empty; at least one is needed")
         self.file = open_votes(file)
-        still_open = {name: value for name, value in FEW.items() if getattr(config, name) is None}
-        self.config = replace(config, **still_open)
+        unset = {name: value for name, value in FEW_PAIRS.items() if getattr(config, name) is None}
+        self.config = replace(config, **unset)
         self.prompts, self.against, self.seed = list(prompts), against, seed
         length = config.resolved().max_new_tokens or 40
         self.sampling = sampling or SamplingConfig(max_new_tokens=length)
@@ -101,52 +101,56 @@ class IterativeDPO:
             merge_lora(self.model.policy)
         self.number, self._scores = 0, scores
         self.origin = self.start = replace(self.policy, name="reference")
-        self._about: dict[str, Any] = {}  # the votes of this round, when its training began
-        self.rows: list[dict[str, Any]] = [{"round": 0, **self._truth()}]
+        self._facts: dict[str, Any] = {}  # about this round's votes, from before its training
+        self.rows: list[dict[str, Any]] = [{"round": 0, **self._evaluate()}]
 
     @classmethod
     def after(
         cls, run: Run, file: str | Path, prompts: Sequence[str] = (), seed: int = 0
     ) -> IterativeDPO:
-        """Go on from a run: a copy of its policy answers against its reference.
+        """Continue from a run: a copy of its policy answers against its reference.
 
-        Trained as the run was, with nothing held out and at most 8 pairs a batch. Without prompts,
-        those of the run are answered.
+        Trained as the run was, with nothing held out and at most 8 pairs per batch. By default the
+        prompts of the run are answered.
         """
-        size = min(run.config.batch_size or FEW["batch_size"], FEW["batch_size"])
+        size = min(run.config.batch_size or FEW_PAIRS["batch_size"], FEW_PAIRS["batch_size"])
         config = replace(run.config, out=None, held_out=0, samples=0, batch_size=size)
-        asked = prompts or [pair.prompt for pair in run.data.prompts(PROMPTS)]
-        how = run.shown_sampling, seed, run.data.scores
-        rounds = cls(config, run.model, asked, file, "reference", *how)
+        prompts = prompts or [pair.prompt for pair in run.data.prompts(PROMPTS)]
+        scores = run.data.scores
+        rounds = cls(
+            config, run.model, prompts, file, "reference", run.shown_sampling, seed, scores
+        )
         rounds.origin = rounds.start = handles(run)[0]
         return rounds
 
     @property
     def policy(self) -> ModelHandle:
-        """The policy as it is now; it is never changed, a round makes a new one."""
+        """The current policy; a round makes a new one and does not change it."""
         policy = self.model.policy
         device = pick_device(self.config.device)
         precision = pick_precision(self.config.precision, device, policy)
         return ModelHandle("policy", policy.to(device), self.model.tokenizer, device, precision)
 
-    def ask(self) -> Asked:
-        """The questions of this round; the same again for the same policy and seed."""
+    def ask(self) -> QuestionSet:
+        """The questions of this round; always the same for the same policy and seed."""
         second = self.policy if self.against == "itself" else self.origin
-        return ask(self.policy, second, self.prompts, self.sampling, self.seed, self.number)
+        return make_questions(
+            self.policy, second, self.prompts, self.sampling, self.seed, self.number
+        )
 
     def pairs(self) -> PairFile:
-        """What the votes of this round came to so far."""
+        """The pairs of this round's votes so far."""
         return votes_to_pairs(self.file, self.number)
 
     def frame(self) -> pd.DataFrame:
-        """One row a trained round, and row 0 for the policy before all of them.
+        """One row per trained round, and row 0 for the policy before all rounds.
 
-        `round`; `pairs` that were trained on and votes `skipped`; `agreement` of the implicit
-        reward of all rounds before with this round's votes, which it was not trained on. Where the
-        truth is known, too: the share of votes for the truly better answer (`right`), and of
-        answers after the round the mean of each score and the share that beats the answer of the
-        policy at the round's start (`win_rate`, its 95% interval `low` to `high`) and of the first
-        policy (`win_rate_first`), ties counted one half.
+        `round`; `pairs` for training and votes `skipped`; `agreement` of the implicit reward of all
+        earlier rounds with this round's votes, which it was not trained on. With true scores also
+        the share of votes for the truly better answer (`right`), the mean of each score over
+        answers after the round, and the share of these that beat the answers of the policy at the
+        round's start (`win_rate`, 95% interval `low` to `high`) and of the first policy
+        (`win_rate_first`), ties counted one half.
         """
         return pd.DataFrame(self.rows)
 
@@ -154,33 +158,33 @@ class IterativeDPO:
         """A run of a copy of the policy on this round's votes; iterate it, then `adopt` it.
 
         Raises:
-            WorkbenchError: fewer votes for a side than `MINIMUM`.
+            WorkbenchError: fewer usable votes than `MINIMUM`.
         """
-        found = self.pairs()
-        if len(found.pairs) < MINIMUM:
+        votes = self.pairs()
+        if len(votes.pairs) < MINIMUM:
             raise WorkbenchError(
-                f"round {self.number} has {len(found.pairs)} votes for A or B that can be trained "
+                f"round {self.number} has {len(votes.pairs)} votes for A or B that can be trained "
                 f"on; {MINIMUM} at least are needed"
             )
-        beside = self.file.with_name(f"{self.file.stem}-round-{self.number}.jsonl")
-        write_jsonl(found.pairs, beside)
-        self._about = self._judge(found)
-        own = replace(self.model, policy=copy.deepcopy(self.model.policy))
-        return Run.create(replace(self.config, data=str(beside)), progress, own)
+        path = self.file.with_name(f"{self.file.stem}-round-{self.number}.jsonl")
+        write_jsonl(votes.pairs, path)
+        self._facts = self._facts_of(votes)
+        model = replace(self.model, policy=copy.deepcopy(self.model.policy))
+        return Run.create(replace(self.config, data=str(path)), progress, model)
 
     def adopt(self, run: Run) -> None:
-        """The policy of a run that has ended is the one of the next round."""
+        """Take the policy of a finished run for the next round."""
         if not run.finished:
-            raise WorkbenchError(f"the run stands at step {run.step} of {run.total}; let it end")
+            raise WorkbenchError(f"the run is at step {run.step} of {run.total}; let it finish")
         self.start = replace(self.policy, name="round's start")
         if has_lora(run.policy):
             merge_lora(run.policy)
         self.model = run.model
         self.number += 1
-        self.rows.append({"round": self.number, **self._about, **self._truth()})
+        self.rows.append({"round": self.number, **self._facts, **self._evaluate()})
 
     def train(self, progress: Progress | None = None) -> Run:
-        """A whole round of training on the votes there are."""
+        """One whole round of training on the present votes."""
         run = self.begin(progress)
         for _ in run:
             if progress is not None:
@@ -188,35 +192,35 @@ class IterativeDPO:
         self.adopt(run)
         return run
 
-    def _judge(self, found: PairFile) -> dict[str, Any]:
-        """What is known of this round's votes before anything is trained on them."""
+    def _facts_of(self, voted: PairFile) -> dict[str, Any]:
+        """Facts about this round's votes, before any training on them; see `frame`."""
         votes = [vote for vote in read_votes(self.file) if vote.round == self.number]
-        facts: dict[str, Any] = {"pairs": len(found.pairs), "set_aside": len(found.skipped)}
+        facts: dict[str, Any] = {"pairs": len(voted.pairs), "skipped": len(voted.skipped)}
         trained = self.origin.model is not self.model.policy
         facts["agreement"] = agreement(self.policy, self.origin, votes) if trained else math.nan
         if self._scores is not None:
             rewards = [
                 [self._scores(pair.prompt, text)["reward"] for text in (pair.chosen, pair.rejected)]
-                for pair in found.pairs
+                for pair in voted.pairs
             ]
             differing = [chosen > rejected for chosen, rejected in rewards if chosen != rejected]
             facts["right"] = fmean(differing) if differing else math.nan
         return facts
 
-    def _truth(self) -> dict[str, float]:
-        """The scores of the policy's answers, and how often they beat the answers before."""
+    def _evaluate(self) -> dict[str, float]:
+        """Mean true scores of the policy's answers, and win rates over the earlier policies."""
         if self._scores is None:
             return {}
         prompts = list(islice(cycle(dict.fromkeys(self.prompts)), MEASURED))
         sampling = replace(self.sampling, seed=self.seed)
-        answers = [w.answer(prompts, sampling) for w in (self.policy, self.start, self.origin)]
+        answers = [one.answer(prompts, sampling) for one in (self.policy, self.start, self.origin)]
         scored = [list(map(self._scores, prompts, texts)) for texts in answers]
         own, start, first = ([one["reward"] for one in scores] for scores in scored)
         means = {name: fmean(one[name] for one in scored[0]) for name in scored[0][0]}
         if not self.number:
             return means
         outcomes = compare(np.array(own), np.array(start))
-        effect = design_effect(outcomes, prompts)  # a few prompts, answered many times
+        effect = design_effect(outcomes, prompts)  # few prompts, each answered many times
         won, lost = ((outcomes == kind).sum() / effect for kind in (WIN, LOSS))
         low, high = win_interval(won, lost, len(own) / effect)
         return {
@@ -226,14 +230,14 @@ class IterativeDPO:
 
 
 def _win_rate(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Share of answers that are better than the other one's, ties counted one half."""
+    """Share of answers with the higher score, ties counted one half."""
     return fmean((a > b) + 0.5 * (a == b) for a, b in zip(ours, theirs, strict=True))
 
 
 def iterate(
     rounds: IterativeDPO, voter: Voter, count: int, progress: Progress | None = None
 ) -> Iterator[pd.DataFrame]:
-    """`count` rounds without a person; `Rounds.frame` after each."""
+    """`count` rounds with a simulated voter; yields `IterativeDPO.frame` after each."""
     for _ in range(count):
         voted = {vote.key for vote in read_votes(rounds.file)}
         for question in rounds.ask().questions:

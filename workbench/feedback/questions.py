@@ -1,4 +1,4 @@
-"""Two answers to a prompt, somebody who votes on them, and whether a policy would vote the same."""
+"""Questions to vote on, a simulated voter, and the agreement of a policy with the votes."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ Reward = Callable[[str, str], float]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Questions for a round; `identical` counts prompts that gave nothing new to vote on."""
+class QuestionSet:
+    """Questions of a round; `identical` counts prompts without a new pair of different answers."""
 
     questions: list[Question]
     identical: int
 
 
-def ask(
+def make_questions(
     first: ModelHandle,
     second: ModelHandle,
     prompts: Sequence[str],
     sampling: SamplingConfig,
     seed: int = 0,
     round: int = 0,
-) -> Asked:
-    """Let two models answer every prompt, each with luck of its own, on sides drawn by chance.
+) -> QuestionSet:
+    """Let two models answer every prompt, with different seeds, and assign sides at random.
 
-    The same model twice gives two samples. Answers that are identical can't be voted on and are
-    left out, and so is a pair that was asked before.
+    The same model twice gives two samples. Identical answers are left out, as they can't be voted
+    on, and so are repeated pairs.
     """
     names = first.name, second.name
     if names[0] == names[1]:
         names = f"{names[0]}, first sample", f"{names[1]}, second sample"
     rng = random.Random(f"answers {seed} {round}")
-    ones, others = (
+    firsts, seconds = (
         handle.answer(prompts, replace(sampling, seed=rng.randrange(2**31)))
         for handle in (first, second)
     )
-    found: dict[object, Question] = {}
-    for prompt, one, other in zip(prompts, ones, others, strict=True):
+    questions: dict[object, Question] = {}
+    for prompt, one, other in zip(prompts, firsts, seconds, strict=True):
         question = Question.shuffled(prompt, one, other, names, seed, round)
         if one != other:
-            found.setdefault(question.key, question)
-    return Asked(list(found.values()), len(prompts) - len(found))
+            questions.setdefault(question.key, question)
+    return QuestionSet(list(questions.values()), len(prompts) - len(questions))
 
 
 def simulated_voter(reward: Reward, scale: float = 8.0, seed: int = 0) -> Voter:
-    """Votes as Bradley and Terry say: a over b with probability sigma(scale * (r_a - r_b)).
+    """Votes by the Bradley-Terry model: a over b with probability sigma(scale * (r_a - r_b)).
 
-    The vote on a question depends on the question and the seed alone.
+    The vote on a question depends only on the question and the seed.
     """
 
     def vote(question: Question) -> str:
         difference = reward(question.prompt, question.a) - reward(question.prompt, question.b)
         rng = random.Random(f"vote {seed} {question.prompt} {question.a} {question.b}")
-        chance = 0.5 + 0.5 * math.tanh(scale * difference / 2)  # sigma, without overflow
-        return "a" if rng.random() < chance else "b"
+        p = 0.5 + 0.5 * math.tanh(scale * difference / 2)  # sigma, without overflow
+        return "a" if rng.random() < p else "b"
 
     return vote
 
@@ -75,7 +75,7 @@ def simulated_voter(reward: Reward, scale: float = 8.0, seed: int = 0) -> Voter:
 def implicit_margins(
     policy: ModelHandle, reference: ModelHandle, questions: Sequence[Question]
 ) -> Tensor:
-    """(question,) implicit reward of a minus that of b, in units of beta: above 0 for a."""
+    """(question,) implicit reward of a minus that of b, in units of beta; positive favours a."""
     tokenizer = policy.tokenizer
     sequences = [
         (tokenizer.render_prompt(question.prompt), tokenizer.completion(text))
@@ -91,10 +91,10 @@ def implicit_margins(
 
 
 def agreement(policy: ModelHandle, reference: ModelHandle, votes: Sequence[Vote]) -> float:
-    """Share of the votes for a side, 0 to 1, that the implicit reward would have cast as well.
+    """Share of the votes for a or b, 0 to 1, that agree with the implicit reward.
 
-    It tells something only about votes that were not trained on. A margin of exactly 0 counts one
-    half; without a vote for a side there is no number, nan.
+    Meaningful only for votes that were not trained on. A margin of exactly 0 counts one half;
+    without votes for a or b the result is NaN.
     """
     decided = [vote for vote in votes if vote.vote in ("a", "b")]
     if not decided:

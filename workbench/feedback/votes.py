@@ -1,8 +1,8 @@
-"""Votes on pairs of answers: one JSON object a line, on disk before the next pair is shown.
+"""Votes on pairs of answers: one JSON object per line, on disk before the next pair is shown.
 
-A vote is a line that is only ever added, so a killed process can cut the last line and nothing
-else; a cut line is left out when the file is read, and what comes after it starts a new line.
-Taking a vote back adds a line as well. Reading gives the votes that stand.
+The file is append-only, so a killed process can truncate the last line and nothing else; reading
+ignores a truncated line, and writing after it starts a new line. Undoing a vote also appends a
+line. Reading gives the votes that are not undone.
 """
 
 import codecs
@@ -17,13 +17,14 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.data.pairs import PairFile, SkippedRow, TextPair
+from workbench.data.pairs import PairFile, SkippedRow, TextPair, is_unicode
 from workbench.errors import WorkbenchError
 
 CHOICES = ("a", "b", "tie", "bad")
 COLUMNS = ("prompt", "a", "b", "name_a", "name_b", "vote", "round")
 UNDO = "undo"
-# How every line begins that is written here; a line that is cut begins like this, too.
+NAMES = ("prompt", "a", "b")  # the fields that identify a question
+# Every line begins with one of these; so does a truncated line, as far as it goes.
 HEADS = (b'{"prompt": ', b'{"undo": ')
 
 Key = tuple[str, frozenset[str]]
@@ -31,9 +32,9 @@ Key = tuple[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Question:
-    """Two answers to one prompt, side `a` and side `b`, and who wrote which.
+    """Two answers to one prompt, side `a` and side `b`, and the names of their models.
 
-    `seed` decided the sides, `round` counts how often the policy was trained on votes before.
+    `seed` determines the sides; `round` is the number of earlier rounds of training on votes.
     """
 
     prompt: str
@@ -48,7 +49,7 @@ class Question:
     def shuffled(
         cls, prompt: str, one: str, other: str, names: tuple[str, str], seed: int, round: int = 0
     ) -> "Question":
-        """The answers of `names` with their sides drawn by chance, repeatably in the seed."""
+        """The answers of the models `names`, with sides at random but fixed by the seed."""
         sides = [(one, names[0]), (other, names[1])]
         random.Random(f"sides {seed} {prompt} {one} {other}").shuffle(sides)
         (a, name_a), (b, name_b) = sides
@@ -56,13 +57,13 @@ class Question:
 
     @property
     def key(self) -> Key:
-        """What makes it the same question whichever side an answer is on."""
+        """Identity of the question: prompt and both answers, whichever side they are on."""
         return self.prompt, frozenset((self.a, self.b))
 
 
 @dataclass(frozen=True)
 class Vote(Question):
-    """A question with what was voted: `a` or `b` is better, a `tie`, or both are `bad`.
+    """A question with its vote: `a` or `b` is better, a `tie`, or both are `bad`.
 
     `time` is in UTC, ISO 8601.
     """
@@ -77,17 +78,15 @@ class Vote(Question):
 
     @classmethod
     def cast(cls, question: Question, vote: str) -> "Vote":
-        """A vote of this moment."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        asked = {part.name: getattr(question, part.name) for part in fields(Question)}
-        return cls(**asked, vote=vote, time=now)
+        """A vote with the current time."""
+        values = {part.name: getattr(question, part.name) for part in fields(Question)}
+        return cls(**values, vote=vote, time=_now())
 
 
 def open_votes(path: str | Path) -> Path:
-    """Make the file where there is none, and see that it can be written and holds votes.
+    """Create the file if it is missing, and check that it can be written and holds only votes.
 
-    Raises:
-        WorkbenchError: it can't be written, or it holds something else.
+    Raises WorkbenchError where it can't be written or holds something else.
     """
     path = Path(path)
     try:
@@ -100,80 +99,81 @@ def open_votes(path: str | Path) -> Path:
 
 
 def append_vote(path: str | Path, vote: Vote) -> None:
-    """Add a vote; it is on disk when this returns. Raises WorkbenchError where it can't be."""
+    """Append a vote, flushed to disk. Raises WorkbenchError where it can't be written."""
     _write(Path(path), asdict(vote))
 
 
 def undo_vote(path: str | Path, question: Question) -> None:
-    """Take back the newest standing vote on this question, if there is one."""
-    asked = {name: getattr(question, name) for name in ("prompt", "a", "b")}
-    _write(Path(path), {UNDO: asked, "time": datetime.now(UTC).isoformat(timespec="milliseconds")})
+    """Undo the newest vote on this question, if there is one."""
+    _write(Path(path), {UNDO: {name: getattr(question, name) for name in NAMES}, "time": _now()})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def read_votes(path: str | Path) -> list[Vote]:
-    """The votes that stand, oldest first.
+    """The votes that are not undone, oldest first.
 
-    Raises:
-        WorkbenchError: the file is missing or unreadable, or a line of it is no vote.
+    Raises WorkbenchError where the file is missing or unreadable, or a line is not a vote.
     """
     return [vote for _, vote in _standing(Path(path))]
 
 
 def votes_frame(path: str | Path) -> pd.DataFrame:
-    """The votes that stand, one a row: prompt, a, b, name_a, name_b, vote, round."""
+    """The votes that are not undone, one per row: prompt, a, b, name_a, name_b, vote, round."""
     rows = [[getattr(vote, name) for name in COLUMNS] for vote in read_votes(path)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def votes_to_pairs(path: str | Path, round: int | None = None) -> PairFile:
-    """Preference pairs of the votes for a side, numbered by their lines; of one round, or of all.
+    """Preference pairs of the votes for a or b, numbered by line; of one round, or of all.
 
-    Ties, both bad, and pairs that can't be trained on are set aside with the reason.
+    Ties, "bad" votes, and pairs that can't be trained on are in `skipped`, with the reason.
     """
     pairs: list[TextPair] = []
     skipped: list[SkippedRow] = []
     for line, vote in _standing(Path(path)):
         if round is not None and vote.round != round:
             continue
+        sides = (vote.a, vote.b) if vote.vote == "a" else (vote.b, vote.a)
         if reason := _unusable(vote):
             skipped.append(SkippedRow(line, reason))
-            continue
-        sides = (vote.a, vote.b) if vote.vote == "a" else (vote.b, vote.a)
-        pairs.append(TextPair(vote.prompt, *sides, line))
+        else:
+            pairs.append(TextPair(vote.prompt, *sides, line))
     return PairFile(str(path), pairs, skipped)
 
 
 def _unusable(vote: Vote) -> str:
-    """Why no pair comes of a vote; empty where one does."""
+    """Why a vote gives no pair; empty where it gives one."""
     if vote.vote in ("tie", "bad"):
         return {"tie": "a tie: neither is better", "bad": "both bad: neither is chosen"}[vote.vote]
     if vote.a == vote.b:
         return "the answers are identical"
-    for name in ("prompt", "a", "b"):
+    for name in NAMES:
         text = getattr(vote, name)
         if not text.strip():
             return f"{name} is empty"
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not is_unicode(text):
             return f"{name} holds half of a Unicode character"
     return ""
 
 
 def _standing(path: Path) -> list[tuple[int, Vote]]:
-    """Line and vote of what is left after every vote that was taken back."""
+    """Line number and vote, without the votes that were undone."""
     standing: list[tuple[int, Vote]] = []
     for number, record in _records(path):
         if UNDO not in record:
             standing.append((number, _vote(record, path, number)))
             continue
         key = _undone(record[UNDO], path, number)
-        newest = [i for i, (_, vote) in enumerate(standing) if vote.key == key][-1:]
-        for place in newest:
-            del standing[place]
+        for index in [i for i, (_, vote) in enumerate(standing) if vote.key == key][-1:]:
+            del standing[index]
     return standing
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number and content of every line that was not cut."""
+    """Line number and content of every line that is not truncated."""
     for number, raw in enumerate(_read(path).split(b"\n"), start=1):
         line = raw.strip(b"\0 \t\r")  # a crash of the machine can leave zeros at the end
         if not line:
@@ -195,7 +195,7 @@ def _vote(record: dict[str, Any], path: Path, number: int) -> Vote:
         kind = int if part.type in (int, "int") else str
         if part.name not in record:
             raise _no_votes(path, number, f"{part.name} is missing")
-        value = values[part.name] = record[part.name]
+        values[part.name] = value = record[part.name]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise _no_votes(path, number, f"{part.name} is {type(value).__name__}")
     try:
@@ -204,11 +204,10 @@ def _vote(record: dict[str, Any], path: Path, number: int) -> Vote:
         raise _no_votes(path, number, str(error)) from None
 
 
-def _undone(asked: Any, path: Path, number: int) -> Key:
-    names = ("prompt", "a", "b")
-    if not (isinstance(asked, dict) and all(isinstance(asked.get(name), str) for name in names)):
-        raise _no_votes(path, number, "it takes back what is no question")
-    return asked["prompt"], frozenset((asked["a"], asked["b"]))
+def _undone(undo: Any, path: Path, number: int) -> Key:
+    if not (isinstance(undo, dict) and all(isinstance(undo.get(name), str) for name in NAMES)):
+        raise _no_votes(path, number, "it undoes something that is not a question")
+    return undo["prompt"], frozenset((undo["a"], undo["b"]))
 
 
 def _read(path: Path) -> bytes:
@@ -221,7 +220,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    # Half a surrogate pair has no bytes; JSON's way to spell it is that of backslashreplace.
+    # An unpaired surrogate has no UTF-8 form; backslashreplace writes it as JSON does.
     line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
     try:
         _append(path, line + b"\n")
@@ -230,7 +229,7 @@ def _write(path: Path, record: dict[str, Any]) -> None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """One write at the file's end, begun on a line of its own, and flushed to the disk."""
+    """One write at the end of the file, on a new line, flushed to disk."""
     with path.open("ab+", buffering=0) as file:
         if line and file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
@@ -241,9 +240,11 @@ def _append(path: Path, line: bytes) -> None:
 
 
 def _not_written(path: Path, error: OSError) -> WorkbenchError:
-    where = f"votes can't be written to {path}"
-    return WorkbenchError(f"{where}: {error.strerror}; choose another file")
+    reason = f"{error.strerror}; choose another file"
+    return WorkbenchError(f"votes can't be written to {path}: {reason}")
 
 
 def _no_votes(path: Path, number: int, why: str) -> WorkbenchError:
-    return WorkbenchError(f"{path} is no file of votes: line {number}: {why}; choose another file")
+    return WorkbenchError(
+        f"{path} is not a file of votes: line {number}: {why}; choose another file"
+    )

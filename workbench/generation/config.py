@@ -16,8 +16,8 @@ def _setting(default: float, help: str, low: float, high: float) -> Any:
 class SamplingConfig:
     """How tokens are chosen. Bounds are inclusive; a value outside raises WorkbenchError.
 
-    `stop` takes a list, too, and keeps it as a tuple. Beam search looks at every token and draws
-    nothing, so it goes with temperature 0 and without filters.
+    `stop` also takes a list and keeps it as a tuple. Beam search ranks all tokens and samples none,
+    so it needs temperature 0 and no filters.
     """
 
     temperature: float = _setting(1.0, "divides the logits; 0: the likeliest token", 0.0, 5.0)
@@ -28,7 +28,10 @@ class SamplingConfig:
         0.0, "keep tokens of at least this times the largest probability squared", 0.0, 1.0
     )
     repetition_penalty: float = _setting(
-        1.0, "divides positive logits of tokens already there, multiplies negative ones", 0.1, 10.0
+        1.0,
+        "divides positive logits of tokens already in the text, multiplies negative ones",
+        0.1,
+        10.0,
     )
     beams: int = _setting(1, "texts that beam search follows at once; 1: no beam search", 1, 64)
     contrast_alpha: float = _setting(
@@ -39,10 +42,10 @@ class SamplingConfig:
         1.0,
     )
     stop: tuple[str, ...] = field(
-        default=(), metadata={"help": "texts that end an answer, which is cut before them"}
+        default=(), metadata={"help": "stop strings: an answer ends before the first of them"}
     )
     max_new_tokens: int = _setting(48, "longest completion, tokens", 1, 4096)
-    seed: int = _setting(0, "of the draws; the same seed gives the same text", 0, 2**31 - 1)
+    seed: int = _setting(0, "random seed; the same seed gives the same text", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, list):

@@ -1,4 +1,4 @@
-"""Prompts on their way to answers: what a model has been shown, and what it says comes next."""
+"""Rows of tokens while they are decoded: what the model has read, and its next-token logits."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from torch import Tensor
 from workbench.errors import WorkbenchError
 
 
-class Rows:
-    """Prompts padded on the left, growing on the right; knows what each position may see.
+class DecodingRows:
+    """Prompts padded on the left, extended on the right, with positions, masks and cache.
 
     Attributes:
-        tokens: (row, pos) with room for the answers; `end` is where the next token goes.
+        tokens: (row, pos) ids, with space for `max_new` more per row.
+        end: index at which the next token is written.
+        seen: how many positions the cache holds.
     """
 
     def __init__(
-        self, policy: Any, prompts: Sequence[Sequence[int]], pad_id: int, room: int, cached: bool
+        self, policy: Any, prompts: Sequence[Sequence[int]], pad_id: int, max_new: int, cached: bool
     ) -> None:
         device = next(policy.parameters()).device
         width = max(map(len, prompts))
         padding = [width - len(prompt) for prompt in prompts]
-        blank, after = [pad_id], [pad_id] * room
-        rows = [[*blank * (width - len(prompt)), *prompt, *after] for prompt in prompts]
-        place = torch.arange(width + room, device=device)
+        space = [pad_id] * max_new
+        rows = [[*[pad_id] * (width - len(prompt)), *prompt, *space] for prompt in prompts]
+        index = torch.arange(width + max_new, device=device)
         first = torch.tensor(padding, device=device)[:, None]
         self.tokens = torch.tensor(rows, device=device)  # (row, pos)
-        self.positions = (place - first).clamp(min=0)
-        self.visible = place >= first  # (row, key)
+        self.positions = (index - first).clamp(min=0)
+        self.visible = index >= first  # (row, key)
         self.padded = any(padding)
         self.seen, self.end = 0, width
         self.policy = policy
         self.decode_step: Any = None  # from the second token on, where the model has one
-        self.cache: Any = policy.new_cache(len(prompts), width + room) if cached else None
+        self.cache: Any = policy.new_cache(len(prompts), width + max_new) if cached else None
 
     def logits(self) -> Tensor:
-        """(row, vocab) what follows the last token, in float32."""
+        """(row, vocab) next-token logits after the last token, in float32."""
         if self.seen and self.end - self.seen == 1 and self._has_decode_step():
             return self._step()
         new = slice(self.seen, self.end)
@@ -56,7 +58,7 @@ class Rows:
         return self.decode_step is not False
 
     def _step(self) -> Tensor:
-        """The same for one new token a row, the quick way."""
+        """The same for one new token per row, by the fast path."""
         last, self.seen = self.seen, self.end
         visible = self.visible[:, : self.end] if self.padded else None
         return self.decode_step(self.tokens[:, last], self.positions[:, last], visible)
@@ -67,9 +69,9 @@ class Rows:
         self.end += 1
 
     def reorder(self, rows: Sequence[int]) -> None:
-        """Row i becomes a copy of what row `rows[i]` was; there may be more or fewer than before.
+        """Row i becomes a copy of the old row `rows[i]`; the number of rows may change.
 
-        What was copied is what the model has seen, so its cache goes along.
+        The cache is reordered in the same way.
         """
         if list(rows) == list(range(len(self.tokens))):
             return
@@ -80,10 +82,10 @@ class Rows:
             self.cache.reorder(index)
 
     def own_tokens(self) -> Tensor:
-        """(row, pos) prompt and answer; in the place of padding, a token that is there anyway."""
-        now = slice(self.end)
+        """(row, pos) prompt and answer so far; padding is replaced by the row's last token."""
+        filled = slice(self.end)
         last = self.tokens[:, self.end - 1 : self.end]
-        return torch.where(self.visible[:, now], self.tokens[:, now], last)
+        return torch.where(self.visible[:, filled], self.tokens[:, filled], last)
 
     def _mask(self) -> Tensor | None:
         if not self.padded:
@@ -91,16 +93,18 @@ class Rows:
         visible = self.visible[:, None, : self.end]  # (row, 1, key)
         if self.end - self.seen == 1:
             return visible
-        # Padding sees itself: a position that sees nothing would turn into NaN.
+        # Padding attends to itself: a query without any key would give NaN.
         square = visible.new_ones(self.end, self.end)
         return square.tril() & (visible | square.tril().triu())
 
 
-def room_for(models: Sequence[Any], prompts: Sequence[Sequence[int]], wanted: int) -> list[int]:
-    """New tokens for each row: as many as wanted, or fewer where a model's length ends before."""
+def max_new_per_row(
+    models: Sequence[Any], prompts: Sequence[Sequence[int]], wanted: int
+) -> list[int]:
+    """Most new tokens of each row: `wanted`, or fewer where they would not fit a model's length."""
     if not prompts:
         raise WorkbenchError("prompts is empty; at least one is needed")
-    longest = min(map(_max_length, models))
+    longest = min(map(max_length_of, models))
     for number, prompt in enumerate(prompts):
         if not 1 <= len(prompt) < longest:
             raise WorkbenchError(
@@ -110,6 +114,7 @@ def room_for(models: Sequence[Any], prompts: Sequence[Sequence[int]], wanted: in
     return [min(wanted, longest - len(prompt)) for prompt in prompts]
 
 
-def _max_length(policy: Any) -> int:
+def max_length_of(policy: Any) -> int:
+    """Most tokens that a policy takes at once; without a limit of its own, `sys.maxsize`."""
     owner = policy if hasattr(policy, "max_length") else getattr(policy, "config", None)
     return getattr(owner, "max_length", sys.maxsize)

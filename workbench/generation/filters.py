@@ -1,4 +1,4 @@
-"""What is done to logits before a token is chosen: (row, vocab) in and out, one function each.
+"""Changes to logits before a token is chosen: (row, vocab) in and out, one function each.
 
 A new filter is one function in `FILTERS` and one field, of the same name, in `SamplingConfig`.
 """
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from workbench.errors import WorkbenchError
 
-RANKED_FIRST = 512  # most likely tokens that `top_p` looks at before it ranks a whole vocabulary
+RANKED_FIRST = 512  # most likely tokens that `top_p` sorts before it sorts the whole vocabulary
 
 
 def top_k(logits: Tensor, value: int) -> Tensor:
-    """Keep the `value` largest of each row; ties with the last one stay too."""
+    """Keep the `value` largest of each row; ties with the last one are kept too."""
     smallest = logits.topk(min(value, logits.shape[-1])).values[:, -1:]
     return logits.masked_fill(logits < smallest, -math.inf)
 
@@ -26,7 +26,7 @@ def top_k(logits: Tensor, value: int) -> Tensor:
 def top_p(logits: Tensor, value: float) -> Tensor:
     """Keep the fewest most likely tokens that sum to `value`, at least one (Holtzman et al. 2020).
 
-    Ties with the last one stay too.
+    Ties with the last one are kept too.
     """
     probabilities = logits.softmax(-1)
     ranked = probabilities.topk(min(RANKED_FIRST, logits.shape[-1])).values
@@ -38,14 +38,14 @@ def top_p(logits: Tensor, value: float) -> Tensor:
 
 
 def min_p(logits: Tensor, value: float) -> Tensor:
-    """Keep tokens at least `value` times as likely as the likeliest (Nguyen et al. 2024)."""
+    """Keep tokens at least `value` times as likely as the most likely (Nguyen et al. 2024)."""
     return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(value), -math.inf)
 
 
 def top_a(logits: Tensor, value: float) -> Tensor:
     """Keep tokens of at least `value` times the square of the largest probability.
 
-    So a sure model has few to choose from, an unsure one many (top-a, from the code of RWKV-LM).
+    So few tokens remain of a peaked distribution, many of a flat one (top-a, from RWKV-LM's code).
     """
     logps = logits.log_softmax(-1)
     lowest = math.log(value) + 2 * logps.amax(-1, keepdim=True)
@@ -64,22 +64,22 @@ FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {
 def repetition_penalty(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
     """Divide the logits of `tokens` (row, pos) by `value` where positive, else multiply them.
 
-    Once a token, however often it came (Keskar et al. 2019, section 4.1). The paper divides all of
-    them, which would favour repetition where logits are negative; `transformers` does as here.
+    Applied once per distinct token (Keskar et al. 2019, section 4.1). The paper divides all of
+    them, which would favour repetition where logits are negative; `transformers` multiplies too.
     """
-    found = logits.gather(-1, tokens)
-    return logits.scatter(-1, tokens, torch.where(found > 0, found / value, found * value))
+    own = logits.gather(-1, tokens)
+    return logits.scatter(-1, tokens, torch.where(own > 0, own / value, own * value))
 
 
 def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:
-    """Scores log p_expert - log p_amateur of tokens that the expert finds likely, of others -inf.
+    """Scores log p_expert - log p_amateur of tokens that are likely under the expert, else -inf.
 
     Likely means at least `alpha` times the expert's largest probability (Li et al. 2023, section 3,
-    with the amateur at temperature 1). Two models that agree leave nothing to choose by.
+    with the amateur at temperature 1). Where both models agree, all these scores are equal.
     """
     if expert.shape != amateur.shape:
         raise WorkbenchError(
-            f"the amateur tells {amateur.shape[-1]} tokens apart, the policy {expert.shape[-1]}; "
+            f"the amateur has {amateur.shape[-1]} tokens, the policy {expert.shape[-1]}; "
             "accepted: two models with one vocabulary"
         )
     return min_p(expert, alpha).log_softmax(-1) - amateur.log_softmax(-1)

@@ -1,12 +1,12 @@
-"""From a policy and prompts to answers: batched, cached, seeded, one step a time.
+"""From a policy and prompts to answers: batched, cached, seeded, one step at a time.
 
-- Greedy or drawn: temperature, then the filters of `filters.py`; repetition penalty.
-- Beam search (`beam.py`), which follows several texts at once.
-- Contrastive decoding: what a policy makes likelier than an amateur does, among what is likely.
+- Greedy decoding or sampling: temperature, then the filters of `filters.py`; repetition penalty.
+- Beam search (`beam_search.py`), which follows several texts at once.
+- Contrastive decoding: of the likely tokens, those that the policy prefers over an amateur model.
 
-A row's answer depends on its prompt and the seed alone, never on what else is in the batch: every
-row has a random generator of its own. A token is drawn as argmax(logits + Gumbel noise), so that a
-policy and its reference share the noise of a seed, and differ only where their distributions do.
+A row's answer depends only on its prompt and the seed, never on the rest of the batch: every row
+has its own random generator. A token is sampled as argmax(logits + Gumbel noise), so that a policy
+and its reference share the noise of a seed and differ only where their distributions do.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -22,8 +23,8 @@ from torch import Tensor, nn
 
 from workbench.errors import WorkbenchError
 from workbench.generation.beam_search import search
-from workbench.generation.config import SamplingConfig as SamplingConfig  # also found here
-from workbench.generation.decoding_rows import Rows, room_for
+from workbench.generation.config import SamplingConfig
+from workbench.generation.decoding_rows import DecodingRows, max_new_per_row
 from workbench.generation.filters import FILTERS, contrast, repetition_penalty
 from workbench.generation.stops import Decode, Stops
 
@@ -31,7 +32,7 @@ Prompts = Sequence[Sequence[int]]
 
 
 def choose(logits: Tensor, config: SamplingConfig, generators: Sequence[torch.Generator]) -> Tensor:
-    """One token a row, (row, vocab) -> (row,), with one generator a row."""
+    """One token per row, (row, vocab) -> (row,), with one generator per row."""
     if config.temperature == 0:
         return logits.argmax(-1)
     logits = logits / config.temperature
@@ -47,9 +48,9 @@ def choose(logits: Tensor, config: SamplingConfig, generators: Sequence[torch.Ge
 
 
 def row_generators(prompts: Prompts, seed: int, device: torch.device) -> list[torch.Generator]:
-    """One generator a row, seeded by `seed`, the prompt, and how often it came before.
+    """One generator per row, seeded by `seed`, the prompt, and how often the prompt came before.
 
-    So repeated prompts get different texts, and no row depends on the other prompts.
+    So repeated prompts get different texts, and no row depends on other prompts.
     """
     seen: Counter[tuple[int, ...]] = Counter()
     generators = []
@@ -58,6 +59,27 @@ def row_generators(prompts: Prompts, seed: int, device: torch.device) -> list[to
         seen[prompt] += 1
         generators.append(torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big")))
     return generators
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What to generate: with which models, from which prompts, and how."""
+
+    policy: nn.Module
+    prompts: Prompts
+    config: SamplingConfig
+    stops: Stops
+    pad_id: int
+    use_cache: bool
+    amateur: Any | None
+
+    def __post_init__(self) -> None:
+        if (self.config.contrast_alpha > 0) != (self.amateur is not None):
+            given = "no amateur" if self.amateur is None else "an amateur"
+            raise WorkbenchError(
+                f"contrast_alpha={self.config.contrast_alpha:g} with {given} is not accepted: "
+                "contrastive decoding takes an amateur and contrast_alpha above 0, such as 0.1"
+            )
 
 
 def stream(
@@ -70,20 +92,20 @@ def stream(
     decode: Decode | None = None,
     amateur: Any | None = None,
 ) -> Iterator[Tensor]:
-    """Yield one column (row,) of new tokens a step, until every row has ended.
+    """Yield one column (row,) of new tokens per step, until every row has ended.
 
-    A row's end token is yielded; from then on the row gives `pad_id`. End tokens inside a prompt
-    don't count. Beam search decides on its first token last: it yields when all is found. The
-    policy is used in the mode it is in, and no gradient is kept. Arguments as in `drafts`.
+    A row's end token is yielded; after it the row gives `pad_id`. End tokens inside a prompt are
+    ignored. Beam search fixes its first token only at the end, so it yields after all steps. The
+    policy's training mode is not changed, and no gradient is kept. Arguments as in `drafts`.
     """
     stops = Stops(stop_ids, config.stop, decode)
-    steps = _answers(policy, prompts, config, stops, pad_id, use_cache, amateur)
+    steps = _answers(_Request(policy, prompts, config, stops, pad_id, use_cache, amateur))
     if config.beams > 1:
-        *_, found = steps
-        steps = repeat(found, max(map(len, found)))
+        *_, final = steps
+        steps = repeat(final, max(map(len, final)))
     device = next(policy.parameters()).device
-    for place, answers in enumerate(steps):
-        column = [answer[place] if place < len(answer) else pad_id for answer in answers]
+    for index, answers in enumerate(steps):
+        column = [answer[index] if index < len(answer) else pad_id for answer in answers]
         yield torch.tensor(column, device=device)
 
 
@@ -99,22 +121,23 @@ def drafts(
 ) -> Iterator[list[list[int]]]:
     """Yield after every step the new tokens of each prompt so far, without the end token.
 
-    They only grow, but for beam search, which may change its mind.
+    Answers only grow, except in beam search, where a later step may replace them.
 
     Args:
-        policy: any `core.transformer.Policy`; `amateur` is one, too.
+        policy: any `core.transformer.Policy`.
         prompts: token ids; any lengths.
-        stop_ids: end tokens. `pad_id` fills up short prompts and is never seen.
-        decode: makes a text of an answer's ids; only asked where `config.stop` is given. An answer
-            keeps the tokens that reach into a stop string: `stops.cut` cuts its text.
-        amateur: whom contrastive decoding compares with.
+        stop_ids: end tokens.
+        pad_id: fills up short prompts; the model never attends to it.
+        decode: turns an answer's ids into text; needed only with `config.stop`. An answer keeps
+            the tokens that reach into a stop string: `stops.cut` cuts its text.
+        amateur: the policy that contrastive decoding compares with.
 
     Raises:
         WorkbenchError: no prompts, or a prompt that is empty or fills the model's length; an
             amateur without `contrast_alpha`, or the other way round; `stop` without `decode`.
     """
     stops = Stops(stop_ids, config.stop, decode)
-    for answers in _answers(policy, prompts, config, stops, pad_id, use_cache, amateur):
+    for answers in _answers(_Request(policy, prompts, config, stops, pad_id, use_cache, amateur)):
         yield [stops.without_end(answer) for answer in answers]
 
 
@@ -130,52 +153,49 @@ def generate(
 ) -> list[list[int]]:
     """The new tokens of each prompt, without the end token; see `drafts`."""
     stops = Stops(stop_ids, config.stop, decode)
-    *_, found = _answers(policy, prompts, config, stops, pad_id, use_cache, amateur)
-    return [stops.without_end(answer) for answer in found]
+    *_, final = _answers(_Request(policy, prompts, config, stops, pad_id, use_cache, amateur))
+    return [stops.without_end(answer) for answer in final]
 
 
-def _answers(
-    policy: nn.Module,
-    prompts: Prompts,
-    config: SamplingConfig,
-    stops: Stops,
-    pad_id: int,
-    use_cache: bool,
-    amateur: Any | None,
-) -> Iterator[list[list[int]]]:
-    """Yield the answers so far, end tokens included; the lists that are yielded go on growing."""
-    if (config.contrast_alpha > 0) != (amateur is not None):
-        given = "no amateur" if amateur is None else "an amateur"
-        raise WorkbenchError(
-            f"contrast_alpha={config.contrast_alpha:g} with {given} is not accepted: contrastive "
-            "decoding takes an amateur and contrast_alpha above 0, such as 0.1"
-        )
-    models = [policy] if amateur is None else [policy, amateur]
-    room = room_for(models, prompts, config.max_new_tokens)
-    every = [Rows(model, prompts, pad_id, max(room), use_cache) for model in models]
+def _answers(request: _Request) -> Iterator[list[list[int]]]:
+    """The answers so far after every step, end tokens included; the yielded lists keep growing."""
+    config, prompts = request.config, request.prompts
+    models = [request.policy] if request.amateur is None else [request.policy, request.amateur]
+    max_new = max_new_per_row(models, prompts, config.max_new_tokens)
+    rows = [
+        DecodingRows(model, prompts, request.pad_id, max(max_new), request.use_cache)
+        for model in models
+    ]
     if config.beams > 1:
-        yield from search(every[0], room, config, stops)
-        return
-    generators = row_generators(prompts, config.seed, every[0].tokens.device)
-    answers: list[list[int]] = [[] for _ in prompts]
-    going = set(range(len(prompts)))
-    while going:
+        return search(rows[0], max_new, config, request.stops)
+    return _sampled(request, rows, max_new)
+
+
+def _sampled(
+    request: _Request, rows: Sequence[DecodingRows], max_new: Sequence[int]
+) -> Iterator[list[list[int]]]:
+    """`_answers` one token per row and step; `rows` of the policy, then of the amateur if any."""
+    config, pad_id = request.config, request.pad_id
+    generators = row_generators(request.prompts, config.seed, rows[0].tokens.device)
+    answers: list[list[int]] = [[] for _ in request.prompts]
+    unfinished = set(range(len(answers)))
+    while unfinished:
         # Not around the loop: the mode would stay on in the caller between two steps. And not
         # inference mode, in which autocast would round all weights anew at every step.
         with torch.no_grad():
-            column = choose(_scores(every, config), config, generators).tolist()
-            for rows in every:
-                rows.append([t if row in going else pad_id for row, t in enumerate(column)])
-        for row in list(going):
+            column = choose(_scores(rows, config), config, generators).tolist()
+            for model_rows in rows:
+                model_rows.append([t if i in unfinished else pad_id for i, t in enumerate(column)])
+        for row in list(unfinished):
             answers[row].append(column[row])
-            if len(answers[row]) == room[row] or stops.reached(answers[row]):
-                going.remove(row)
+            if len(answers[row]) == max_new[row] or request.stops.reached(answers[row]):
+                unfinished.remove(row)
         yield answers
 
 
-def _scores(every: Sequence[Rows], config: SamplingConfig) -> Tensor:
-    """(row, vocab) what a token is chosen by, before temperature and filters."""
-    expert, *amateurs = every
+def _scores(rows: Sequence[DecodingRows], config: SamplingConfig) -> Tensor:
+    """(row, vocab) scores that tokens are chosen by, before temperature and filters."""
+    expert, *amateurs = rows
     logits = expert.logits()
     if config.repetition_penalty != 1:
         logits = repetition_penalty(logits, expert.own_tokens(), config.repetition_penalty)

@@ -1,4 +1,4 @@
-"""A policy that is asked within a context: adapters switched off, for one."""
+"""A policy that runs within a context, such as with its adapters switched off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Context = Callable[[], AbstractContextManager[object]]
 
 
 class ScopedPolicy:
-    """A policy that is asked within a context alone, though its module is used outside, too."""
+    """Enters the context for each forward pass alone; the module is used outside of it, too."""
 
     def __init__(self, model: Any, around: Context) -> None:
         self._model, self._around = model, around

@@ -1,1 +1,12 @@
-"""What surrounds a model: generation, weights on disk, other people's models, adapters."""
+"""Models: found by name, read, saved, and extended by heads and adapters.
+
+load       a name -> a model with its tokenizer; a model -> a folder
+llama      the small decoder's checkpoints, in the layout of Llama
+smollm2    SmolLM2-135M-Instruct from the Python package index
+download   models of the Hugging Face hub
+hub        any Hugging Face causal LM as a policy
+hub_files  its files: read, converted, saved
+lora       low-rank adapters
+heads      reward and value heads
+optional   imports of packages that come with the extra `hub`
+"""

@@ -25,7 +25,7 @@ FILES = {
 def hub_folder(name: str, progress: Progress | None = None) -> Path:
     """The folder of the hub's model `name`, such as ORG/NAME.
 
-    The hub is only asked where its cache lacks the model: once fetched, it needs no network.
+    A model in the cache is used without any network access.
 
     Raises:
         WorkbenchError: no such model, no access to it, or no network.
@@ -34,16 +34,16 @@ def hub_folder(name: str, progress: Progress | None = None) -> Path:
     cached = _cached(hub, name)
     if cached is not None:
         return cached
-    bar = _telling_bar(f"fetching {name}", progress) if progress else None
+    bar = _progress_bar(f"fetching {name}", progress) if progress else None
     try:
         return Path(hub.snapshot_download(name, tqdm_class=bar, **FILES))
     except hub.errors.GatedRepoError as error:
         raise WorkbenchError(
-            f"model {name!r} asks for consent: give it on its page, then run `hf auth login`"
+            f"model {name!r} needs consent: give it on its page, then run `hf auth login`"
         ) from error
     except hub.errors.RepositoryNotFoundError as error:
         raise WorkbenchError(f"model {name!r} is not on the Hugging Face hub") from error
-    except Exception as error:  # each version of the library has its own HTTP client's errors
+    except Exception as error:  # the HTTP errors differ between versions of the library
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise WorkbenchError(
             f"cannot fetch model {name!r} from the Hugging Face hub: {reason}"
@@ -51,7 +51,7 @@ def hub_folder(name: str, progress: Progress | None = None) -> Path:
 
 
 def _cached(hub: Any, name: str) -> Path | None:
-    """The folder in the hub's cache, where all that is needed is there."""
+    """The folder in the hub's cache, or None where a file is missing."""
     try:
         folder = Path(hub.snapshot_download(name, local_files_only=True, **FILES))
         complete = all(path.is_file() for path in [folder / "config.json", *weight_files(folder)])
@@ -60,20 +60,20 @@ def _cached(hub: Any, name: str) -> Path | None:
     return folder if complete else None
 
 
-def _telling_bar(text: str, tell: Progress) -> type:
-    """A progress bar for the hub's library that tells the share of bytes and draws nothing."""
+def _progress_bar(text: str, report: Progress) -> type:
+    """A progress bar for the hub's library that reports the share of bytes and draws nothing."""
     bar: Any = optional("tqdm").tqdm
 
-    class TellingBar(bar):
+    class ReportingBar(bar):
         def __init__(self, *values: Any, **options: Any) -> None:
             options.pop("name", None)
             super().__init__(*values, **{**options, "file": io.StringIO(), "disable": False})
 
         def display(self, *_values: Any, **_options: Any) -> None:
             if self.unit == "B" and self.total:
-                tell(text, min(1.0, self.n / self.total))
+                report(text, min(1.0, self.n / self.total))
 
         def close(self) -> None:
-            """Would draw once more, maybe long after."""
+            """Draws nothing; the original draws once more, at any later time."""
 
-    return TellingBar
+    return ReportingBar

@@ -1,12 +1,11 @@
 """The small decoder on disk, in the Hugging Face layout of Llama: `config.json` and safetensors.
 
-Any Llama checkpoint without the extras that our decoder leaves out runs natively, and whatever we
-save loads in `transformers` as `LlamaForCausalLM`. Neither way imports `transformers`.
+A Llama checkpoint whose configuration the small decoder supports runs natively, and what we save
+loads in `transformers` as `LlamaForCausalLM`. Neither direction imports `transformers`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,21 @@ from torch import Tensor
 from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_write
+from workbench.data.json_rows import read_json, write_json
 from workbench.errors import WorkbenchError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 Progress = Callable[[str, float], None]
 
-# What `LlamaConfig` assumes where `config.json` is silent.
-SILENT = {
+# Defaults of `LlamaConfig` for what `config.json` does not set; no other values are supported.
+DEFAULTS = {
     "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
     "quantization_config": None,
 }
-# Our field: (name in config.json, what `LlamaConfig` assumes where it is silent).
+# Our field: (name in config.json, default of `LlamaConfig`).
 FIELDS: dict[str, tuple[str, Any]] = {
     "vocab_size": ("vocab_size", 32_000),
     "dim": ("hidden_size", 4096),
@@ -46,19 +46,19 @@ FIELDS: dict[str, tuple[str, Any]] = {
 
 
 def decoder_config(config: Mapping[str, Any]) -> TransformerConfig | None:
-    """The shape in a `config.json`, or None where it asks for what the small decoder leaves out."""
+    """The shape in a `config.json`, or None where the small decoder does not support it."""
     if config.get("model_type") != "llama":
         return None
-    if any(config.get(name, plain) != plain for name, plain in SILENT.items()):
+    if any(config.get(name, default) != default for name, default in DEFAULTS.items()):
         return None
     rope = {"rope_theta": config.get("rope_theta") or 10_000.0}
-    for name in ("rope_scaling", "rope_parameters"):  # the older and the newer way to write it
+    for name in ("rope_scaling", "rope_parameters"):  # older and newer name
         rope |= config.get(name) or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
         return None
     if rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0)) != 1.0:
         return None
-    values = {ours: config.get(name, silent) for ours, (name, silent) in FIELDS.items()}
+    values = {ours: config.get(name, default) for ours, (name, default) in FIELDS.items()}
     return TransformerConfig(
         **values,
         kv_heads=config.get("num_key_value_heads") or values["heads"],
@@ -70,7 +70,7 @@ def decoder_config(config: Mapping[str, Any]) -> TransformerConfig | None:
 def read_decoder(
     folder: Path, config: TransformerConfig, progress: Progress | None = None
 ) -> Transformer:
-    """The decoder with the weights of `folder`, as private float32 copies ready for training.
+    """The decoder with the weights of `folder`, as its own float32 copies, ready for training.
 
     Raises:
         WorkbenchError: a file is missing or broken, or its weights don't fit `config`.
@@ -85,13 +85,15 @@ def read_decoder(
         weights |= _read_file(path, shapes)
     missing = shapes.keys() - weights.keys()
     if missing:
-        raise WorkbenchError(f"{folder} has no weights for {min(missing)}; its config.json asks so")
+        raise WorkbenchError(
+            f"{folder} has no weights for {min(missing)}, which its config.json needs"
+        )
     policy.load_state_dict(weights, assign=True)
     return policy
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, in one piece or in several.
+    """The safetensors files of a checkpoint: one, or several shards.
 
     Raises:
         WorkbenchError: there are none.
@@ -106,17 +108,6 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises WorkbenchError where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise WorkbenchError(f"{path} holds a {type(content).__name__}, expected an object")
-    return content
-
-
 def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
     weights = {}
     try:
@@ -124,16 +115,16 @@ def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor
             for key in file.keys():  # noqa: SIM118 - not a mapping
                 name = key.removeprefix("model.")
                 if name in shapes:
-                    # A copy: otherwise the weights follow when the file is written anew.
+                    # A copy: otherwise the weights change when the file is overwritten.
                     weights[name] = file.get_tensor(key).to(torch.float32, copy=True)
                 elif name != "lm_head.weight" and not name.endswith("rotary_emb.inv_freq"):
-                    raise WorkbenchError(f"{path} holds {key}, for which Llama has no place")
+                    raise WorkbenchError(f"{path} holds {key}, for which Llama has no parameter")
     except (OSError, SafetensorError) as error:
         raise WorkbenchError(f"cannot read {path}: {error}; fetch or make it again") from error
     for name, tensor in weights.items():
         if tensor.shape != shapes[name]:
             raise WorkbenchError(
-                f"{path}: {name} is {tuple(tensor.shape)}; config.json asks {tuple(shapes[name])}"
+                f"{path}: {name} is {tuple(tensor.shape)}; config.json needs {tuple(shapes[name])}"
             )
     return weights
 
@@ -144,7 +135,7 @@ def write_decoder(policy: Transformer, folder: Path, special_ids: Mapping[str, i
     content = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        **SILENT,
+        **DEFAULTS,
         **{name: getattr(config, ours) for ours, (name, _) in FIELDS.items()},
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_dim,
@@ -156,11 +147,6 @@ def write_decoder(policy: Transformer, folder: Path, special_ids: Mapping[str, i
         name if name == "lm_head.weight" else f"model.{name}": tensor.contiguous()
         for name, tensor in policy.state_dict().items()
     }
-    # transformers looks for the format in the metadata.
+    # transformers reads the format from the metadata.
     atomic_write(folder / WEIGHTS, lambda path: save_file(weights, path, {"format": "pt"}))
-    text = json.dumps(content, indent=2) + "\n"
-    atomic_write(folder / "config.json", lambda path: _write_text(path, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    write_json(folder / "config.json", content)

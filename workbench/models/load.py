@@ -1,7 +1,7 @@
-"""From a name to a model with its tokenizer, from a model to a folder, and what identifies weights.
+"""Load a model and its tokenizer by name, save a model to a folder, and hash weights.
 
-Llama checkpoints run on the small decoder, everything else through `models.hub`. Weights are read
-from safetensors only, never from pickles, and no code that comes with a model is run.
+Llama checkpoints run on the small decoder, all others through `models.hub`. Weights are read from
+safetensors only, never from pickles, and code that comes with a model is not run.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 from torch import nn
 
 from workbench.core.policy import Policy
+from workbench.data.json_rows import read_json
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.download import hub_folder
-from workbench.models.hub import load_hub, load_tokenizer, save_hub
+from workbench.models.hub_files import load_hub, load_tokenizer, save_hub
 from workbench.models.llama import (
     Progress,
     decoder_config,
     read_decoder,
-    read_json,
     write_decoder,
 )
 from workbench.models.lora import has_lora
@@ -40,7 +40,7 @@ HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 @dataclass
 class Model:
-    """A policy with its tokenizer; `max_length` is the most tokens it takes at once."""
+    """A policy with its tokenizer; `max_length` is the longest sequence, in tokens."""
 
     name: str
     policy: Policy
@@ -54,10 +54,10 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
     Args:
         name: "smollm2" (fetched on first use), a folder in the Hugging Face layout, a GGUF file
             (with the tokenizer that `transformers` makes of it), or an id of the Hugging Face hub.
-        progress: told what is happening and the share done, 0 to 1.
+        progress: called with what is happening and the share done, 0 to 1.
 
     Raises:
-        WorkbenchError: nothing of that name, or its files are missing, broken or not accepted.
+        WorkbenchError: no model of that name, or its files are missing, broken or not accepted.
     """
     path = Path(name).expanduser()
     if name == "smollm2":
@@ -65,7 +65,7 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
     elif path.is_dir():
         folder = path
     elif path.is_file() and path.suffix == ".gguf":
-        return _foreign(name, progress, path.parent, path.name)
+        return _load_hub(name, progress, path.parent, path.name)
     elif HUB_ID.fullmatch(name):
         folder = _hub_folder(name, progress)
     else:
@@ -74,7 +74,7 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
         raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
     config = decoder_config(read_json(folder / "config.json"))
     if config is None:
-        return _foreign(name, progress, folder)
+        return _load_hub(name, progress, folder)
     policy = read_decoder(folder, config, progress)
     return Model(name, policy, load_tokenizer(folder), config.max_length)
 
@@ -86,7 +86,7 @@ def _hub_folder(name: str, progress: Progress | None) -> Path:
         raise WorkbenchError(f"no folder {name!r}, and {error}; {ACCEPTED}") from error
 
 
-def _foreign(name: str, progress: Progress | None, folder: Path, gguf: str | None = None) -> Model:
+def _load_hub(name: str, progress: Progress | None, folder: Path, gguf: str | None = None) -> Model:
     if progress:
         progress(f"loading {name}", 0.0)
     policy = load_hub(folder, gguf)
@@ -97,7 +97,7 @@ def save_model(model: Model, folder: str | Path) -> None:
     """Write `model` in the Hugging Face layout; `transformers` and `load_model` both read it.
 
     Raises:
-        WorkbenchError: the policy has adapters, or is of a kind that has no such layout.
+        WorkbenchError: the policy has adapters, or is neither a Transformer nor a HubPolicy.
     """
     folder, policy, tokenizer = Path(folder), model.policy, model.tokenizer
     if has_lora(policy):

@@ -1,9 +1,9 @@
-"""Low-rank adapters on a policy, by `peft`: a policy and its reference in one set of weights."""
+"""Low-rank adapters on a policy, with `peft`: policy and reference share one set of weights."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,29 +23,29 @@ def add_lora(
     targets: Sequence[str] | None = None,
     seed: int = 0,
 ) -> None:
-    """Freeze the policy and put low-rank adapters into it (Hu et al. 2021).
+    """Freeze the policy and add low-rank adapters to it (Hu et al. 2021).
 
-    The policy gives the same as before until the adapters are trained.
+    The policy's outputs stay the same until the adapters are trained.
 
     Args:
         policy: changed in place.
         rank: of each adapter, at least 1.
         alpha: the adapters' output is scaled by alpha / rank; twice the rank when left out.
         targets: names of the linear layers; all but the head when left out.
-        seed: of the adapters' first weights; the global random state stays as it is.
+        seed: of the adapters' initial weights; the global random state stays as it is.
     """
     peft = optional("peft")
     if rank < 1:
         raise WorkbenchError(f"rank={rank} is not accepted: a whole number from 1")
     if has_lora(policy):
         raise WorkbenchError("the policy has adapters already; merge_lora first")
-    inner = getattr(policy, "model", policy)  # what a policy wraps is for `peft` to look through
+    inner = getattr(policy, "model", policy)  # `peft` searches the model that a policy wraps
     every: Any = list(DECODER_TARGETS) if inner is policy else "all-linear"
     config = peft.LoraConfig(
         r=rank, lora_alpha=alpha or 2 * rank, target_modules=list(targets) if targets else every
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on what it sets by itself for transposed layers
+        warnings.simplefilter("ignore")  # about settings that it corrects for transposed layers
         torch.default_generator.manual_seed(seed)
         try:
             peft.inject_adapter_in_model(config, inner)
@@ -61,20 +61,20 @@ def has_lora(policy: nn.Module) -> bool:
 def _adapters(policy: nn.Module) -> list[tuple[nn.Module, str, Any]]:
     """Parent, name and layer of every adapter. Raises WorkbenchError where there is none."""
     kind = optional("peft.tuners.tuners_utils").BaseTunerLayer
-    found = [
+    adapters = [
         (parent, name, layer)
         for parent in policy.modules()
         for name, layer in parent.named_children()
         if isinstance(layer, kind)
     ]
-    if not found:
-        raise WorkbenchError("the policy has no adapters; add_lora makes them")
-    return found
+    if not adapters:
+        raise WorkbenchError("the policy has no adapters; add_lora adds them")
+    return adapters
 
 
 @contextmanager
 def adapters_off(policy: nn.Module) -> Iterator[None]:
-    """Within it the policy is what it was before `add_lora`."""
+    """Within this context the policy is what it was before `add_lora`."""
     layers = [layer for _, _, layer in _adapters(policy) if not layer.disable_adapters]
     for layer in layers:
         layer.enable_adapters(False)
@@ -90,21 +90,8 @@ def lora_state(policy: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in policy.state_dict().items() if "lora_" in name}
 
 
-def load_lora_state(policy: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy `state` into the adapters. Raises WorkbenchError where names or shapes differ."""
-    own = lora_state(policy)
-    if differing := own.keys() ^ state.keys():
-        raise WorkbenchError(f"the adapters don't fit: {min(differing)} is only on one side")
-    for name, value in own.items():
-        if value.shape != state[name].shape:
-            raise WorkbenchError(
-                f"{name} is {tuple(state[name].shape)}; accepted: {tuple(value.shape)}"
-            )
-        value.copy_(state[name])
-
-
 def merge_lora(policy: nn.Module) -> None:
-    """Add the adapters to the weights they adapt and remove them; all weights train again."""
+    """Add the adapters to the weights they adapt and remove them; all weights become trainable."""
     for parent, name, layer in _adapters(policy):
         layer.merge()
         setattr(parent, name, layer.get_base_layer())

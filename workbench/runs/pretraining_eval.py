@@ -19,7 +19,7 @@ from workbench.data.pairs import TextPair
 from workbench.data.reviews.likelihood import fitting_words, next_words, review_logp
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 from workbench.runs.run_data import write_answers
 from workbench.train.base_model import BaseConfig, pretrain

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from workbench.data.cache import atomic_folder, atomic_write
 from workbench.data.pairs import SkippedRow
-from workbench.data.reviews.world import ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.train.config import TrainConfig
 from workbench.train.events import Event, event_from_dict, event_to_dict

@@ -22,7 +22,7 @@ seeds = st.integers(0, 2**32)
 
 
 def parses(topic: str, text: str) -> bool:
-    """An independent parser: which places can each slot reach, tried word by word."""
+    """An independent parser: which word indices can each slot reach, tried word by word."""
     words = grammar.split_words(text)
     verb, aspects = TOPICS[topic]
     rules = {**RULES, "topic": (topic,), "verb": (verb,), "aspect": aspects}
@@ -56,16 +56,16 @@ def test_the_parser_agrees_with_an_independent_one_on_corrupted_reviews(
 ) -> None:
     rng = random.Random(seed)
     words = grammar.split_words(write_review(topic, rng))
-    place = rng.randrange(len(words))
+    index = rng.randrange(len(words))
     if corruption == "drop":
-        del words[place]
+        del words[index]
     elif corruption == "swap":
         other = rng.randrange(len(words))
-        words[place], words[other] = words[other], words[place]
+        words[index], words[other] = words[other], words[index]
     elif corruption == "repeat":
-        words.insert(place, words[place])
+        words.insert(index, words[index])
     else:
-        words[place] = rng.choice(grammar.vocabulary())
+        words[index] = rng.choice(grammar.vocabulary())
     text = grammar.join_words(words)
     assert is_review(topic, text) == parses(topic, text)
 
@@ -79,8 +79,8 @@ def with_a_word_twice(words: list[str], _: str) -> list[str]:
 
 
 def without_aspects_article(words: list[str], topic: str) -> list[str]:
-    place = next(index for index, word in enumerate(words) if word in TOPICS[topic].aspects)
-    return words[: place - 1] + words[place:]
+    index = next(i for i, word in enumerate(words) if word in TOPICS[topic].aspects)
+    return words[: index - 1] + words[index:]
 
 
 def about_a_stranger(words: list[str], topic: str) -> list[str]:

@@ -69,33 +69,33 @@ def test_what_the_grammar_writes_is_likely_and_fits_whole(topic: str, seed: int)
 
 @settings(max_examples=50)
 @given(topics, seeds, st.integers(0, 50))
-def test_a_cut_review_fits_but_is_impossible(topic: str, seed: int, place: int) -> None:
+def test_a_cut_review_fits_but_is_impossible(topic: str, seed: int, index: int) -> None:
     words = grammar.split_words(write_review(topic, random.Random(seed)))
-    cut = grammar.join_words(words[: place % len(words)])
-    assert fitting_words(topic, cut) == place % len(words)
+    cut = grammar.join_words(words[: index % len(words)])
+    assert fitting_words(topic, cut) == index % len(words)
     assert (review_logp(topic, cut) > -math.inf) == is_review(topic, cut)
 
 
 @settings(max_examples=50)
 @given(topics, seeds, st.integers(0, 50))
-def test_a_wrong_word_ends_what_fits(topic: str, seed: int, place: int) -> None:
+def test_a_wrong_word_ends_what_fits(topic: str, seed: int, index: int) -> None:
     words = grammar.split_words(write_review(topic, random.Random(seed)))
-    place %= len(words)
-    words[place] = "nonsense"
+    index %= len(words)
+    words[index] = "nonsense"
     text = grammar.join_words(words)
-    assert fitting_words(topic, text) == place
+    assert fitting_words(topic, text) == index
     assert review_logp(topic, text) == -math.inf
 
 
 @settings(max_examples=20)
 @given(topics, seeds, st.integers(0, 50))
-def test_the_next_words_are_those_that_fit(topic: str, seed: int, place: int) -> None:
+def test_the_next_words_are_those_that_fit(topic: str, seed: int, index: int) -> None:
     words = grammar.split_words(write_review(topic, random.Random(seed)))
-    place %= len(words) + 1
-    head = grammar.join_words(words[:place])
-    fits = {word for word in grammar.vocabulary() if fitting_words(topic, f"{head} {word}") > place}
+    index %= len(words) + 1
+    head = grammar.join_words(words[:index])
+    fits = {word for word in grammar.vocabulary() if fitting_words(topic, f"{head} {word}") > index}
     assert next_words(topic, head) == fits
-    assert (place < len(words)) <= bool(fits)
+    assert (index < len(words)) <= bool(fits)
     assert not next_words(topic, f"{head} nonsense")
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from workbench.data.pairs import TextPair
 from workbench.data.reviews import grammar
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 
 WORLD = Reviews()
@@ -181,7 +182,7 @@ def test_similarity_is_a_share_of_pairs() -> None:
         sides = grammar.split_words(pair.chosen), grammar.split_words(pair.rejected)
         if len(sides[0]) == len(sides[1]):
             edits += sum(a != b for a, b in zip(*sides, strict=True)) == 1
-    # 600 expected, with a standard deviation of 20; a few edits find no place and are drawn again.
+    # 600 expected, with a standard deviation of 20; a few edits do not fit and are sampled again.
     assert edits == pytest.approx(600, abs=90)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import save_model

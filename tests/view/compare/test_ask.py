@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run

@@ -7,7 +7,8 @@ import re
 import pandas as pd
 import pytest
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
 from workbench.train.base_model import BaseConfig, new_model

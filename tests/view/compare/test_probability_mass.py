@@ -11,7 +11,8 @@ import torch
 
 from workbench.compare.model_handles import ModelHandle
 from workbench.compare.probability_mass import Continuation, ProbabilityMass
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.data.tokenizer import Tokenizer
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.view.compare.probability_mass import explore_probability_mass, mass_html

@@ -12,7 +12,8 @@ import torch
 
 from workbench.compare.model_handles import ModelHandle
 from workbench.compare.tokens import compare_pair
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.view.compare.probability_mass import explore_probability_mass

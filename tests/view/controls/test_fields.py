@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pytest
 
 from workbench.core.losses import LOSSES
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import LOG_STEP, control
 

@@ -13,7 +13,8 @@ from IPython.utils.capture import capture_output
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.models.load import model_hash
 from workbench.runs.pretraining_eval import Snapshot, Written
 from workbench.train.base_model import BaseConfig, new_model, pretrain

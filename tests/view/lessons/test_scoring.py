@@ -9,7 +9,8 @@ import torch
 
 from workbench.compare.mistakes import MISTAKES
 from workbench.compare.pair_scoring import score_pair
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model
 from workbench.train.base_model import BaseConfig, new_model

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO
 from workbench.feedback.votes import Question, Vote, append_vote, read_votes, votes_to_pairs
@@ -291,7 +292,7 @@ def test_rounds_are_drawn_and_listed_with_dashes_where_nothing_is_known(
     frame = pd.DataFrame(
         [
             {"round": 0, "reward": -0.1, "grammatical": 1.0},
-            {"round": 1, "pairs": 9, "set_aside": 1, "agreement": float("nan"), "right": 0.8,
+            {"round": 1, "pairs": 9, "skipped": 1, "agreement": float("nan"), "right": 0.8,
              "reward": 0.3, "grammatical": 0.9, "win_rate": 0.7, "low": 0.6, "high": 0.8,
              "win_rate_first": 0.7},
         ]

@@ -22,13 +22,13 @@ class ReviewsConfig:
         4.0,
         0.0,
         50.0,
-        "sharpness of the labels: P(a over b) = sigma(scale * (r_a - r_b)); 0 = coin",
+        "sharpness of the labels: P(a over b) = sigma(scale * (r_a - r_b)); 0: random labels",
     )
     length_bias: float = _knob(
-        0.0, 0.0, 1.0, "share of pairs drawn again until the chosen side is the longer one"
+        0.0, 0.0, 1.0, "share of pairs sampled again until the chosen side is the longer one"
     )
     similarity: float = _knob(
-        0.0, 0.0, 1.0, "share of pairs whose sides differ in one sentiment word alone"
+        0.0, 0.0, 1.0, "share of pairs whose sides differ in one sentiment word only"
     )
     world_seed: int = _knob(0, 0, 2**31 - 1, "seed of the world's texts and labels")
 

@@ -1,7 +1,7 @@
 """The grammar of the reviews world, as data, with its sampler and its exact parser.
 
-`RULES` is the one definition. `write_review` walks it to draw a review; `is_review` matches the
-regular expression that a second walk builds, which is exact because no rule contains itself.
+`RULES` is the one definition. `write_review` samples a review from it; `is_review` matches the
+regular expression built from it, which is exact because no rule is recursive.
 """
 
 import random
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Topic(NamedTuple):
-    """What a review can be about: the words that only this topic allows."""
+    """The words that reviews of one topic may use."""
 
     verb: str
     aspects: tuple[str, ...]
@@ -69,8 +69,8 @@ def _mood_rules(
 ) -> dict[str, tuple[str, ...]]:
     """The same sentences for a good and for a bad mood, so that rewards are balanced.
 
-    "and" joins two words of one mood, "yet" turns from good to bad, "but" from bad to good: what
-    may follow depends on the last two words alone, which a small model learns within its seconds.
+    "and" joins two words of one mood, "yet" changes from good to bad, "but" from bad to good: what
+    may follow depends on the last two words only, which a small model learns in seconds.
     """
     adjectives = _words(ADJECTIVES, mild, strong)
     return {
@@ -102,8 +102,8 @@ def _mood_rules(
     }
 
 
-# A slot in braces stands for one of its alternatives; `aspect`, `verb` and `topic` come from the
-# topic. A sentence names one aspect, so none says of a thing what the next clause takes back.
+# A slot in braces stands for one of its alternatives; `aspect`, `verb` and `topic` depend on the
+# topic. A sentence has one clause about one aspect, so it cannot contradict itself.
 RULES: Mapping[str, tuple[str, ...]] = {
     "review": (
         "{sentence}",
@@ -132,12 +132,12 @@ SLOT = re.compile(r"\{(\w+)\}")
 
 
 def split_words(text: str) -> list[str]:
-    """Words and punctuation marks, as the worlds' tokenizer takes a text apart."""
+    """Words and punctuation marks, split as by the world's tokenizer."""
     return re.findall(r"\w+|[^\w\s]+", text)
 
 
 def join_words(words: Sequence[str]) -> str:
-    """A text from its words, with no blank before a punctuation mark."""
+    """A text from its words, with no space before a punctuation mark."""
     return re.sub(r" (?=[.,:?])", "", " ".join(words))
 
 
@@ -152,7 +152,7 @@ def vocabulary() -> list[str]:
 
 
 def write_review(topic: str, rng: random.Random) -> str:
-    """A review drawn from the grammar; its clauses share a mood, which is good, mixed or bad."""
+    """A review sampled from the grammar; its clauses share a mood: good, mixed or bad."""
     verb, aspects = TOPICS[topic]
     topical = {"topic": (topic,), "verb": (verb,), "aspect": aspects}
     share_good = rng.choice(MOODS)
@@ -168,11 +168,11 @@ def write_review(topic: str, rng: random.Random) -> str:
 
 @cache
 def option_weights(slot: str, share_good: float) -> tuple[float, ...]:
-    """How likely each alternative of a slot is, in proportion: the product over its clauses.
+    """The weight of each alternative of a slot: the product over its clauses, not normalised.
 
     Args:
-        slot: a key of `RULES`; what a topic fills in is equally likely and has no weights here.
-        share_good: the chance of a good clause, in [0, 1]; a bad one has the rest.
+        slot: a key of `RULES`; slots that the topic fills are uniform and have no weights here.
+        share_good: the probability of a good clause, in [0, 1]; a bad one has the rest.
 
     >>> option_weights("clause", 0.75)
     (0.75, 0.25)
@@ -185,7 +185,7 @@ def option_weights(slot: str, share_good: float) -> tuple[float, ...]:
 
 
 def is_review(topic: str, text: str) -> bool:
-    """Whether the grammar can write this review of this topic."""
+    """Whether the grammar can generate this review of this topic."""
     verb, aspects = TOPICS[topic]
     slots = {topic: "{topic}", verb: "{verb}", **dict.fromkeys(aspects, "{aspect}")}
     skeleton = " ".join(slots.get(word, word) for word in split_words(text))
@@ -197,9 +197,9 @@ def _review_pattern() -> re.Pattern[str]:
     """The regular expression of all reviews, with the slots of a topic left in their braces."""
 
     def build(option: str) -> str:
-        # Splitting by a pattern with one group gives plain text and slot names in turn.
+        # Splitting by a pattern with one group gives plain text and slot names alternately.
         parts = enumerate(SLOT.split(option))
-        return "".join(alternatives(part) if odd % 2 else re.escape(part) for odd, part in parts)
+        return "".join(alternatives(part) if i % 2 else re.escape(part) for i, part in parts)
 
     def alternatives(slot: str) -> str:
         if slot not in RULES:

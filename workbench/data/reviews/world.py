@@ -2,8 +2,8 @@
 
 It follows the controlled-sentiment experiment of the DPO paper (Rafailov et al. 2023, section 6.1)
 at a size that a model of a million parameters learns in seconds. The true reward is the mean
-valence of the sentiment words; fluency is whether the grammar could have written the text; and the
-preferences are drawn from the true reward, with knobs for what goes wrong in real labels.
+valence of the sentiment words; a text is fluent if the grammar can generate it; and the preferences
+are sampled from the true reward, with settings for typical faults of real labels.
 """
 
 import math
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from workbench.data.pairs import TextPair
 from workbench.data.reviews import grammar
-from workbench.data.reviews.config import ReviewsConfig as ReviewsConfig  # also found here
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
 Generate = Callable[[list[str], int], list[str]]
-"""Writes one completion for each prompt, repeatably in the seed."""
+"""(prompts, seed) -> one completion per prompt, the same for the same seed."""
 
 FRUITLESS_ROUNDS = 30
 
@@ -34,8 +34,8 @@ class Example(NamedTuple):
 class Reviews:
     """Prompts that ask for a review, and reviews with a known reward and a known grammar.
 
-    `prompts` are all prompts of the chosen topics, `tokenizer` knows every word of every topic.
-    Nothing here is random but for the seeds that are given.
+    `prompts` are all prompts of the chosen topics; `tokenizer` has every word of every topic.
+    All randomness comes from the seeds that are given.
 
     >>> world = Reviews()
     >>> world.reward("the plot was good. i hated the music.")
@@ -71,7 +71,7 @@ class Reviews:
         return Example(prompt, grammar.write_review(self.topic_of(prompt), rng))
 
     def corpus(self, n: int, seed: int) -> list[Example]:
-        """`n` examples to pretrain on; the same for the same world and seed."""
+        """`n` examples for pretraining; the same for the same world and seed."""
         rng = random.Random(f"corpus {self.config.world_seed} {seed}")
         return [self.sample(rng) for _ in range(n)]
 
@@ -81,21 +81,21 @@ class Reviews:
         return fmean([grammar.VALENCE[word] for word in words if word in grammar.VALENCE] or [0.0])
 
     def is_grammatical(self, prompt: str, completion: str) -> bool:
-        """Whether the grammar could have written this completion of this prompt."""
+        """Whether the grammar can generate this completion of this prompt."""
         return grammar.is_review(self.topic_of(prompt), completion)
 
     def preferences(self, generate: Generate | None = None) -> list[TextPair]:
         """`config.pairs` labelled pairs, grouped by topic; their sides always differ.
 
-        Both sides come from `generate(prompts, seed)`, or from the grammar. The label is drawn by
-        Bradley-Terry from the true reward, then flipped with probability `label_noise`. A share
-        `length_bias` of the pairs is drawn again, label included, until the chosen side has more
-        words: length then goes with being chosen, while the reward still decides as before. A share
-        `similarity` pairs a completion with itself after one sentiment word was swapped; such sides
-        are equally long, so the length bias leaves them alone.
+        Both sides come from `generate(prompts, seed)`, or from the grammar. The label is sampled
+        from Bradley-Terry on the true reward, then flipped with probability `label_noise`. A share
+        `length_bias` of the pairs is sampled again, label included, until the chosen side has more
+        words: length then correlates with being chosen; labels still depend on the reward. In a
+        share `similarity`, one side is the other with one sentiment word swapped; such sides are
+        equally long and exempt from the length bias.
 
-        Without a length bias, the same seed gives the same texts whatever the labels' knobs.
-        Raises WorkbenchError where `generate` keeps writing sides that cannot make a pair.
+        Without a length bias, the same seed gives the same texts whatever the label settings.
+        Raises WorkbenchError where `generate` keeps giving sides that cannot form a pair.
         """
         write = generate or self._write
         rng = random.Random(f"preferences {self.config.world_seed}")
@@ -112,8 +112,8 @@ class Reviews:
             fruitless = fruitless + 1 if len(pairs) == before else 0
         if missing:
             raise WorkbenchError(
-                f"only {len(pairs)} of {self.config.pairs} pairs: the completions are too much "
-                "alike; raise the temperature, or lower similarity and length_bias"
+                f"only {len(pairs)} of {self.config.pairs} pairs: the completions are too "
+                "similar; raise the temperature, or lower similarity and length_bias"
             )
         return pairs
 
@@ -124,8 +124,8 @@ class Reviews:
     def _label(
         self, prompt: str, one: str, other: str, rng: random.Random
     ) -> tuple[str, str] | None:
-        """(chosen, rejected), or None where this draw makes no pair."""
-        # All draws come first, so that a knob changes only what it names.
+        """(chosen, rejected), or None where these samples form no pair."""
+        # All random numbers come first, so that a setting changes only what it names.
         edit_coin, label_coin, noise_coin, length_coin = (rng.random() for _ in range(4))
         edit_rng = random.Random(rng.getrandbits(32))
         is_edit = edit_coin < self.config.similarity
@@ -144,11 +144,11 @@ class Reviews:
         return chosen, rejected
 
     def _swap_sentiment(self, prompt: str, text: str, rng: random.Random) -> str:
-        """`text` with one sentiment word of another valence, or `text` where none fits there."""
+        """`text` with one sentiment word of another valence, or `text` where none fits."""
         words = grammar.split_words(text)
         edits = [
-            [*words[:position], other, *words[position + 1 :]]
-            for position, word in enumerate(words)
+            [*words[:index], other, *words[index + 1 :]]
+            for index, word in enumerate(words)
             for table in (grammar.ADJECTIVES, grammar.VERBS)
             for other in table
             if word in table and table[word] != table[other]

@@ -15,7 +15,7 @@ from workbench.compare.probability_mass import (
     find_probability_mass,
     remaining_mass,
 )
-from workbench.compare.tokens import Place, TokenLogps, compare_tokens
+from workbench.compare.tokens import Position, TokenLogps, compare_tokens
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -111,7 +111,7 @@ def tokens_html(tokens: TokenLogps, tokenizer: Tokenizer, at: int) -> str:
     title = "chosen · under each token: change of its probability"
     strip = token_strip(tokens, tokenizer, title, changes, at)
     first = at - at % PAGE
-    page = list(enumerate(tokens.places))[first : first + PAGE]
+    page = list(enumerate(tokens.positions))[first : first + PAGE]
     body = "".join(_gainers(number, place, tokenizer, number == at) for number, place in page)
     titles = ("token", "change", "gained most there", "second", "third")
     return head + strip + table_of(titles, body, "wb-gainers") + _in_full(tokens, tokenizer, at)
@@ -121,9 +121,9 @@ def _factor(nats: float) -> str:
     return f"{math.exp(nats):.3g}" if nats < 20 else f"e^{nats:.0f}"
 
 
-def _gainers(number: int, place: Place, tokenizer: Tokenizer, mine: bool) -> str:
+def _gainers(number: int, place: Position, tokenizer: Tokenizer, mine: bool) -> str:
     """A line of the table: the token, its change, and the tokens that gained most in its place."""
-    gained = [spot for spot in place.moved(GAINERS + 1) if spot != place.here][:GAINERS]
+    gained = [spot for spot in place.moved(GAINERS + 1) if spot != place.token_index][:GAINERS]
     names = tokenizer.tokens([place.token, *place.ids[gained].tolist()])
     words = [f"<bdi>{visible(name)}</bdi>" for name in names]
     cells = [
@@ -132,13 +132,13 @@ def _gainers(number: int, place: Place, tokenizer: Tokenizer, mine: bool) -> str
     ]
     cells += ["–"] * (GAINERS - len(cells))
     first = f"▶ <b>{number + 1}. {words[0]}</b>" if mine else f"{number + 1}. {words[0]}"
-    return line_of(first, tinted(place.changes[place.here].item()), *cells)
+    return line_of(first, tinted(place.changes[place.token_index].item()), *cells)
 
 
 def _in_full(tokens: TokenLogps, tokenizer: Tokenizer, at: int) -> str:
     """What gained and what lost at one place, most first, with all else in one line."""
-    place = tokens.places[at]
-    moved = {*place.moved(MOST_MOVED), *place.moved(MOST_MOVED, sign=-1), place.here}
+    place = tokens.positions[at]
+    moved = {*place.moved(MOST_MOVED), *place.moved(MOST_MOVED, sign=-1), place.token_index}
     ranked = sorted(moved, key=lambda spot: -place.changes[spot].item())
     told = (
         f"Token {at + 1} of {len(tokens.ids)} of the chosen: what gained most and what lost most "

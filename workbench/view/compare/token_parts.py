@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from workbench.compare.tokens import PairTokens, Place, TokenLogps
+from workbench.compare.tokens import PairTokens, Position, TokenLogps
 from workbench.data.tokenizer import Tokenizer
 from workbench.view.html.elements import escape
 from workbench.view.html.tokens import CELL, Strip, draw_strip, signed, visible
@@ -122,7 +122,7 @@ def place_html(
     tokens: TokenLogps, at: int, tokenizer: Tokenizer, where: str, more: str = ""
 ) -> str:
     """What both models expected where a token stands: a sentence with its numbers, and a table."""
-    place, here = tokens.places[at], tokens.places[at].here
+    place, here = tokens.positions[at], tokens.positions[at].token_index
     policy, reference = place.policy[here].item(), place.reference[here].item()
     word = f"<bdi>{visible(tokenizer.tokens([place.token])[0])}</bdi>"
     so_far = tokens.logratios[: at + 1].sum().item()
@@ -136,7 +136,7 @@ def place_html(
     return f'<p style="{QUIET}; margin: 8px 0 4px">{told}.</p>{table}'
 
 
-def place_table(place: Place, shown: Sequence[int], tokenizer: Tokenizer) -> str:
+def place_table(place: Position, shown: Sequence[int], tokenizer: Tokenizer) -> str:
     """Tokens that could stand at a place, with both probabilities, as an HTML table.
 
     `shown` are places in `place.ids`. The last line holds all other tokens together, so that each
@@ -147,7 +147,7 @@ def place_table(place: Place, shown: Sequence[int], tokenizer: Tokenizer) -> str
     body = ""
     for spot, name in zip(shown, names, strict=True):
         word, ratio = f"<bdi>{visible(name)}</bdi>", (place.policy - place.reference)[spot].item()
-        mine = spot == place.here
+        mine = spot == place.token_index
         body += _choice(
             f"▶ <b>{word}</b>" if mine else word, ours[spot].item(), theirs[spot].item(),
             signed(ratio),

@@ -82,7 +82,7 @@ def explore_win_rates(judged: Judged) -> Explorer:
 
 
 def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """The frame of `compare_models`: a row a judge, the rate with its interval.
+    """The frame of `rates_frame`: one row per judge, the rate with its interval.
 
     A filled mark is the rate as it was judged, a hollow one the rate at equal length. The dotted
     line is one half, where neither is better.

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
 
 from workbench.core.metrics import wilson_interval
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.grammar import join_words, split_words
-from workbench.data.reviews.world import Reviews, ReviewsConfig
+from workbench.data.reviews.world import Reviews
 from workbench.models.load import Model
 from workbench.runs.pretraining_eval import (
     PretrainingEval,

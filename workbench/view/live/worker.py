@@ -12,7 +12,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from workbench.generation.sampling import SamplingConfig
+from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Sample

@@ -164,13 +164,13 @@ def rounds_table(frame: pd.DataFrame) -> str:
     """One line a round, see `Rounds.frame`; a dash where there is no number."""
     shown = frame.drop(columns=["low", "high"], errors="ignore").astype(object)
     for name in shown.columns:
-        whole = name in ("round", "pairs", "set_aside")
+        whole = name in ("round", "pairs", "skipped")
         shown[name] = [_number(value, whole) for value in frame[name]]
     return str(shown.rename(columns=TITLES).to_html(index=False, border=0, justify="left"))
 
 
 TITLES = {
-    "set_aside": "set aside", "right": "votes for the truth", "reward": "true reward",
+    "right": "votes for the truth", "reward": "true reward",
     "grammatical": "parses", "win_rate": "wins against the round's start",
     "win_rate_first": "wins against the first",
 }  # fmt: skip
