@@ -8,7 +8,7 @@ usage: python run.py [command] [arguments]
   test     check style, layers and types, then run the tests; arguments go to pytest,
            --full adds the tests that take minutes
   bench    measure the workbench and its peers; --help lists what there is
-  train, sample, evaluate, compare
+  train, sample, evaluate, compare, methods
            the same as python -m workbench ...; add --help to see what each takes
 
 Every command sets the workbench up first where that is still to be done.
@@ -37,7 +37,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "workbench-stamp"
 PEERS_STAMP = VENV / "peers-stamp"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
-FORWARDED = ("train", "sample", "evaluate", "compare")
+FORWARDED = ("train", "sample", "evaluate", "compare", "methods")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],
     "ruff format --check": ["-m", "ruff", "format", "--check"],

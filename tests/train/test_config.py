@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
-from workbench.runs.record import config_from_toml, config_to_toml
+from workbench.runs.config_file import config_from_toml, config_to_toml
 from workbench.train.config import DEFAULTS, TrainConfig
 
 RANGED = [part for part in fields(TrainConfig) if part.metadata.get("low") is not None]

@@ -4,160 +4,57 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from workbench.cli.flags import Command, Compare, Evaluate, SampleCommand, Train
+from workbench.cli.flags import Command, Compare, Evaluate, Methods, SampleCommand, Train
+from workbench.cli.terminal import console, progress, show_table
+from workbench.cli.train_command import train
 from workbench.compare.answers import answers_frame
 from workbench.compare.open_handles import handles
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.core.losses import LOSSES
+from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
-from workbench.runs.evaluate import PREFIX
+from workbench.runs.config_file import write_text
 from workbench.runs.prepare import answer
-from workbench.runs.record import write_text
 from workbench.runs.reopen import load_run
-from workbench.runs.run import Run
-from workbench.train.config import TrainConfig
-from workbench.train.events import EvalEvent, Event, StepEvent
-
-LISTED = 10  # rows set aside that are shown; the run's folder has all of them
-console = Console()
 
 
 def carry_out(command: Command) -> None:
     """Do what the command asks for."""
     actions: dict[type, Any] = {
-        Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare
+        Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
+        Methods: methods,
     }  # fmt: skip
     actions[type(command)](command)
 
 
-# -- train ------------------------------------------------------------------------------------
-
-
-def train(command: Train) -> None:
-    """Run to the end with progress; Ctrl-C ends it with a last evaluation and checkpoint."""
-    with _progress() as (bar, task):
-
-        def tell(text: str, share: float) -> None:
-            bar.update(task, description=text, completed=share, total=1)
-
-        settings = {f.name: getattr(command, f.name) for f in fields(TrainConfig)}
-        config = TrainConfig(**settings)
-        if command.resume is not None:
-            _refuse_settings(config)
-            run = Run.resume(command.resume, tell)
-        else:
-            folder = config.out or str(_fresh_folder(config))
-            run = Run.create(replace(config, out=folder), tell)
-        _list_skipped(bar.console, run.skipped)
-        with _stop_on_interrupt(run):
-            for event in run:
-                _show(bar, task, event)
-    assert run.record is not None
-    _table(run.record.summary() or {}, str(run.folder))
-
-
-def _refuse_settings(config: TrainConfig) -> None:
-    """A run goes on with its own settings; none that is given may be lost in silence."""
-    asked, default = (dict(_values(one)) for one in (config, TrainConfig()))
-    for name, value in asked.items():
-        if value != default[name]:
-            flag = name.replace("_", "-")
-            raise WorkbenchError(
-                f"--{flag} can't go with --resume: the run goes on with its own settings"
-            )
-
-
-def _values(config: Any) -> Iterator[tuple[str, Any]]:
-    """Names and values, those of nested dataclasses in their place."""
-    for part in fields(config):
-        value = getattr(config, part.name)
-        if is_dataclass(value):
-            yield from _values(value)
-        else:
-            yield part.name, value
-
-
-def _fresh_folder(config: TrainConfig) -> Path:
-    stem = f"{Path(config.model).name}-{Path(config.data).stem}-{config.loss}"
-    return Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        yield bar, bar.add_task("loading", note="", total=1)
-
-
-@contextmanager
-def _stop_on_interrupt(run: Run) -> Iterator[None]:
-    """The first Ctrl-C ends the run in good order, the second one at once."""
-
-    def stop(*_: Any) -> None:
-        console.print("stopping after this step; once more to break off")
-        run.control.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _show(bar: Progress, task: TaskID, event: Event) -> None:
-    if isinstance(event, StepEvent):
-        found = event.metrics
-        note = (
-            f"loss {found['loss']:.3f}  margin {found['rewards/margins']:+.3f}  "
-            f"{found['pairs_per_second']:.1f} pairs/s"
-        )
-        text = f"step {event.step} of {event.total}"
-        bar.update(task, description=text, completed=event.step, total=event.total, note=note)
-    elif isinstance(event, EvalEvent):
-        shown = ("rewards/accuracies", "rewards/margins", "kl/policy_reference", "samples/reward")
-        parts = [
-            f"{name} {event.metrics[PREFIX + name]:.3f}"
-            for name in shown
-            if PREFIX + name in event.metrics
+def methods(command: Methods) -> None:
+    """Print every loss with its method, source and parameters."""
+    if command.json:
+        rows = [
+            {
+                "method": loss.method,
+                "loss": loss.name,
+                "reference": loss.needs_reference,
+                "parameters": loss.defaults,
+                "source": loss.source,
+                "summary": loss.summary,
+            }
+            for loss in LOSSES.values()
         ]
-        bar.console.print(f"step {event.step:>4}  held out: {'  '.join(parts)}", highlight=False)
-
-
-def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:
-    for row in rows[:LISTED]:
-        out.print(f"row {row.row} set aside: {escape(row.reason)}", highlight=False)
-    if len(rows) > LISTED:
-        out.print(f"and {len(rows) - LISTED} more rows, all in skipped.jsonl of the run")
-
-
-def _table(values: dict[str, Any], title: str) -> None:
-    table = Table("metric", "value", title=escape(title), title_justify="left")
-    table.columns[1].justify = "right"
-    for name, value in values.items():
-        if isinstance(value, int | float):
-            table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
-        elif isinstance(value, str):
-            table.add_row(name, escape(value[:16]))
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("method", "loss", "reference", "parameters", "source")
+    for loss in LOSSES.values():
+        parameters = "\n".join(f"{name} {value}" for name, value in loss.defaults.items())
+        needs = "yes" if loss.needs_reference else "no"
+        table.add_row(loss.method, loss.name, needs, parameters, escape(loss.source))
     console.print(table)
 
 
@@ -191,7 +88,7 @@ def evaluate(command: Evaluate) -> None:
     if command.json:
         print(json.dumps(metrics, indent=2))
     else:
-        _table(metrics, command.source)
+        show_table(metrics, command.source)
 
 
 # -- compare ----------------------------------------------------------------------------------
@@ -201,7 +98,7 @@ def compare(command: Compare) -> None:
     """Print a run's answers beside its reference's, with their numbers; write them as a page."""
     if command.html is not None:
         _refuse_unwritable(command.html)
-    with _progress() as (bar, task):
+    with progress() as (bar, task):
 
         def tell(text: str, share: float) -> None:
             bar.update(task, description=text, completed=share, total=1)

@@ -20,7 +20,7 @@ from workbench.train.config import TrainConfig, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Train(TrainConfig):
-    """Train a policy on preference pairs against a frozen reference."""
+    """Train a policy on preference data by any method: pairs, labels, completions."""
 
     resume: Path | None = setting(None, "go on with the interrupted run in this folder")
 
@@ -37,7 +37,7 @@ class SampleCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Score the held-out pairs of a run with the weights of its newest checkpoint."""
+    """Score the held-out rows of a run with the weights of its newest checkpoint."""
 
     source: str = setting("", "folder of a run")
     json: bool = setting(False, "print JSON")
@@ -54,8 +54,18 @@ class Compare:
     sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
 
 
-COMMANDS = {"train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare}
-Command: TypeAlias = Train | SampleCommand | Evaluate | Compare
+@dataclass(frozen=True, kw_only=True)
+class Methods:
+    """List the training methods, their losses and the losses' parameters."""
+
+    json: bool = setting(False, "print JSON")
+
+
+COMMANDS = {
+    "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
+    "methods": Methods,
+}  # fmt: skip
+Command: TypeAlias = Train | SampleCommand | Evaluate | Compare | Methods
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -69,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Command:
     parsed = tyro.extras.subcommand_cli_from_dict(
         parsers,  # type: ignore[arg-type]
         prog="python -m workbench",
-        description="Direct Preference Optimisation: train, sample, evaluate, compare.",
+        description="Direct Preference Optimisation: train, sample, evaluate, compare, methods.",
         args=arguments,
     )
     name = next(name for name, parser in parsers.items() if isinstance(parsed, parser))

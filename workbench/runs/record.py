@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,59 +22,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from workbench.data.cache import atomic_folder, atomic_write
+from workbench.data.cache import atomic_folder
 from workbench.data.pairs import SkippedRow
-from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
+from workbench.runs.config_file import config_from_toml, config_to_toml, naming, write_text
 from workbench.train.config import TrainConfig
 from workbench.train.events import Event, event_from_dict, event_to_dict
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small UTF-8 file in one step."""
-    with _naming(path):
-        atomic_write(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Tell in one line what can't be written."""
-    try:
-        yield
-    except OSError as error:
-        raise WorkbenchError(
-            f"{path.name} in {path.parent} can't be written: {error.strerror}"
-        ) from error
-
-
-def config_to_toml(config: TrainConfig) -> str:
-    """TOML of a config; open fields are left out, the world is a table of its own."""
-    lines, table = [], []
-    for part in fields(config):
-        value = getattr(config, part.name)
-        if is_dataclass(value):
-            table = ["", f"[{part.name}]"]
-            table += [f"{f.name} = {_toml(getattr(value, f.name))}" for f in fields(value)]
-        elif value is not None:
-            lines.append(f"{part.name} = {_toml(value)}")
-    return "\n".join([*lines, *table, ""])
-
-
-def _toml(value: Any) -> str:
-    # JSON's strings, numbers and booleans are TOML's as well, DEL aside.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def config_from_toml(path: Path) -> TrainConfig:
-    """Read a config; unknown or bad settings are named with the file."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        world = ReviewsConfig(**values.pop("world", {}))
-        return TrainConfig(**values, world=world)
-    except FileNotFoundError:
-        raise WorkbenchError(f"{path} is not there; {path.parent} holds no run") from None
-    except (ValueError, TypeError, WorkbenchError) as error:
-        raise WorkbenchError(f"{path} is not a run's config: {error}") from error
 
 
 class Record:
@@ -114,7 +65,7 @@ class Record:
     def append(self, event: Event) -> None:
         """Add one line to the events."""
         path = self.folder / "events.jsonl"
-        with _naming(path), path.open("a", encoding="utf-8") as file:
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
 
     def events(self) -> list[Event]:
@@ -182,7 +133,7 @@ class Record:
             (part / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
 
         if not path.exists():
-            with _naming(path):
+            with naming(path):
                 atomic_folder(path, write)
         for older in self.checkpoints()[:-1]:
             (older / "optimizer.safetensors").unlink(missing_ok=True)

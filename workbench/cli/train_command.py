@@ -1,0 +1,120 @@
+"""The command `train`: drive a run, tell how it goes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+
+from workbench.cli.flags import Train
+from workbench.cli.terminal import console, progress, show_table
+from workbench.data.pairs import SkippedRow
+from workbench.errors import WorkbenchError
+from workbench.runs.evaluate import PREFIX
+from workbench.runs.run import Run
+from workbench.train.config import TrainConfig
+from workbench.train.events import EvalEvent, Event, StepEvent
+
+LISTED = 10  # skipped rows that are shown; the run's folder has all of them
+
+
+def train(command: Train) -> None:
+    """Run to the end with progress; Ctrl-C ends it with a last evaluation and checkpoint."""
+    with progress() as (bar, task):
+
+        def tell(text: str, share: float) -> None:
+            bar.update(task, description=text, completed=share, total=1)
+
+        settings = {f.name: getattr(command, f.name) for f in fields(TrainConfig)}
+        config = TrainConfig(**settings)
+        if command.resume is not None:
+            _refuse_settings(config)
+            run = Run.resume(command.resume, tell)
+        else:
+            folder = config.out or str(_fresh_folder(config))
+            run = Run.create(replace(config, out=folder), tell)
+        _list_skipped(bar.console, run.skipped)
+        with _stop_on_interrupt(run):
+            for event in run:
+                _show(bar, task, event)
+    assert run.record is not None
+    show_table(run.record.summary() or {}, str(run.folder))
+
+
+def _refuse_settings(config: TrainConfig) -> None:
+    """A run goes on with its own settings; none that is given may be lost in silence."""
+    asked, default = (dict(_values(one)) for one in (config, TrainConfig()))
+    for name, value in asked.items():
+        if value != default[name]:
+            flag = name.replace("_", "-")
+            raise WorkbenchError(
+                f"--{flag} can't go with --resume: the run goes on with its own settings"
+            )
+
+
+def _values(config: Any) -> Iterator[tuple[str, Any]]:
+    """Names and values, those of nested dataclasses in their place."""
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if is_dataclass(value):
+            yield from _values(value)
+        else:
+            yield part.name, value
+
+
+def _fresh_folder(config: TrainConfig) -> Path:
+    stem = f"{Path(config.model).name}-{Path(config.data).stem}-{config.resolved().loss}"
+    return Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+@contextmanager
+def _stop_on_interrupt(run: Run) -> Iterator[None]:
+    """The first Ctrl-C ends the run in good order, the second one at once."""
+
+    def stop(*_: Any) -> None:
+        console.print("stopping after this step; once more to break off")
+        run.control.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(bar: Progress, task: TaskID, event: Event) -> None:
+    if isinstance(event, StepEvent):
+        found = event.metrics
+        margin = found.get("rewards/margins")
+        parts = [f"loss {found['loss']:.3f}"]
+        parts += [] if margin is None else [f"margin {margin:+.3f}"]
+        note = "  ".join([*parts, f"{found['pairs_per_second']:.1f} rows/s"])
+        text = f"step {event.step} of {event.total}"
+        bar.update(task, description=text, completed=event.step, total=event.total, note=note)
+    elif isinstance(event, EvalEvent):
+        shown = (
+            "loss", "rewards/accuracies", "rewards/margins", "kl/policy_reference",
+            "samples/reward",
+        )  # fmt: skip
+        parts = [
+            f"{name} {event.metrics[PREFIX + name]:.3f}"
+            for name in shown
+            if PREFIX + name in event.metrics
+        ]
+        bar.console.print(f"step {event.step:>4}  held out: {'  '.join(parts)}", highlight=False)
+
+
+def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:
+    for row in rows[:LISTED]:
+        out.print(f"row {row.row} skipped: {escape(row.reason)}", highlight=False)
+    if len(rows) > LISTED:
+        out.print(f"and {len(rows) - LISTED} more rows, all in skipped.jsonl of the run")
