@@ -1,1 +1,14 @@
-"""Model, loss, masking: tensors in, tensors out. No files, no widgets."""
+"""The definitions: tensors in, tensors out. No files, no widgets.
+
+Read in this order:
+
+* `transformer`: the small decoder; `attention`: rotary positions, softmax attention, the cache;
+  `kernels`: normalisation and gate as they are defined; `policy`: what every model here can do.
+* `batch`: rows of tokens with masks; `collate`: from token ids to batches.
+* `logps`: from logits to log-probabilities: the only next-token shift.
+* `losses`: every loss, one short function each; `loss_inputs`: what they take; `loss_registry`:
+  their parameters, and `LOSSES`.
+* `metrics`: rewards, margins, accuracies, KL: each defined once.
+* `tabular`: a world small enough to enumerate.
+* `fast/`: the same operations in their fastest form. Nothing above needs them.
+"""

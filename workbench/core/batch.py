@@ -3,10 +3,10 @@
 Masks come from lengths, never from token ids, so a padding id may equal the end-of-sequence id.
 Three layouts hold the same pairs:
 
-* ``stacked``: one row a completion, prompt in front. The plain definition.
-* ``shared_prefix``: one row a pair. The prompt stands once and both completions follow; each starts
-  with a copy of the prompt's last token, so that every scored token is predicted by the position
-  before it, as everywhere else. ``branch`` keeps the completions from seeing each other.
+* ``stacked``: one row per completion, prompt in front. The plain definition.
+* ``shared_prefix``: one row per pair. The prompt stands once and both completions follow; each
+  starts with a copy of the prompt's last token, so that every scored token is predicted by the
+  position before it, as everywhere else. ``branch`` keeps the completions apart in attention.
 * ``packed``: the rows of ``shared_prefix`` one behind the other in a single row, without padding.
 """
 
@@ -111,7 +111,7 @@ class SequenceBatch:
         return self.sequences // len(self.columns)
 
     def attention_mask(self) -> Tensor | None:
-        """(row, query, key) True where a query may look; None where plain causal order does."""
+        """(row, query, key), True where a query may attend; None where plain causal order does."""
         if self.packed is not None:
             return self.packed.dense(self.tokens.device)
         if self.branch is None:

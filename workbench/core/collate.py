@@ -27,7 +27,7 @@ def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
 
 
 def _stack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> dict:
-    """Fields of one row a (prompt, completion)."""
+    """Fields of one row per (prompt, completion)."""
     tokens = _pad([[*prompt, *completion] for prompt, completion in sequences], pad_id)
     prompts = torch.tensor([len(prompt) for prompt, _ in sequences])
     ends = prompts + torch.tensor([len(completion) for _, completion in sequences])
@@ -42,21 +42,21 @@ def _stack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int
 
 
 def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
-    """Fields of one row a pair: prompt[:-1], prompt[-1] + chosen, prompt[-1] + rejected."""
+    """Fields of one row per pair: prompt[:-1], prompt[-1] + chosen, prompt[-1] + rejected."""
     columns: list[list[list[int]]] = [[] for _ in range(5)]
     for number, pair in enumerate(pairs):
         *shared, last = pair.prompt
         row: list[int] = list(shared)
-        place, side_of = list(range(len(shared))), [0] * len(shared)
+        pos, side_of = list(range(len(shared))), [0] * len(shared)
         mask, owner = [0] * len(shared), [2 * number] * len(shared)
         for side, completion in enumerate((pair.chosen, pair.rejected)):
             size = len(completion) + 1
             row += [last, *completion]
-            place += range(len(shared), len(shared) + size)
+            pos += range(len(shared), len(shared) + size)
             side_of += [side + 1] * size
             mask += [0] + [1] * (size - 1)
             owner += [2 * number + side] * size
-        for column, values in zip(columns, (row, place, side_of, mask, owner), strict=True):
+        for column, values in zip(columns, (row, pos, side_of, mask, owner), strict=True):
             column.append(values)
     tokens, positions, branch, scored, sequence = columns
     return {

@@ -1,6 +1,6 @@
 """From logits to log-probabilities of tokens and of completions.
 
-The logits at a position predict the *next* token. `next_token` is the one place that says so.
+The logits at a position predict the *next* token. Only `next_token` shifts by one.
 """
 
 from __future__ import annotations

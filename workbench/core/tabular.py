@@ -1,6 +1,6 @@
 """A world small enough to enumerate: every step from the RLHF objective to the DPO loss, exactly.
 
-A policy is a table of log-probabilities, one row a prompt, one column a response. Nothing is
+A policy is a table of log-probabilities, one row per prompt, one column per response. Nothing is
 sampled: expectations are sums, so what is derived on paper can be checked to the last digit.
 """
 
@@ -23,7 +23,7 @@ class TabularWorld:
     """Prompts with a handful of responses each, a reference policy and a true reward.
 
     Attributes:
-        prompts: what is asked.
+        prompts: texts.
         responses: for each prompt its responses, as many for each.
         reference_logps: (prompt, response) log-probabilities; rows are normalised here.
         rewards: (prompt, response) true rewards.

@@ -1,1 +1,11 @@
-"""A run on disk and as an object."""
+"""A run on disk and as an object.
+
+* `run`: `Run`, an iterator of events: create, resume, branch; `run_view`: what can be read of it.
+* `prepare`: the parts of a run, made from its settings; `run_data`: its rows.
+* `evaluate`: the held-out evaluation.
+* `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
+  again.
+* `sweep`: many runs, one table; `tabular_sweep`: the same where everything is exact.
+* `pretraining_eval`: snapshots while the base model is pretrained.
+* `machine`: what this machine has.
+"""

@@ -45,7 +45,7 @@ class Evaluator:
         scored_reference: for the losses of the held-out items, where the method compares.
         start: the model as it was before the run; with a reference, the reference.
         beside: whether evaluations show the start model's texts beside the policy's, and estimate
-            the KL to it. Without a reference only those who ask for texts see them.
+            the KL to it. Without a reference they are made on request only.
         prompts: answered at each evaluation; none for a model that writes no texts.
     """
 

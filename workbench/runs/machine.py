@@ -1,4 +1,4 @@
-"""What this machine has: versions, processor or GPU, whether bf16 pays, the real model at hand."""
+"""What this machine has: versions, processor or GPU, bf16, the real model in the cache."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def answer(name: str, prompts: list[TextPair], sampling: SamplingConfig) -> list
 
 
 def _fill_in(config: TrainConfig, model: Model) -> TrainConfig:
-    """Every field that depends on the model in hand and on the machine filled in."""
+    """Every field that depends on the model and on the machine filled in."""
     wanted, config = config.max_length or 0, config.resolved()
     if wanted > model.max_length:
         raise WorkbenchError(
@@ -137,7 +137,7 @@ def _fill_in(config: TrainConfig, model: Model) -> TrainConfig:
 
 
 def _set_up(policy: Policy, config: TrainConfig) -> None:
-    """Put the policy on its device and let it compute as the settings say."""
+    """Put the policy on its device and set what it computes by."""
     policy.to(config.device)
     policy.kernels = BY_NAME[config.kernels]
     policy.recompute = config.recompute
@@ -148,8 +148,8 @@ def _set_up(policy: Policy, config: TrainConfig) -> None:
 def _start_model(policy: Policy, config: TrainConfig, compares: bool, given: bool) -> LiveReference:
     """The model as it is before the run: with adapters switched off, or a frozen copy.
 
-    Where the method doesn't compare with it, it is only made when somebody asks for its texts: read
-    again by its name, or from a file where it was `given` in hand.
+    Where the method doesn't compare with it, it is only made when its texts are wanted: read again
+    by its name, or from a temporary file where the model was `given` to the run.
     """
     device, precision = config.device, config.precision
     if config.lora:

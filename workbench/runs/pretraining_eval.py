@@ -1,4 +1,4 @@
-"""How the base model comes to write: pretraining with a look at its texts every now and then.
+"""How the base model learns to write: pretraining with an evaluation every now and then.
 
 What it writes and how well it predicts is measured on the same prompts and the same fresh texts
 each time, with the same seed, so two snapshots differ by the weights alone.
@@ -43,8 +43,8 @@ class Snapshot:
     """What a model does after `step` of `total` steps.
 
     Attributes:
-        loss: mean negative log-likelihood of fresh texts, nats a token.
-        texts: sampled at temperature 1, one a prompt; the first ones are those that are shown.
+        loss: mean negative log-likelihood of fresh texts, nats per token.
+        texts: sampled at temperature 1, one per prompt; the first ones are those that are shown.
         sharpened: whether the logits were multiplied, as they are after the last step.
     """
 
@@ -73,8 +73,8 @@ class PretrainingEval:
     Attributes:
         prompts: answered by one sampled text each.
         fresh: the grammar's texts that are predicted.
-        floor: the loss of the grammar itself on the fresh texts, nats a token. On average over all
-            texts no model has less; on these few it may, by chance.
+        floor: the loss of the grammar itself on the fresh texts, nats per token. On average over
+            all texts no model has less; on these few it may, by chance.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class PretrainingEval:
         self.floor = -sum(known) / self._tokens
 
     def loss(self, model: Model) -> float:
-        """Nats a token on the fresh texts."""
+        """Nats per token on the fresh texts."""
         tokenizer = model.tokenizer
         batch = collate_sequences(
             [
@@ -112,7 +112,7 @@ class PretrainingEval:
     def misfit(self, model: Model, count: int = 64) -> float:
         """Mean probability, 0 to 1, of words with which no review could go on.
 
-        Taken at every place of the first `count` fresh texts. The end of the text is one of the
+        Taken at every position of the first `count` fresh texts. The end of the text is one of the
         words that fit where the text so far parses.
         """
         encode, found = model.tokenizer.encode, []
@@ -123,8 +123,8 @@ class PretrainingEval:
             with torch.no_grad():
                 logits = model.policy(torch.tensor([start + completion], device=device))[0]
             chances = logits[len(start) - 1 : -1].softmax(-1)  # (word, vocab)
-            for place, chance in enumerate(chances):
-                so_far = model.tokenizer.decode(completion[:place])
+            for position, chance in enumerate(chances):
+                so_far = model.tokenizer.decode(completion[:position])
                 fits = [encode(word)[0] for word in next_words(topic, so_far)]
                 if self.world.is_grammatical(prompt, so_far):
                     fits.append(model.tokenizer.eos_id)
@@ -132,7 +132,7 @@ class PretrainingEval:
         return fmean(found)
 
     def texts(self, model: Model) -> tuple[Written, ...]:
-        """One text a prompt."""
+        """One text per prompt."""
         asked = [TextPair(prompt, "", "") for prompt in self.prompts]
         sampling = SamplingConfig(max_new_tokens=MAX_NEW_TOKENS, seed=self._seed)
         device = str(next(model.policy.parameters()).device)

@@ -1,7 +1,7 @@
 """A run on disk: config, events, checkpoints, summary. Every write is atomic.
 
     RUN/config.toml                      every setting, filled in
-    RUN/events.jsonl                     one event a line
+    RUN/events.jsonl                     one event per line
     RUN/skipped.jsonl                  rows that can't be used, with the reason
     RUN/checkpoints/step-000120/         policy.safetensors, optimizer.safetensors, state.json
     RUN/summary.json                     written when the run ends
@@ -80,7 +80,7 @@ class Record:
         return found
 
     def reopen(self, events: Iterable[Event]) -> None:
-        """Put `events` in the place of those written so far; the run has not ended any more."""
+        """Replace the events written so far by `events`; the run has not ended any more."""
         (self.folder / "summary.json").unlink(missing_ok=True)
         for half in (self.folder / "checkpoints").glob(".step-*.tmp"):  # of a killed process
             shutil.rmtree(half, ignore_errors=True)

@@ -17,7 +17,7 @@ def load_run(folder: Path | str, progress: Progress | None = None, step: int | N
 
     Args:
         folder: of the run.
-        progress: told what is being loaded.
+        progress: called with what is being loaded and the share done.
         step: of the checkpoint; left out: the newest.
 
     Raises:
@@ -25,7 +25,7 @@ def load_run(folder: Path | str, progress: Progress | None = None, step: int | N
     """
     record = Record(Path(folder))
     config = record.config()
-    record.checkpoint(step)  # what is not there is told before a model is loaded
+    record.checkpoint(step)  # raises before a model is loaded
     run = Run(prepare(replace(config, out=None), progress))
     _take_checkpoint(run, record, step)
     return run
@@ -34,8 +34,8 @@ def load_run(folder: Path | str, progress: Progress | None = None, step: int | N
 def walk_checkpoints(folder: Path | str, progress: Progress | None = None) -> Iterator[Run]:
     """A recorded run at each of its checkpoints, oldest first.
 
-    It is one run, loaded once, whose weights are exchanged: what is wanted of a checkpoint has to
-    be asked before the next one comes.
+    It is one run, loaded once, whose weights are exchanged: use a checkpoint before asking for the
+    next one.
 
     Raises:
         WorkbenchError: as `load_run` does.
@@ -56,5 +56,5 @@ def _take_checkpoint(run: Run, record: Record, step: int | None) -> None:
     record.load_checkpoint(run.policy, step=step)
     run._state.step = numbers["step"]
     run._take_settings(numbers)
-    said = record.events()
-    run.events = said if step is None else said[: numbers["events"]]
+    events = record.events()
+    run.events = events if step is None else events[: numbers["events"]]

@@ -1,7 +1,7 @@
 """A run from end to end: loop, evaluation and record, over the parts that `prepare` made.
 
-A `Run` is an iterator of events. Whoever holds it decides when to ask for the next one: a command
-line in a `for` loop, a dashboard from its thread, a notebook cell by hand.
+A `Run` is an iterator of events. Its caller decides when the next one is computed: a command in
+a `for` loop, a dashboard on its thread, a notebook cell by hand.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Run(RunView):
 
         Args:
             config: open fields are filled in for the model.
-            progress: told what is happening, and the share done (0 to 1).
-            base: a model in hand, instead of the one that `config.model` names.
+            progress: called with what is being done and the share done (0 to 1).
+            base: a loaded model, instead of the one that `config.model` names.
 
         Raises:
             WorkbenchError: for anything that a person can mend; no run folder is left behind then.

@@ -105,7 +105,7 @@ class RunView:
         )
 
     def frame(self) -> pd.DataFrame:
-        """Tidy: one row a number, with columns run, step, metric, value."""
+        """Tidy: one row per number, with columns run, step, metric, value."""
         rows = [
             (self.name, event.step, name, value)
             for event in self.events
@@ -139,7 +139,7 @@ class RunView:
     def samples_frame(
         self, count: int = 256, sampling: SamplingConfig | None = None
     ) -> pd.DataFrame:
-        """One row a text: who wrote it, prompt, text, words, and the scores of a known world.
+        """One row per text: `who` wrote it, prompt, text, words, and the scores of a known world.
 
         Reference and policy answer the same `count` prompts with the same seed.
         """

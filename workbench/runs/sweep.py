@@ -49,8 +49,9 @@ def sweep(
     Args:
         config: what all runs have in common. With `out` each run is written to a folder there.
         grid: a field of TrainConfig or of its world -> the values it takes.
-        base: a model in hand, instead of the one that `config.model` names; it stays as it is.
-        progress: told what is happening and the share done, 0 to 1; while training, of all runs.
+        base: a loaded model, instead of the one that `config.model` names; it stays as it is.
+        progress: called with what is being done and the share done, 0 to 1; while training, of all
+            runs.
 
     Yields:
         One row an evaluation: `beta`, `seed`, the fields of `grid`, `step`, and every held-out
@@ -85,7 +86,7 @@ def _combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def _changed(config: TrainConfig, settings: dict[str, Any]) -> TrainConfig:
-    """`config` with these settings, those of its world in their place, and a folder of its own."""
+    """`config` with these settings, those of the world in its config, and a folder per run."""
     world = replace(config.world, **{k: v for k, v in settings.items() if k in WORLD})
     own = {name: value for name, value in settings.items() if name not in WORLD}
     if config.out is not None:

@@ -1,1 +1,12 @@
-"""What turns a model and pairs into a trained policy: configuration, loop, reference, record."""
+"""What turns a model and data into a trained policy: one loop for every method.
+
+* `config`: every setting of a run; `settings`: those that may change while it goes on.
+* `loop`: `fit`, the only optimiser loop; `control`: changes to it from any thread; `events`: what
+  it yields.
+* `method`: what a training method is; `methods/`: one file per method.
+* `batches`: sources of batches whose state can be saved.
+* `reference`: the frozen model, computed live, cached or with adapters switched off.
+* `precision`: device and number format; `distributed`: several processes.
+* `base_model`: the embedded base model and its pretraining.
+* `model_lock`: one thread at a time uses models.
+"""

@@ -78,7 +78,7 @@ def pretrain(
 ) -> Iterator[StepEvent | ChangeEvent]:
     """Train `model` in place on the world's texts, then sharpen it.
 
-    `metrics["loss"]` is in nats a token.
+    `metrics["loss"]` is in nats per token.
     """
     base = base or BaseConfig()
     tokenizer = model.tokenizer

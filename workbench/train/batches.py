@@ -1,4 +1,4 @@
-"""Where batches come from: sources that can be asked for the next one, saved and restored.
+"""Where batches come from: sources that give the next one, and can be saved and restored.
 
 A source that is a function of a counter (shuffled rows) saves the counter; one that depends on the
 policy (rollouts) or on a stream saves what it needs to go on exactly where it stood.

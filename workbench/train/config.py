@@ -137,7 +137,7 @@ class TrainConfig:
     )
     checkpoint_every: int = setting(0, "steps between checkpoints; 0: each epoch", 0, 10**6)
     pairs_from: str | None = setting(
-        None, f"who writes the reviews that are compared; {_by_model('pairs_from')}",
+        None, f"which source writes the reviews that are compared; {_by_model('pairs_from')}",
         choices=("reference", "grammar"),
     )  # fmt: skip
     lora: int = setting(0, "rank of low-rank adapters; 0: train all weights", 0, 1024)

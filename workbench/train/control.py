@@ -1,4 +1,4 @@
-"""Changes to a running loop, from any thread: set live settings, ask it to stop.
+"""Changes to a running loop, from any thread: set live settings, stop it.
 
 Pausing needs nothing here: whoever drives the loop stops asking for the next event.
 """

@@ -1,6 +1,6 @@
-"""The one place that knows of several processes; with one process nothing happens here.
+"""Everything that concerns several processes; with one process nothing happens here.
 
-`torch.distributed` has to be initialised by whoever starts the processes, `torchrun` for one.
+`torch.distributed` has to be initialised before, as `torchrun` with `init_process_group` does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run says. The loop yields these; whoever drives it prints, plots or stores them."""
+"""The events of a run. The loop yields them; its caller prints, plots or stores them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SampleEvent:
 
 @dataclass(frozen=True)
 class ChangeEvent:
-    """A setting was changed by hand; it holds from the next step on."""
+    """A live setting was changed; the new value holds from the next step on."""
 
     step: int
     name: str

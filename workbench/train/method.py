@@ -1,4 +1,6 @@
-"""What a training method is: one object that everything else asks and nothing else knows by name.
+"""What a training method is: one object through which the rest of the package trains.
+
+Runs, records, dashboards and commands work with any method and know none by name.
 
 The loss of an optimiser step is the sum of its items' values divided by the sum of their weights,
 over all forward passes and processes.

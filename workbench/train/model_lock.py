@@ -1,7 +1,7 @@
-"""Who may use models now: one thread at a time, in the order in which they came.
+"""A lock on all models: one thread at a time uses them, in the order of arrival.
 
-Asking a model switches its adapters off or puts bf16 copies in the place of its weights. In the
-middle of somebody else's training step that would stop the run, or change it in silence.
+Computing with a model may switch its adapters off or put bf16 copies in the place of its weights.
+In the middle of a training step on another thread that would stop the run, or change it silently.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _held = threading.local()
 
 @contextmanager
 def model_lock() -> Iterator[None]:
-    """Wait for one's turn, and hold it; whoever holds it may enter again."""
+    """Wait for the lock and hold it; the thread that holds it may enter again."""
     depth = getattr(_held, "depth", 0)
     if not depth:
-        with _NEXT:  # held while waiting, so that a loop can't take its turn again before others
+        with _NEXT:  # held while waiting, so that a loop can't take the lock again before others
             _MODELS.acquire()
     _held.depth = depth + 1
     try:

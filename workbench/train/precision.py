@@ -76,7 +76,7 @@ def set_threads(policy: nn.Module) -> None:
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """Products in bf16, sums and log-probabilities in float32, where `precision` says so."""
+    """Products in bf16, sums and log-probabilities in float32, where `precision` is "bf16"."""
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
 
@@ -90,7 +90,7 @@ def bf16_weights(policy: nn.Module, device: str, precision: str) -> BF16Weights 
 
 @contextmanager
 def computing(policy: nn.Module, device: str, precision: str) -> Iterator[None]:
-    """The context in which a model is asked without being trained."""
+    """The context in which a model is computed without being trained."""
     copies = bf16_weights(policy, device, precision)
     with autocast(device, precision), copies.active() if copies else nullcontext():
         yield
@@ -110,8 +110,8 @@ def keep_freed_memory() -> None:
 
     Every step frees and takes the same memory. Handed back each time, its pages have to be made
     anew, a tenth of a step of a model of 135 million parameters. The few blocks that are larger
-    than a vocabulary's in bf16 still go back, for they would leave holes; `return_free_memory` says
-    when the rest is not wanted for a while.
+    than a vocabulary's in bf16 still go back, for they would leave holes; `return_free_memory`
+    hands back the rest where it is not wanted for a while.
     """
     for limit in (32 << 20, 64 << 20):  # older C libraries refuse the second
         _c_library("mallopt", M_MMAP_THRESHOLD, limit)

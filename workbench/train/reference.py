@@ -1,6 +1,6 @@
-"""The reference: a frozen snapshot of the model in hand when the run starts.
+"""The reference: a frozen snapshot of the model as it is when the run starts.
 
-Three ways to have its log-probabilities, tested equal: a frozen copy asked at every step, adapters
+Three ways to have its log-probabilities, tested equal: a frozen copy scored at every step, adapters
 switched off, and values computed once and cached under a hash of model and data.
 """
 
@@ -44,10 +44,10 @@ def freeze(policy: Policy, precision: str) -> Policy:
 
 
 class LiveReference:
-    """A frozen model that is asked whenever its values are wanted.
+    """A frozen model that is computed whenever its values are wanted.
 
     Args:
-        model: the model, or a function that makes it when it is first asked.
+        model: the model, or a function that makes it when it is first used.
         off: a context within which `model` is the reference, where policy and reference are one
             module: adapters switched off.
     """
@@ -82,7 +82,7 @@ class LiveReference:
     def active(self) -> Iterator[None]:
         """A context within which `model` is the reference, in memory.
 
-        Streams that take turns enter and leave it in any order: the last to leave parks it again.
+        Several may enter and leave it in any order: the last to leave parks it again.
         """
         if self._parked is not None and not self._users:
             self.model.load_state_dict(load_file(self._parked), assign=True)

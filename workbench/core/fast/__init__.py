@@ -1,1 +1,9 @@
-"""The fast forms of core's definitions, each tested equal to the one it names."""
+"""Fast forms of core's definitions, each tested equal to the one that it names.
+
+* `fast_kernels`: `FAST`, the set of them that a model computes by.
+* `block_kernels`: normalisation, gate and short attention.
+* `packed_attention`, `packed_rows`: attention within packed rows, in tiles.
+* `scored_logps`: the head at the scored positions alone.
+* `decode_step`: one new token per row, for generation.
+* `bf16_weights`: bf16 copies of the weights, and an optimiser step that reads their gradients.
+"""

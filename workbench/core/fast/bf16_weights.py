@@ -90,11 +90,11 @@ class BF16Weights:
                 self._sums[master] = torch.empty_like(master)
             total, gradient = self._sums[master].view(-1), copy.grad.flatten()
             for start in range(0, len(total), PIECE):
-                place = slice(start, start + PIECE)
+                span = slice(start, start + PIECE)
                 if first:
-                    total[place].copy_(gradient[place])
+                    total[span].copy_(gradient[span])
                 else:  # a sum of two types would make a copy of all in float32 first
-                    total[place] += gradient[place].float()
+                    total[span] += gradient[span].float()
             copy.grad = None
 
     def _gradients(self, weight: Tensor) -> list[Tensor]:
@@ -107,16 +107,16 @@ class BF16Weights:
 
     @torch.no_grad()
     def pieces(self, weights: list[Tensor]) -> Iterator[tuple[Tensor, slice, Tensor]]:
-        """(weight, place in it, gradient there in float32); the last is overwritten by the next."""
+        """(weight, slice of it, its gradient in float32); the last is overwritten by the next."""
         scratch = torch.empty(PIECE)
         for weight in weights:
             parts = [part.flatten() for part in self._gradients(weight)]
             for start in range(0, weight.numel() if parts else 0, PIECE):
-                place = slice(start, min(start + PIECE, weight.numel()))
-                here = scratch[: place.stop - start].copy_(parts[0][place])
+                span = slice(start, min(start + PIECE, weight.numel()))
+                here = scratch[: span.stop - start].copy_(parts[0][span])
                 for part in parts[1:]:
-                    here += part[place]
-                yield weight, place, here
+                    here += part[span]
+                yield weight, span, here
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.AdamW, max_norm: float) -> Tensor:
@@ -132,10 +132,10 @@ class BF16Weights:
             return norm
         share = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
         for group in optimizer.param_groups:
-            for weight, place, here in self.pieces(group["params"]):
-                _update(optimizer, group, weight, place, here.mul_(share))
+            for weight, span, here in self.pieces(group["params"]):
+                _update(optimizer, group, weight, span, here.mul_(share))
                 if weight in self._copies:  # while the piece is in the processor's cache
-                    self._copies[weight].data.view(-1)[place] = weight.view(-1)[place]
+                    self._copies[weight].data.view(-1)[span] = weight.view(-1)[span]
             for weight in group["params"]:
                 if weight in optimizer.state:
                     optimizer.state[weight]["step"] += 1
@@ -152,7 +152,7 @@ class BF16Weights:
 
 
 def _update(
-    optimizer: torch.optim.AdamW, group: dict[str, Any], weight: Tensor, place: slice, here: Tensor
+    optimizer: torch.optim.AdamW, group: dict[str, Any], weight: Tensor, span: slice, here: Tensor
 ) -> None:
     """AdamW on a piece of a weight whose gradient is `here`."""
     state = optimizer.state[weight]
@@ -160,10 +160,10 @@ def _update(
         state["step"] = torch.zeros(())
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
     adamw(
-        [weight.view(-1)[place]],
+        [weight.view(-1)[span]],
         [here],
-        [state["exp_avg"].view(-1)[place]],
-        [state["exp_avg_sq"].view(-1)[place]],
+        [state["exp_avg"].view(-1)[span]],
+        [state["exp_avg_sq"].view(-1)[span]],
         [],
         [state["step"].clone()],  # counted once a step, not once a piece
         fused=True,

@@ -123,15 +123,15 @@ class _AttendPacked(torch.autograd.Function):
         out = out.view(q.shape)
         for_q, for_k, for_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for number, tile in enumerate(table.tiles):
-            asked, looked, _ = tile
-            here = slice(asked.start * group, asked.stop * group)
+            queried, seen, _ = tile
+            here = slice(queried.start * group, queried.stop * group)
             weight = kept[number] if kept else _weights(q[:, here], k, table, tile)
-            told = out[:, here]
-            for_weight = told @ _columns(v, looked).transpose(1, 2)
+            gradient = out[:, here]
+            for_weight = gradient @ _columns(v, seen).transpose(1, 2)
             scores = torch._softmax_backward_data(for_weight, weight, -1, weight.dtype)
-            for_q[:, here] = scores @ _columns(k, looked)
-            _add(for_k, looked, scores.transpose(1, 2) @ q[:, here])
-            _add(for_v, looked, weight.transpose(1, 2) @ told)
+            for_q[:, here] = scores @ _columns(k, seen)
+            _add(for_k, seen, scores.transpose(1, 2) @ q[:, here])
+            _add(for_v, seen, weight.transpose(1, 2) @ gradient)
         for_q = table.rotate(for_q.mul_(dim**-0.5), dim, -1)
         for_k = table.rotate(for_k, dim, -1)
         return (
@@ -144,9 +144,9 @@ class _AttendPacked(torch.autograd.Function):
 
 def _weights(queries: Tensor, keys: Tensor, table: Table, tile: Tile) -> Tensor:
     """Softmax over the visible keys of a tile: (line, (column group), key)."""
-    asked, looked, hidden = tile
-    scores = queries @ _columns(keys, looked).transpose(1, 2)
-    group = queries.shape[1] // (asked.stop - asked.start)
+    queried, seen, hidden = tile
+    scores = queries @ _columns(keys, seen).transpose(1, 2)
+    group = queries.shape[1] // (queried.stop - queried.start)
     shape = (table.pairs, table.kv_heads, -1, group, scores.shape[-1])
     scores.view(shape)[..., scores.shape[-1] - hidden.shape[-1] :].masked_fill_(hidden, -torch.inf)
     return scores.softmax(-1)  # summed in float32 inside, whatever its type
