@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import runpy
 import shutil
 import signal
@@ -105,11 +104,9 @@ def choose_torch() -> None:
     command = [str(PYTHON), "-m", "pip", "index", "versions", "torch"]
     asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     # Where pip cannot list them, let the installation say why.
-    found = asked.returncode != 0 or re.search(rf"(?<![\d.]){re.escape(TORCH)}\.", asked.stdout)
+    found = asked.returncode != 0 or f" {TORCH}." in asked.stdout
     if not found:
-        print(
-            f"No torch {TORCH} for this Python: taking another than the tests run on.", flush=True
-        )
+        print(f"No torch {TORCH}, the tested one, for this Python: taking another.", flush=True)
     CONSTRAINTS.write_text(f"torch=={TORCH}.*\n" if found else "", encoding="ascii")
 
 

@@ -47,6 +47,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked full, too")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` starts; 0: this one runs all tests itself.
+
+    More than four would wait for the longest notebook. The real model, which --full adds, takes all
+    cores and gigabytes, so there is one at a time.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return 0 if cores == 1 or config.getoption("--full") else min(cores, 4)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Point the workbench at an empty cache, before any test or doctest is imported.
 

@@ -143,7 +143,7 @@ def test_another_torch_is_taken_where_there_is_none_for_this_python(
     project.found = f"torch (2.15.0)\nAvailable versions: {found}\n"
     run.set_up()
     assert run.CONSTRAINTS.read_text() == ""
-    said = "No torch 2.13 for this Python: taking another than the tests run on."
+    said = "No torch 2.13, the tested one, for this Python: taking another."
     assert capsys.readouterr().out.splitlines()[1:] == [said]
 
 
