@@ -1,4 +1,4 @@
-"""The order of the house: few files per folder, short files, one name each, no circles of imports.
+"""Order in the package: few files per folder, short files, unique names, no circles of imports.
 
 Every rule is a function that names what breaks it, and is shown to notice it on a small tree.
 """

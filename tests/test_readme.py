@@ -1,4 +1,4 @@
-"""The README keeps its word: tree, layers, snippets and commands are the real ones."""
+"""The tree, layers, snippets and commands of the README are the real ones."""
 
 import re
 import shlex
