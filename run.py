@@ -6,7 +6,7 @@ usage: python run.py [command] [arguments]
            notebooks/mine/ gets a copy without solutions of every notebook with exercises
   setup    make or renew .venv, then stop
   test     check style, layers and types, then run the tests; arguments go to pytest,
-           --full adds the tests that take minutes
+           --full adds the tests that take minutes, -n 0 runs all of them in one process
   bench    measure the workbench and its peers; --help lists what there is
   train, sample, evaluate, compare, methods
            the same as python -m workbench ...; add --help to see what each takes
@@ -16,27 +16,27 @@ Every command sets the workbench up first where that is still to be done.
 
 # Standard library only, because nothing else is installed yet. The set-up goes into .venv beside
 # this file; a stamp, written last, tells the next call that there is nothing left to do.
-
 from __future__ import annotations
 
 import hashlib
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from typing import NoReturn
-
-from unsolved import write_copies
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "workbench-stamp"
 PEERS_STAMP = VENV / "peers-stamp"
-SUPPORTED = ((3, 11), (3, 12), (3, 13))
+CONSTRAINTS = VENV / "constraints.txt"
+SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
+TORCH = "2.13"  # what the tests run on; pyproject.toml takes newer ones, which are larger
 FORWARDED = ("train", "sample", "evaluate", "compare", "methods")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],
@@ -52,18 +52,30 @@ def stop(message: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
+def load(name: str) -> dict[str, Any]:
+    """What a file of workbench/cli defines, without the package, which needs the set-up."""
+    return runpy.run_path(str(ROOT / "workbench" / "cli" / f"{name}.py"))
+
+
+def start_again(arguments: list[str]) -> int:
+    """Let a Python that the workbench runs on do it, or say which ones those are."""
+    found = "{}.{}".format(*sys.version_info)
+    if command := load("find_python")["find_python"](SUPPORTED, first=str(PYTHON)):
+        print(f"This is Python {found}; {' '.join(command)} goes on.", file=sys.stderr)
+        return hand_over([*command, str(ROOT / "run.py"), *arguments])
+    accepted = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
+    stop(f"The workbench runs on Python {accepted}; this is {found}, and the PATH has no other.")
+
+
 def fingerprint(pyproject: bytes, version: tuple[int, int], folder: Path) -> str:
     """Hash of all that an installed `.venv` depends on; a different one means: set up again."""
-    parts = (pyproject, repr(version).encode(), os.fsencode(folder))
+    parts = (pyproject, TORCH.encode(), repr(version).encode(), os.fsencode(folder))
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def set_up() -> None:
     """Bring `.venv` up to date with pyproject.toml; returns at once where it already is."""
     version = sys.version_info[:2]
-    if version not in SUPPORTED:
-        accepted = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
-        stop("The workbench runs on Python {}; this is Python {}.{}.".format(accepted, *version))
     wanted = fingerprint((ROOT / "pyproject.toml").read_bytes(), version, ROOT)
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="ascii") == wanted:
         return
@@ -71,7 +83,8 @@ def set_up() -> None:
     STAMP.unlink(missing_ok=True)  # else an interrupted renewal could pass for a finished one
     make_venv(version)
     install("--upgrade", "pip>=25.1")  # the pip that comes with Python cannot resume downloads
-    install("--progress-bar", "raw", "--editable", ".[hub,test]")
+    choose_torch()
+    install_project("hub,test")
     leave_stamp(STAMP, wanted)
 
 
@@ -82,8 +95,25 @@ def add_peers() -> None:
         return
     print("Adding what the benchmarks compare with (once) ...", flush=True)
     PEERS_STAMP.unlink(missing_ok=True)
-    install("--progress-bar", "raw", "--editable", ".[hub,test,bench]")
+    install_project("hub,test,bench")
     leave_stamp(PEERS_STAMP, wanted)
+
+
+def choose_torch() -> None:
+    """Hold pip to the torch that the tests run on, unless there is none for this Python."""
+    command = [str(PYTHON), "-m", "pip", "index", "versions", "torch"]
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    # Where pip cannot list them, let the installation say why.
+    found = asked.returncode != 0 or f" {TORCH}." in asked.stdout
+    if not found:
+        print(f"No torch {TORCH}, the tested one, for this Python: taking another.", flush=True)
+    CONSTRAINTS.write_text(f"torch=={TORCH}.*\n" if found else "", encoding="ascii")
+
+
+def install_project(extras: str) -> None:
+    """Install the workbench from this folder, with these extras of pyproject.toml."""
+    torch = ("--constraint", str(CONSTRAINTS))
+    install("--progress-bar", "raw", *torch, "--editable", f".[{extras}]")
 
 
 def leave_stamp(stamp: Path, text: str) -> None:
@@ -164,7 +194,7 @@ def program(command: str, arguments: list[str]) -> list[str]:
     if command == "lab":
         return ["-m", "jupyterlab", *lab_options(), *arguments]
     if command == "test":
-        return ["-m", "pytest", *arguments]
+        return ["-m", "pytest", "-n", "auto", "--dist", "worksteal", *arguments]
     if command == "bench":
         return [str(ROOT / "benchmarks" / "run.py"), *arguments]
     return ["-m", "workbench", command, *arguments]
@@ -188,6 +218,8 @@ def main(arguments: list[str]) -> int:
     if command not in ("lab", "setup", "test", "bench", *FORWARDED):
         print(f"Unknown command: {command}\n\n{__doc__}", file=sys.stderr)
         return 2
+    if sys.version_info[:2] not in SUPPORTED:
+        return start_again(arguments)
     # Threads that wait spin for some microseconds, then sleep: spinning on slows training tenfold
     # beside other programs, sleeping at once by a sixth at any time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -198,7 +230,7 @@ def main(arguments: list[str]) -> int:
     if command == "setup":
         return 0
     if command == "lab":
-        for line in write_copies(ROOT / "notebooks"):
+        for line in load("unsolved")["write_copies"](ROOT / "notebooks"):
             print(line)
     if command == "bench":
         add_peers()

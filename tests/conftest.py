@@ -31,6 +31,8 @@ settings.load_profile("workbench")
 CACHE = "WORKBENCH_CACHE"
 OWN_CACHE = os.environ.get(CACHE)  # what the person set, before the tests change it
 
+FIRST = ("browser", "long")  # markers
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_PATHS = (  # where macOS and Windows keep it, away from PATH
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -46,19 +48,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked full, too")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` starts; 0: this one runs all tests itself.
+
+    More than four would wait for the longest notebook. The real model, which --full adds, takes all
+    cores and gigabytes, so there is one at a time.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return 0 if cores == 1 or config.getoption("--full") else min(cores, 4)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Point the workbench at an empty cache, before any test or doctest is imported."""
+    """Point the workbench at an empty cache, before any test or doctest is imported.
+
+    Each process that tests has one of its own, because some tests count what is in there. With
+    several processes the one that hands out the tests runs none: it sets what they start with.
+    """
+    if config.getoption("dist", "no") != "no":
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a process for each core already
+        return
     folder = TemporaryDirectory(prefix="workbench-cache-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ[CACHE] = folder.name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked full; of several processes let one begin with what takes longest.
+
+    Each process gets a share of the list from its beginning, and whoever is done takes over from
+    the end of another's share. So the browser tests, whose page, server and kernel want a core,
+    run one after another beside tests of milliseconds, and the notebooks end at the same time.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=begins)
     if not config.getoption("--full"):
         skip = pytest.mark.skip(reason="marked full: add --full to run it")
         for item in items:
             if item.get_closest_marker("full") is not None:
                 item.add_marker(skip)
+
+
+def begins(item: pytest.Item) -> int:
+    """0 for the tests that are to be handed out first."""
+    marked = (place for place, name in enumerate(FIRST) if item.get_closest_marker(name))
+    return next(marked, len(FIRST))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """The commands of run.py: what each starts, with which arguments and exit code; all are fakes."""
 
+import ast
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(run, "set_up", lambda: None)
     monkeypatch.setattr(run, "add_peers", lambda: None)
-    monkeypatch.setattr(run, "write_copies", lambda notebooks: [])
+    monkeypatch.setattr(run, "load", lambda name: {"write_copies": lambda notebooks: []})
     monkeypatch.setattr(run, "hand_over", start)
     monkeypatch.setattr(subprocess, "call", start)
     monkeypatch.chdir(ROOT)  # `test` changes the folder: this undoes it
@@ -78,7 +81,8 @@ def test_checks_run_in_order_and_pytest_has_the_last_word(
     headings = ["ruff check", "ruff format --check", "lint-imports", "mypy", "pytest"]
     assert capsys.readouterr().out == "".join(f"\n== {heading}\n" for heading in headings)
     assert started[0] == ["-m", "ruff", "check"]
-    assert started[-1] == ["-m", "pytest", "--full", "tests/core", "-k", "dpo"]
+    parallel = ["-n", "auto", "--dist", "worksteal"]
+    assert started[-1] == ["-m", "pytest", *parallel, "--full", "tests/core", "-k", "dpo"]
     assert len(started) == 5
 
 
@@ -120,7 +124,7 @@ def test_learners_copies_are_written_before_lab_opens_and_told_of(
         started.append([str(notebooks)])
         return ["01: yours", "02: yours"]
 
-    monkeypatch.setattr(run, "write_copies", write)
+    monkeypatch.setattr(run, "load", {"unsolved": {"write_copies": write}}.get)
     run.main([command])
     assert started.count([str(ROOT / "notebooks")]) == expected
     assert started[-1][0] == "-m"
@@ -166,3 +170,111 @@ def test_help_needs_no_set_up(
     assert run.main(["--help"]) == 0
     words = capsys.readouterr().out
     assert all(name in words for name in ("lab", "setup", "test", "bench", *run.FORWARDED))
+
+
+# -- before anything is installed -----------------------------------------------------------------
+
+BARE = [
+    ROOT / "run.py",
+    *(ROOT / "workbench" / "cli" / f"{n}.py" for n in ("unsolved", "find_python")),
+]
+
+
+@pytest.mark.parametrize("path", BARE, ids=lambda path: path.name)
+def test_files_of_the_set_up_import_the_standard_library_alone(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names = [node.module or ""]
+        else:
+            continue
+        assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", BARE, ids=lambda path: path.name)
+def test_an_older_python_can_read_them_to_find_a_newer_one(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [("unsolved", "write_copies"), ("find_python", "find_python")]
+)
+def test_files_of_cli_are_loaded_without_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, function: str
+) -> None:
+    folder = tmp_path / "workbench" / "cli"
+    folder.mkdir(parents=True)
+    for parent in (folder, folder.parent):
+        (parent / "__init__.py").write_text("raise ImportError('nothing is installed yet')")
+    shutil.copy(ROOT / "workbench" / "cli" / f"{name}.py", folder)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    assert callable(run.load(name)[function])
+
+
+def test_copies_are_written_by_the_file_itself(tmp_path: Path) -> None:
+    (tmp_path / "broken.ipynb").write_text("{")
+    (line,) = run.load("unsolved")["write_copies"](tmp_path)
+    assert line.startswith("broken.ipynb: no copy to work in was made: ")
+
+
+# -- started with another Python ------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
+    monkeypatch.setattr(run, "set_up", lambda: pytest.fail("set up by a Python it does not take"))
+
+
+@pytest.mark.usefixtures("old_python")
+@pytest.mark.parametrize("arguments", [[], ["lab", "--port", "1"], ["test", "-k", "a b"]])
+def test_a_python_that_is_taken_goes_on_with_the_same_arguments(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    asked: list[object] = []
+    started: list[list[str]] = []
+
+    def find(versions: object, first: str) -> list[str]:
+        asked.extend([versions, first])
+        return ["py", "-3.13"]
+
+    def hand_over(command: list[str]) -> int:
+        started.append(command)
+        return 7
+
+    monkeypatch.setattr(run, "load", {"find_python": {"find_python": find}}.get)
+    monkeypatch.setattr(run, "hand_over", hand_over)
+    assert run.main(arguments) == 7
+    assert asked == [run.SUPPORTED, str(run.PYTHON)]
+    assert started == [["py", "-3.13", str(ROOT / "run.py"), *arguments]]
+    written = capsys.readouterr()
+    assert written.err == "This is Python 3.10; py -3.13 goes on.\n"
+    assert written.out == ""
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 15)])
+def test_other_pythons_are_refused_in_one_line(
+    version: tuple[int, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "set_up", lambda: pytest.fail("set up by a Python it does not take"))
+    monkeypatch.setattr(run, "load", lambda name: {name: lambda versions, first: []})
+    monkeypatch.setattr(sys, "version_info", (*version, 0, "final", 0))
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["setup"])
+    assert stopped.value.code == 1
+    found = ".".join(map(str, version))
+    assert capsys.readouterr().err == (
+        f"The workbench runs on Python 3.11, 3.12, 3.13, 3.14; this is {found}, "
+        "and the PATH has no other.\n"
+    )
+
+
+@pytest.mark.usefixtures("old_python")
+@pytest.mark.parametrize(("arguments", "code"), [(["help"], 0), (["tset"], 2)])
+def test_help_is_given_by_any_python(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    monkeypatch.setattr(run, "load", lambda name: pytest.fail("no other Python is needed"))
+    assert run.main(arguments) == code

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import run
@@ -23,16 +25,25 @@ class Project:
         self.stamp = folder / ".venv" / "workbench-stamp"
         self.installed: list[tuple[str, ...]] = []
         self.fails_at: str | None = None
+        self.found = "torch (2.15.0)\nAvailable versions: 2.15.0, 2.13.0+cpu, 2.13.0, 2.12.1\n"
+        monkeypatch.setattr(subprocess, "run", self.list_versions)
         monkeypatch.setattr(run, "ROOT", folder)
         monkeypatch.setattr(run, "PYTHON", folder / ".venv" / "python")
         monkeypatch.setattr(run, "STAMP", self.stamp)
         monkeypatch.setattr(run, "PEERS_STAMP", folder / ".venv" / "peers-stamp")
+        monkeypatch.setattr(run, "CONSTRAINTS", folder / ".venv" / "constraints.txt")
         monkeypatch.setattr(run, "make_venv", self.make_venv)
         monkeypatch.setattr(run, "install", self.install)
 
     def make_venv(self, version: tuple[int, int]) -> None:
         run.PYTHON.parent.mkdir(exist_ok=True)
         run.PYTHON.touch()
+
+    def list_versions(
+        self, command: list[str], **options: object
+    ) -> "subprocess.CompletedProcess[str]":
+        assert command == [str(run.PYTHON), "-m", "pip", "index", "versions", "torch"]
+        return subprocess.CompletedProcess(command, 0 if self.found else 1, self.found, "")
 
     def install(self, *arguments: str) -> None:
         stamp = run.PEERS_STAMP if PEERS in arguments else self.stamp
@@ -113,6 +124,56 @@ def test_interrupted_adding_of_peers_is_done_again(project: Project) -> None:
     assert project.installed[-1][-1] == PEERS
 
 
+@pytest.mark.parametrize("install", [run.set_up, run.add_peers])
+def test_pip_is_held_to_the_torch_of_the_tests(
+    project: Project, capsys: pytest.CaptureFixture[str], install: Callable[[], None]
+) -> None:
+    run.set_up()
+    install()
+    place = project.installed[-1].index("--constraint")
+    assert project.installed[-1][place + 1] == str(run.CONSTRAINTS)
+    assert run.CONSTRAINTS.read_text() == "torch==2.13.*\n"
+    assert "torch" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("found", ["2.15.0, 2.14.1", "2.130.0, 12.13.0, 2.12.13.1", "2.1, 3"])
+def test_another_torch_is_taken_where_there_is_none_for_this_python(
+    project: Project, capsys: pytest.CaptureFixture[str], found: str
+) -> None:
+    project.found = f"torch (2.15.0)\nAvailable versions: {found}\n"
+    run.set_up()
+    assert run.CONSTRAINTS.read_text() == ""
+    said = "No torch 2.13, the tested one, for this Python: taking another."
+    assert capsys.readouterr().out.splitlines()[1:] == [said]
+
+
+def test_pip_that_lists_nothing_is_not_taken_for_a_missing_torch(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a network, say; the installation that follows tells what is wrong."""
+    project.found = ""
+    run.set_up()
+    assert run.CONSTRAINTS.read_text() == "torch==2.13.*\n"
+    assert "No torch" not in capsys.readouterr().out
+
+
+def test_another_torch_of_the_tests_is_installed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.set_up()
+    monkeypatch.setattr(run, "TORCH", "2.12")
+    run.set_up()
+    assert len(project.installed) == 4
+    assert run.CONSTRAINTS.read_text() == "torch==2.12.*\n"
+
+
+def test_the_torch_of_the_tests_is_one_that_the_package_takes() -> None:
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (needed,) = [line for line in metadata["dependencies"] if line.startswith("torch")]
+    assert needed == "torch>=2.9,<2.16"
+    assert Requirement(needed).specifier.contains(f"{run.TORCH}.0")
+
+
 def test_fingerprint_changes_with_project_python_and_folder() -> None:
     prints = [
         run.fingerprint(b"a", (3, 11), Path("/here")),
@@ -122,23 +183,6 @@ def test_fingerprint_changes_with_project_python_and_folder() -> None:
     ]
     assert len(set(prints)) == 4
     assert prints[0] == run.fingerprint(b"a", (3, 11), Path("/here"))
-
-
-@pytest.mark.parametrize("version", [(3, 10), (3, 14)])
-def test_other_pythons_are_refused_in_one_line(
-    project: Project,
-    version: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "version_info", (*version, 0, "final", 0))
-    with pytest.raises(SystemExit) as stopped:
-        run.set_up()
-    assert stopped.value.code == 1
-    found = ".".join(map(str, version))
-    expected = f"The workbench runs on Python 3.11, 3.12, 3.13; this is Python {found}.\n"
-    assert capsys.readouterr().err == expected
-    assert not project.installed
 
 
 def test_supported_pythons_are_those_of_pyproject() -> None:

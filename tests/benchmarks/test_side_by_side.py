@@ -24,7 +24,7 @@ def fake(name: str, seconds: float = 0.0, **setting: Any) -> Contender:
     return Contender(name, FAKE, {"seconds": seconds, **setting})
 
 
-class ProgressLine:
+class FakeChild:
     """Stands for a child: answers with the next of its seconds, and notes that it was asked."""
 
     def __init__(self, name: str, seconds: list[float], asked: list[str]) -> None:
@@ -38,8 +38,8 @@ class ProgressLine:
 def test_first_round_warms_up_and_the_others_count_in_order() -> None:
     asked: list[str] = []
     children: list[Any] = [
-        ProgressLine("a", [9, 1, 2, 3], asked),
-        ProgressLine("b", [9, 2, 6, 3], asked),
+        FakeChild("a", [9, 1, 2, 3], asked),
+        FakeChild("b", [9, 2, 6, 3], asked),
     ]
     found = interleave(children, rounds=3, steps=5, order=random.Random(0))
     assert found == [[1, 2, 3], [2, 6, 3]]
@@ -47,7 +47,7 @@ def test_first_round_warms_up_and_the_others_count_in_order() -> None:
 
 def test_in_every_round_each_is_asked_once_in_an_order_that_changes() -> None:
     asked: list[str] = []
-    children: list[Any] = [ProgressLine(name, [1.0] * 9, asked) for name in "abc"]
+    children: list[Any] = [FakeChild(name, [1.0] * 9, asked) for name in "abc"]
     interleave(children, rounds=8, steps=2, order=random.Random(0))
     rounds = [tuple(asked[i : i + 3]) for i in range(0, len(asked), 3)]
     assert len(rounds) == 9

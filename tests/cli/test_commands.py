@@ -356,7 +356,7 @@ def started(here: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*flags: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "workbench", "train", *FLAGS, "--max-steps", "1000000"]
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         return subprocess.Popen(
             [*command, "--samples", "0", "--eval-every", "0", *flags],
             stdout=subprocess.PIPE,

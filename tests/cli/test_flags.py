@@ -14,7 +14,7 @@ from workbench.core.config import LAYOUTS
 from workbench.core.losses import LOSSES
 from workbench.train.config import DEVICES, PRECISIONS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROBE = """
 import sys
 from workbench.__main__ import main

@@ -17,6 +17,15 @@ WORDS = (
 TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}please "
 
 
+@pytest.fixture
+def one_cache(monkeypatch, tmp_path_factory, request) -> None:
+    """One cache for the notebooks of all test processes, so that one of them pretrains."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # the folder of one of several processes lies in the common one
+    monkeypatch.setenv("WORKBENCH_CACHE", str(folder / "notebooks-cache"))
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory) -> Path:
     """A folder like the real model's: chat template, end token, Llama weights; but untrained."""

@@ -7,20 +7,33 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from workbench.data.cache import cache_folder
+from workbench.data.reviews.world import ReviewsConfig
+from workbench.train.base_model import cached_base
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # The dashboard's twin trains within its cell; without a person nobody would press Start.
 HEADLESS = {"live": False}
 
 
-def execute(path: Path, parameters: dict[str, object], timeout: float = 600) -> NotebookNode:
-    """The notebook with outputs; `parameters` are set behind the cell that is tagged for them."""
-    notebook = nbformat.read(path, as_version=4)
+def read(path: Path) -> NotebookNode:
+    """The notebook as it is on disk."""
+    return nbformat.read(path, as_version=4)
+
+
+def execute(
+    notebook: NotebookNode, parameters: dict[str, object], timeout: float = 600
+) -> NotebookNode:
+    """Run it, outputs included; `parameters` are set behind the cell that is tagged for them."""
     place = next((i for i, c in enumerate(notebook.cells) if _takes_parameters(c)), None)
     if place is not None:
         source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
@@ -37,13 +50,29 @@ def execute(path: Path, parameters: dict[str, object], timeout: float = 600) -> 
     return notebook
 
 
+@contextmanager
+def pretrained_once(notebook: NotebookNode) -> Iterator[None]:
+    """Hold a notebook back while another process makes the base model that both need.
+
+    The first one makes it, as a reader's first lesson does; the others find it in the cache.
+    """
+    if not any("tiny_base(" in cell.source for cell in notebook.cells):
+        yield
+        return
+    with ExitStack() as held:
+        held.enter_context(FileLock(cache_folder() / "base.lock"))
+        if cached_base(ReviewsConfig()).exists():
+            held.close()
+        yield
+
+
 def _takes_parameters(cell: NotebookNode) -> bool:
     return "parameters" in cell.metadata.get("tags", [])
 
 
 def save(path: Path) -> None:
     """Run and write with outputs, without anything that belongs to this run's machine or time."""
-    notebook = execute(path, HEADLESS)
+    notebook = execute(read(path), HEADLESS)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

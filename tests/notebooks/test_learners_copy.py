@@ -1,212 +1,17 @@
-"""The copies for learners: no solution in them, all else as it was, and they run as they come."""
+"""The notebooks' exercises: as nbgrader needs them, and without a trace of them in the copies."""
 
-import copy
-import json
-import os
 import re
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from runner import HEADLESS, NOTEBOOKS, execute
+from learners import copy_of, has_exercises, mark, with_solutions
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from runner import NOTEBOOKS, execute, read
 
-from unsolved import MARKER, STUB, unsolved, write_copies
+from workbench.cli.unsolved import MARKER, STUB
 
 REGION = re.compile(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", re.DOTALL)
-
-
-def primitives(cell, kind):
-    return cell["metadata"].get("nbgrader", {}).get(kind, False)
-
-
-def has_exercises(path):
-    cells = nbformat.read(path, as_version=4).cells
-    return any(MARKER.search(cell.source) or primitives(cell, "solution") for cell in cells)
-
-
-NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb") if has_exercises(path))
-
-
-def exercise_cell(source, **kind):
-    given = {"grade": False, "solution": False, "locked": False, "task": False, **kind}
-    cell = new_code_cell(source, execution_count=3)
-    cell.metadata["nbgrader"] = {"grade_id": f"id-{cell.id}", "schema_version": 3, **given}
-    cell.outputs = [new_output("stream", text="seen")]
-    return cell
-
-
-SOLVED = """\
-def dpo_loss(*inputs):
-    \"\"\"The mean.\"\"\"
-    ### BEGIN SOLUTION
-    return secret
-
-    ### END SOLUTION
-
-### BEGIN SOLUTION
-more = secret
-### END SOLUTION"""
-UNSOLVED = """\
-def dpo_loss(*inputs):
-    \"\"\"The mean.\"\"\"
-    # YOUR CODE HERE
-    raise NotImplementedError()
-
-# YOUR CODE HERE
-raise NotImplementedError()"""
-CHECK = """\
-verdict = check(dpo_loss)
-### BEGIN HIDDEN TESTS
-assert verdict.passed, verdict
-### END HIDDEN TESTS
-verdict"""
-
-
-@pytest.fixture
-def lesson():
-    """A notebook as it stands on disk, solved and with the outputs of a run."""
-    plain = new_code_cell("1 + 1", execution_count=2, outputs=[new_output("stream", text="2")])
-    link = new_markdown_cell(
-        "[one](00_start.ipynb), [two](01_lesson.ipynb#there), [other](02_other.ipynb), "
-        "![picture](picture.png) [gone](gone.ipynb) [web](https://example.org) (00_start.ipynb)"
-        f"![own](data:image/png;base64,{'A' * 5000})"  # longer than the name of any file
-    )
-    cells = [
-        *(link, plain),
-        exercise_cell(SOLVED, solution=True),
-        exercise_cell(CHECK, grade=True, locked=True, points=1),
-        exercise_cell("all = secret", solution=True),
-    ]
-    return json.loads(nbformat.writes(new_notebook(cells=cells)))
-
-
-@pytest.fixture
-def folder(tmp_path, lesson):
-    """A folder with a lesson, and a notebook without exercises."""
-    write(tmp_path / "01_lesson.ipynb", lesson)
-    write(tmp_path / "00_start.ipynb", new_notebook(cells=[new_markdown_cell("none here")]))
-    (tmp_path / "picture.png").touch()
-    return tmp_path
-
-
-def write(path, notebook):
-    path.write_text(json.dumps(notebook), encoding="utf-8")
-
-
-def read(path):
-    return nbformat.read(path, as_version=4)
-
-
-def test_solutions_give_way_to_stubs_at_their_own_depth(lesson):
-    sources = ["".join(cell["source"]) for cell in unsolved(lesson)["cells"]]
-    assert sources[2:] == [UNSOLVED, "verdict = check(dpo_loss)\nverdict", STUB]
-    assert "secret" not in json.dumps(lesson)
-
-
-def test_outputs_stay_where_no_exercise_is(lesson):
-    before = copy.deepcopy(lesson["cells"])
-    after = unsolved(lesson)["cells"]
-    assert after[:2] == before[:2]
-    for cell in after[2:]:
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-    assert [cell["metadata"] for cell in after] == [cell["metadata"] for cell in before]
-    nbformat.validate(nbformat.from_dict(lesson))
-
-
-def test_source_may_be_one_string_or_lines(lesson):
-    joined = copy.deepcopy(lesson)
-    for cell in joined["cells"]:
-        cell["source"] = "".join(cell["source"])
-    assert unsolved(joined)["cells"][2:] == unsolved(lesson)["cells"][2:]
-
-
-def test_only_notebooks_with_exercises_are_copied(folder):
-    lines = list(write_copies(folder))
-    assert lines == [f"{folder / 'mine' / '01_lesson.ipynb'}: yours to work in"]
-    assert os.listdir(folder / "mine") == ["01_lesson.ipynb"]
-    nbformat.validate(read(folder / "mine" / "01_lesson.ipynb"))
-
-
-def test_no_folder_is_made_for_nothing(tmp_path):
-    assert list(write_copies(tmp_path)) == []
-    assert not (tmp_path / "mine").exists()
-
-
-def test_links_lead_out_of_the_folder_but_for_those_between_copies(folder, lesson):
-    write(folder / "02_other.ipynb", lesson)
-    list(write_copies(folder))
-    assert read(folder / "mine" / "01_lesson.ipynb").cells[0].source == (
-        "[one](../00_start.ipynb), [two](01_lesson.ipynb#there), [other](02_other.ipynb), "
-        "![picture](../picture.png) [gone](gone.ipynb) [web](https://example.org) (00_start.ipynb)"
-        f"![own](data:image/png;base64,{'A' * 5000})"
-    )
-
-
-def test_learners_work_is_never_overwritten(folder):
-    list(write_copies(folder))
-    path = folder / "mine" / "01_lesson.ipynb"
-    path.write_text("my work", encoding="utf-8")
-    assert list(write_copies(folder)) == []
-    assert path.read_text(encoding="utf-8") == "my work"
-
-
-def test_notebook_itself_is_left_alone(folder):
-    before = (folder / "01_lesson.ipynb").read_bytes()
-    list(write_copies(folder))
-    assert (folder / "01_lesson.ipynb").read_bytes() == before
-
-
-def test_half_a_copy_is_never_there(folder, monkeypatch):
-    def interrupted(*paths):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        list(write_copies(folder))
-    assert not (folder / "mine" / "01_lesson.ipynb").exists()
-    monkeypatch.undo()
-    assert len(list(write_copies(folder))) == 1
-
-
-@pytest.mark.parametrize(
-    ("source", "kind"),
-    [
-        ("### BEGIN SOLUTION\nsecret", "SOLUTION"),
-        ("secret\n### END SOLUTION", "SOLUTION"),
-        ("### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION", "SOLUTION"),
-        ("### BEGIN SOLUTION\n### END SOLUTION\n### END SOLUTION", "SOLUTION"),
-        ("### BEGIN HIDDEN TESTS\nassert secret", "HIDDEN TESTS"),
-        ("### END HIDDEN TESTS", "HIDDEN TESTS"),
-    ],
-)
-@pytest.mark.parametrize("marked", [True, False])
-def test_markers_that_do_not_pair_up_are_named_in_one_line(folder, lesson, source, kind, marked):
-    """Without the metadata, too; and the other notebooks are copied all the same."""
-    cell = exercise_cell(source, solution=True) if marked else new_code_cell(source)
-    lesson["cells"].insert(1, cell)
-    write(folder / "00_broken.ipynb", lesson)
-    first, second = write_copies(folder)
-    assert first == (
-        "00_broken.ipynb: no copy to work in was made: "
-        f"cell 2: ### BEGIN {kind} and ### END {kind} do not pair up"
-    )
-    assert "01_lesson.ipynb: yours" in second
-    assert os.listdir(folder / "mine") == ["01_lesson.ipynb"]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": [{}]}', "\udcff"])
-def test_what_is_no_notebook_does_not_keep_the_workbench_from_opening(folder, text):
-    (folder / "00_broken.ipynb").write_text(text, encoding="utf-8", errors="surrogateescape")
-    first, _ = write_copies(folder)
-    assert first.startswith("00_broken.ipynb: no copy to work in was made: ")
-    assert "\n" not in first
-
-
-def test_folder_that_cannot_be_written_to_is_said_in_one_line(folder):
-    (folder / "mine").write_text("a file")
-    (line,) = write_copies(folder)
-    assert line.startswith("01_lesson.ipynb: no copy to work in was made: ")
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb") if has_exercises(read(path)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,18 +19,18 @@ def test_every_exercise_has_what_nbgrader_needs(name):
     """Solution, then check; names that occur once; markers only in cells that are marked."""
     cells = read(NOTEBOOKS / f"{name}.ipynb").cells
     graded = [cell for cell in cells if "nbgrader" in cell.metadata]
-    names = [primitives(cell, "grade_id") for cell in graded]
+    names = [mark(cell, "grade_id") for cell in graded]
     assert len(set(names)) == len(names)
     assert len(graded) % 2 == 0
     for solution, test in zip(graded[::2], graded[1::2], strict=True):
-        exercise = primitives(solution, "grade_id")
-        assert primitives(solution, "solution")
-        assert not primitives(solution, "grade")
+        exercise = mark(solution, "grade_id")
+        assert mark(solution, "solution")
+        assert not mark(solution, "grade")
         assert f"def {exercise}(" in solution.source
         assert REGION.search(solution.source)
-        assert primitives(test, "grade_id") == f"check_{exercise}"
-        assert primitives(test, "grade")
-        assert primitives(test, "points") == 1
+        assert mark(test, "grade_id") == f"check_{exercise}"
+        assert mark(test, "grade")
+        assert mark(test, "points") == 1
         assert f"check({exercise})" in test.source
         assert "### BEGIN HIDDEN TESTS\nassert verdict.passed" in test.source
     for cell in cells:
@@ -233,20 +38,63 @@ def test_every_exercise_has_what_nbgrader_needs(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_copy_holds_no_solution_and_runs_from_top_to_bottom(name, shortened, tmp_path):
+def test_copy_holds_no_solution(name, tmp_path):
+    """That it runs from top to bottom is tested with the notebook itself."""
     original = NOTEBOOKS / f"{name}.ipynb"
-    (tmp_path / original.name).write_bytes(original.read_bytes())
-    assert len(list(write_copies(tmp_path))) == 1
-    path = tmp_path / "mine" / original.name
-    text = "\n".join(cell.source for cell in read(path).cells)
+    copy = copy_of(original, tmp_path)
+    text = "\n".join(cell.source for cell in copy.cells)
     assert not MARKER.search(text)
     secrets = [part for cell in read(original).cells for part in REGION.findall(cell.source)]
     assert secrets
     assert not [secret for secret in secrets if secret in text]
-    stubs = [cell for cell in read(path).cells if primitives(cell, "solution")]
+    stubs = [cell for cell in copy.cells if mark(cell, "solution")]
     assert all("# YOUR CODE HERE\n    raise NotImplementedError()" in c.source for c in stubs)
 
-    ran = execute(path, HEADLESS | shortened[name])
-    said = [cell.outputs[-1].data["text/plain"] for cell in ran.cells if primitives(cell, "grade")]
-    assert len(said) == len(stubs)
-    assert all(": not yet\n" in verdict for verdict in said)
+
+def exercise(solution, check):
+    """An exercise of two cells, solved or open."""
+    marked = [new_code_cell(solution), new_code_cell(check)]
+    for cell, kind in zip(marked, ("solution", "grade"), strict=True):
+        cell.metadata["nbgrader"] = {kind: True}
+    return marked
+
+
+@pytest.fixture
+def solved():
+    solution = "import math\nextra = 2\nknown = 5\ndef double(x):\n    return extra * x"
+    return new_notebook(
+        cells=[
+            new_markdown_cell("a lesson"),
+            new_code_cell("known = 1\nlisted = []"),
+            *exercise(solution, "assert double(4) == 8\nlisted.append(known)\n'right'"),
+            new_code_cell(
+                "sorted(name for name in ('double', 'extra', 'math') if name in globals())"
+            ),
+            new_code_cell("known, listed"),
+        ]
+    )
+
+
+@pytest.fixture
+def copy(solved):
+    """The same with a stub, and a check that tells instead of failing."""
+    cells = [*solved.cells[:2], *exercise(f"def double(x):\n    {STUB.splitlines()[1]}", "known")]
+    return new_notebook(cells=[*cells, *solved.cells[4:]])
+
+
+def test_what_a_solution_defines_is_forgotten_before_the_copys_cells(copy, solved):
+    ran = execute(with_solutions(copy, solved), {})
+    shown = [c.outputs[-1].data["text/plain"] for c in ran.cells if c.get("outputs")]
+    # The solution is right; then the copy finds the value from before, and the stub alone.
+    assert shown == ["'right'", "1", "['double']", "(1, [5])"]
+
+
+def test_a_wrong_solution_and_a_copy_that_needs_one_both_fail(copy, solved):
+    solved.cells[2].source = solved.cells[2].source.replace("extra * x", "x")
+    with pytest.raises(CellExecutionError, match="double"):
+        execute(with_solutions(copy, solved), {})
+    solved.cells[2].source = solved.cells[2].source.replace("return x", "return 2 * x")
+    for notebook in (copy, solved):
+        notebook.cells[-1] = new_code_cell("extra")
+    with pytest.raises(CellExecutionError, match="'extra' is not defined"):
+        execute(with_solutions(copy, solved), {})

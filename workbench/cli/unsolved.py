@@ -102,8 +102,8 @@ def _lead_links_out(notebook: dict[str, Any], home: Path, stay: Container[str]) 
     """Lead links to files in the notebooks' folder one level up, but for those that `stay`."""
 
     def lead(link: re.Match[str]) -> str:
-        remaining_mass = ":" in link[0]  # an address, or a picture that is its own
-        out = not remaining_mass and link[0] not in stay and (home / link[0]).is_file()
+        external = ":" in link[0]  # an address, or a picture that is its own
+        out = not external and link[0] not in stay and (home / link[0]).is_file()
         return f"../{link[0]}" if out else link[0]
 
     for cell in notebook["cells"]:
