@@ -68,7 +68,7 @@ def test_other_errors_show_where_they_happened_folded_and_escaped() -> None:
     except KeyError as error:
         card = elements.error_card(error)
     assert "<details>" in card
-    assert "test_cards.py" in card
+    assert "test_elements.py" in card
     assert "<img" not in card
 
 

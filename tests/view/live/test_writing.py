@@ -90,5 +90,5 @@ def test_adapters_in_use_are_on_between_two_tokens(
     ]
     # A branch of a run with adapters: its reference is the run's policy, with these switched off.
     reference, policy = branch.handles()
-    monkeypatch.setattr(branch, "models", lambda: (replace(reference, model=run.policy), policy))
+    monkeypatch.setattr(branch, "handles", lambda: (replace(reference, model=run.policy), policy))
     assert not reference_and_policies([branch], [run, branch])[0].own_model

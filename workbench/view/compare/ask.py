@@ -1,7 +1,7 @@
 """Ask models: type a prompt, press Generate, and watch all of them write, token by token.
 
-ask_writers(run, "Is the earth flat?")             # policy beside reference
-ask_writers({"base": "smollm2", "mine": "runs/mine"})
+ask_models(run, "Is the earth flat?")             # policy beside reference
+ask_models({"base": "smollm2", "mine": "runs/mine"})
 
 The writing goes on in a thread, so the page stays alive. A live run lends its own thread and waits
 meanwhile, for no model may be used from two threads at once.
