@@ -1,4 +1,4 @@
-"""What a person sets, types and presses, and where all of it stands on the dashboard."""
+"""The input widgets of the dashboard, and its layout."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from workbench.core.losses import LOSSES
 from workbench.generation.sampling import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
-from workbench.view.html import answer_panes, elements
-from workbench.view.html.style import STYLE
+from workbench.view.html.render import render, style
 from workbench.view.live.screen import Outputs
 
 ALL = "all"  # in the run menu
 BUTTONS = {  # no icons: they would become part of a button's name for a screen reader
     "Start": "train from the reference, with these settings",
-    "Pause": "hold after the present step",
-    "Step": "take one step, then hold",
-    "Branch": "copy the run as it stands; both go on",
+    "Pause": "pause after the present step",
+    "Step": "take one step, then pause",
+    "Branch": "copy the run as it is now; both go on",
     "Stop": "end after the present step, evaluated once more and saved; stop writing at once",
     "Generate": "let policy and reference write, with the same seed; training waits meanwhile",
 }
 
 
 class Inputs:
-    """The widgets that a person sets. They are read, and never set, while a run goes on."""
+    """The widgets that the user sets. They are read, and never set, while a run goes on."""
 
     def __init__(self, config: TrainConfig, prompt: str | None) -> None:
         self.beta = control(config, "beta")
@@ -44,15 +43,15 @@ class Inputs:
         hint = "Type a prompt here. Left empty, held-out prompts are answered."
         self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
         self.prompt.add_class("wb-prompt")
-        warmth = config.shown_temperature
-        shown = SamplingConfig(temperature=1.0 if warmth is None else warmth)
+        temperature = config.shown_temperature
+        shown = SamplingConfig(temperature=1.0 if temperature is None else temperature)
         self.temperature = control(shown, "temperature")
         self.seed = control(SamplingConfig(), "seed")
         self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a run is to start with."""
+        """The settings that a run starts with."""
         return {"beta": self.beta.value, "lr": self.lr.value, "loss": self.loss.value}
 
     @property
@@ -76,13 +75,13 @@ class Inputs:
         return {self.target} if self.target else set(self.runs.options) - {ALL}
 
     def offer_runs(self, branches: list[str]) -> None:
-        """Let the person choose between the run and its branches; the newest is chosen."""
+        """Offer the run and its branches in the menu; the newest is chosen."""
         self.runs.options = ["run", *branches, ALL] if branches else ["run"]
         self.runs.value = branches[-1] if branches else "run"
         self.runs.layout.visibility = "visible" if branches else "hidden"
 
     def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
-        """Enable the buttons that can do something: `busy` with a run, `held` where it pauses."""
+        """Enable the buttons that can act: `busy` while a run goes on, `held` while it pauses."""
         self.buttons["Start"].disabled = busy
         for name in ("Pause", "Branch"):
             self.buttons[name].disabled = not busy
@@ -90,14 +89,14 @@ class Inputs:
         self.buttons["Pause"].description = "Resume" if held else "Pause"
 
     def arrange(self, out: Outputs) -> widgets.VBox:
-        """Everything in its place."""
+        """Inputs and outputs in one box."""
 
         def row(kind: str, *children: widgets.Widget) -> widgets.HBox:
             return widgets.HBox(children).add_class("wb-row").add_class(kind)
 
         *drive, generate = self.buttons.values()
         parts = [
-            widgets.HTML(STYLE + answer_panes.STYLE).add_class("wb-style"),
+            widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
             row("wb-settings", self.beta, self.lr, self.loss),
             self.about_loss,
             row("wb-drive", *drive, self.runs),
@@ -114,6 +113,4 @@ class Inputs:
 
     def _describe_loss(self) -> None:
         loss = LOSSES[self.loss.value]
-        self.about_loss.value = (
-            f"{elements.escape(loss.summary)} <i>{elements.escape(loss.source)}</i>"
-        )
+        self.about_loss.value = render("about_loss", summary=loss.summary, source=loss.source)

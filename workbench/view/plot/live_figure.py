@@ -8,7 +8,6 @@ of the figure's own colours.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -19,34 +18,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from workbench.train.events import Event
-from workbench.view.html import elements
+from workbench.view.html.images import encode, pixels
 from workbench.view.plot import primitives
 from workbench.view.plot import run_figure as plots
 from workbench.view.plot.history import History
 
 SHADES = 24  # of each ink in the palette; with more, Pillow takes a neighbour of white for white
-
-
-class Pace:
-    """When the next frame may be drawn: `rate` times a second, in `share` of all time, at most.
-
-    A frame that took long is followed by a longer wait, so that drawing slows training down by no
-    more than its share. `burst` seconds may be spent ahead, for the first frame takes longest.
-    """
-
-    def __init__(self, rate: float, share: float, burst: float = 0.1) -> None:
-        self._interval, self._share, self._burst = 1 / rate, share, burst
-        self._next = self._paid = -math.inf
-
-    def due(self, now: float) -> bool:
-        """Whether a frame may be drawn now; seconds on a clock that never goes back."""
-        return now >= self._next
-
-    def drew(self, begin: float, end: float) -> None:
-        """A frame was drawn from `begin` to `end`."""
-        self._paid = max(self._paid, begin - self._burst / self._share)
-        self._paid += (end - begin) / self._share
-        self._next = max(begin + self._interval, self._paid)
 
 
 class LiveFigure:
@@ -103,8 +80,8 @@ class LiveFigure:
             self._background = canvas.copy_from_bbox(self.figure.bbox)
 
     def _encode(self) -> bytes:
-        image = elements.pixels(self._canvas)
-        return elements.encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level=1)
+        image = pixels(self._canvas)
+        return encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level=1)
 
 
 def _moving(axes: Axes) -> list[Line2D]:
