@@ -17,7 +17,8 @@ from workbench.data.reviews.world import Reviews
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
 from workbench.runs.run import Run
-from workbench.compare.model_handles import ModelHandle, models
+from workbench.compare.model_handles import ModelHandle
+from workbench.compare.open_handles import handles
 from workbench.view.live.dashboard import dashboard
 from workbench.view.live import writing
 
@@ -51,7 +52,7 @@ class Slow(ModelHandle):  # takes its time for each token, and repeats what is n
             time.sleep(PAUSE)
             yield texts
 
-writing.writers = lambda run: [Slow(**vars(one)) for one in models(run)]
+writing.handles = lambda run: [Slow(**vars(one)) for one in handles(run)]
 
 board = dashboard(config, make_run=make_run)
 board

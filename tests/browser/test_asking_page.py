@@ -33,7 +33,7 @@ from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.compare.model_handles import ModelHandle
-from workbench.view.compare.ask import ask_writers
+from workbench.view.compare.ask import ask_models
 
 torch.set_num_threads(1)
 world = Reviews(ReviewsConfig(topics=4, pairs=64))
@@ -52,7 +52,7 @@ def model(name, dim):
     return Slow(name, model.policy, model.tokenizer, own_model=True)
 
 asked = [model("base <b>", 32), model("mine", 48)]
-ask_writers(asked, prompt=PROMPT, sampling=SamplingConfig(max_new_tokens=16))
+ask_models(asked, prompt=PROMPT, sampling=SamplingConfig(max_new_tokens=16))
 """
 EMPTY, ASKED = (NOTEBOOK.replace("PROMPT", repr(text)) for text in ("", "a film"))
 

@@ -24,7 +24,7 @@ PAIR_METRICS = ("loss", "rewards/margins", "logratios/chosen", "logratios/reject
 
 
 @dataclass(frozen=True)
-class FakeWriter:
+class FakeHandle:
     """Writes "PROMPT: WORDS" word by word, after `pause()` each; `open` lists what goes on."""
 
     name: str
@@ -80,11 +80,11 @@ class FakeRun:
         self._going: Iterator[Any] | None = None
         self.policy, self.pause, self.open = object(), lambda: None, []
 
-    def handles(self) -> tuple[FakeWriter, FakeWriter]:
+    def handles(self) -> tuple[FakeHandle, FakeHandle]:
         """Reference and policy; every branch has the same reference."""
         return (
-            FakeWriter("reference", "old words", self.pause, self.open),
-            FakeWriter("policy", "new words", self.pause, self.open, self.policy),
+            FakeHandle("reference", "old words", self.pause, self.open),
+            FakeHandle("policy", "new words", self.pause, self.open, self.policy),
         )
 
     def __iter__(self) -> FakeRun:
@@ -152,10 +152,10 @@ def fake_run() -> type[FakeRun]:
 
 
 @pytest.fixture(autouse=True)
-def _fake_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fake_handles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a run has models of its own."""
     monkeypatch.setattr(
-        "workbench.view.live.writing.writers",
+        "workbench.view.live.writing.handles",
         lambda run: run.handles() if isinstance(run, FakeRun) else handles(run),
     )
 

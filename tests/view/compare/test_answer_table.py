@@ -16,8 +16,13 @@ from workbench.models.load import save_model
 from workbench.runs.run import Run
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.view.compare.answer_table import Answers, compare_answers
-from workbench.view.compare.checkpoint_slider import BEFORE, REFERENCE, Scrubber, checkpoint_slider
+from workbench.view.compare.answer_table import AnswerTable, compare_answers
+from workbench.view.compare.checkpoint_slider import (
+    BEFORE,
+    REFERENCE,
+    CheckpointSlider,
+    checkpoint_slider,
+)
 
 SAMPLING = SamplingConfig(max_new_tokens=8)
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(1)">'
@@ -119,15 +124,15 @@ def test_the_slider_shows_the_answers_of_its_step(
 
 def test_where_nothing_was_evaluated_nothing_is_claimed(folder: Path) -> None:
     view = checkpoint_slider(folder, ["review of the film:"], SAMPLING)
-    assert "not evaluated" in Scrubber(view.frame, {}).shown
+    assert "not evaluated" in CheckpointSlider(view.frame, {}).shown
 
 
 def test_hostile_texts_stay_text_in_both(folder: Path) -> None:
     view = checkpoint_slider(folder, sampling=SAMPLING)
     frame = view.frame.assign(text=HOSTILE + view.frame["text"], prompt=HOSTILE)
     both = frame[frame["step"].isin([0, 10])].drop(columns="step")
-    scrubbed = Scrubber(frame, {})
-    for markup in (Answers(both).shown, scrubbed.shown, scrubbed.history):
+    slider = CheckpointSlider(frame, {})
+    for markup in (AnswerTable(both).shown, slider.shown, slider.history):
         assert "<script" not in markup
         assert "<img" not in markup
         assert "&lt;script&gt;" in markup

@@ -141,8 +141,8 @@ def test_it_tells_settings_metrics_and_how_it_was_drawn(run: Any) -> None:
 
 
 def test_rows_carry_their_numbers_for_the_script(page: Page) -> None:
-    rows = [row for row in page.all("tr") if "data-place" in row]
-    assert [row["data-place"] for row in rows] == ["0", "1"]
+    rows = [row for row in page.all("tr") if "data-index" in row]
+    assert [row["data-index"] for row in rows] == ["0", "1"]
     assert [row["data-differs"] for row in rows] == ["1", "1"]
     found = json.loads(rows[1]["data-numbers"] or "")
     assert found["kl"] == [0.5, 0.5]

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.compare.judges import Outcomes, TrueReward
-from workbench.compare.win_rate import Judged, rates_frame
+from workbench.compare.win_rate import Judged, judge_models, rates_frame
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
-from workbench.view.compare.win_rate import explore_win_rates, show_win_rates, win_rates
+from workbench.view.compare.win_rate import explore_win_rates, win_rates
 from workbench.view.controls.explorer import Explorer
 from workbench.view.plot.primitives import BLUE, ORANGE
 
@@ -70,7 +70,7 @@ def test_every_number_is_written(judged: Judged) -> None:
     rate = f"● {first.rate:.2f} ({first.low:.2f} to {first.high:.2f}) as judged"
     assert written(axes, "rates")[0] == rate
     assert written(axes, "equal")[0].startswith(f"○ {first.controlled:.2f} (")
-    assert written(axes, "about")[0] == f"{first.length_a:.1f} words a text against 20.0"
+    assert written(axes, "about")[0] == f"{first.length_a:.1f} words per text against 20.0"
     assert written(axes, "notes") == ["", "1 without a verdict, orders disagree 4"]
 
 
@@ -110,7 +110,7 @@ def test_a_row_s_texts_do_not_overlap_and_stay_on_the_picture(judged: Judged) ->
         assert not any(box.overlaps(other) for other in boxes[:place])
 
 
-class FakeWriter:
+class FakeModel:
     """Always writes the same."""
 
     def __init__(self, name: str, text: str) -> None:
@@ -120,16 +120,14 @@ class FakeWriter:
         return [self._text] * len(prompts)
 
 
-def test_one_call_for_two_writers() -> None:
+def test_two_models_are_judged_and_shown() -> None:
     world = Reviews()
-    two: Any = (FakeWriter("one", "the plot was superb."), FakeWriter("other", "it was awful."))
-    explorer = show_win_rates(two, [TrueReward(world)], [world.prompts[0], world.prompts[1]])
+    two: Any = (FakeModel("one", "the plot was superb."), FakeModel("other", "it was awful."))
+    explorer = explore_win_rates(judge_models(two, world.prompts[:2], [TrueReward(world)]))
     assert isinstance(explorer, Explorer)
     assert isinstance(explorer.shown, Figure)
     axes = explorer.shown.axes[0]
     assert axes.get_title("left") == "How often the one beats the other"
     assert written(axes, "counts") == ["2 wins, 0 ties, 0 losses"]
-    with pytest.raises(WorkbenchError, match="judges are needed"):
-        show_win_rates(two, prompts=["p"])
     with pytest.raises(WorkbenchError, match="prompts is empty"):
-        show_win_rates(two, [TrueReward(world)])
+        judge_models(two, [], [TrueReward(world)])

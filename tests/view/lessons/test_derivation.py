@@ -14,7 +14,7 @@ from workbench.core.losses import LOSSES
 from workbench.core.tabular import TabularWorld, descend
 from workbench.errors import WorkbenchError
 from workbench.view.controls.explorer import Explorer
-from workbench.view.html import elements
+from workbench.view.html.images import png
 from workbench.view.lessons.derivation import (
     explore_objective,
     explore_optimum,
@@ -71,7 +71,7 @@ def test_the_quick_picture_is_the_whole_picture(name: str) -> None:
     assert len(explorer.png) > 1000
     fresh = Layers(explorer.shown).png()
     assert explorer.png == fresh
-    whole = elements.png(explorer.shown)
+    whole = png(explorer.shown)
     one, other = (
         np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int)
         for data in (fresh, whole)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from workbench.core.tabular import TabularWorld
 from workbench.runs.tabular_sweep import KL, REWARD, tabular_sweep
-from workbench.view.html import elements
+from workbench.view.html.images import png
 from workbench.view.lessons.frontier import (
     PANELS,
     below_optimum,
@@ -96,7 +96,7 @@ def test_over_optimisation_shows_reward_fluency_and_both(reviews: pd.DataFrame) 
     ]
     assert figure.axes[0].get_xlim() == figure.axes[2].get_xlim()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta 0.1", "beta 1"]
-    assert elements.png(figure)
+    assert png(figure)
 
 
 def test_the_figures_are_opaque_and_say_which_mark_is_which_beta(exact: pd.DataFrame) -> None:
@@ -107,5 +107,5 @@ def test_the_figures_are_opaque_and_say_which_mark_is_which_beta(exact: pd.DataF
 
 
 def test_a_figure_can_grow_from_its_first_run(exact: pd.DataFrame, reviews: pd.DataFrame) -> None:
-    assert elements.png(frontier(exact[:3], WORLD))
-    assert elements.png(over_optimisation(reviews[:1]))
+    assert png(frontier(exact[:3], WORLD))
+    assert png(over_optimisation(reviews[:1]))

@@ -302,9 +302,10 @@ def test_display_has_a_widget_and_words_for_places_without(
 
 def test_twin_ends_before_it_is_shown(fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(
-        "workbench.view.live.static.display", lambda thing, **k: shown.append(thing)
-    )
+    for module in ("live.static", "show"):
+        monkeypatch.setattr(
+            f"workbench.view.{module}.display", lambda thing, **k: shown.append(thing)
+        )
     board = dashboard(
         live=False, prompt="hello <b>", make_run=lambda config, progress: fake_run(config)
     )
@@ -358,7 +359,7 @@ def test_twin_tells_how_far_it_is_in_one_line_that_changes(
         return fake_run(config)
 
     monkeypatch.setattr("workbench.view.live.static.get_ipython", lambda: "a notebook")
-    monkeypatch.setattr("workbench.view.live.static.display", show)
+    monkeypatch.setattr("workbench.view.show.display", show)
     dashboard(live=False, make_run=make)
     assert said[0] == "<p>loading · loading the &lt;model&gt; · 50%</p>"
     assert said[-1].startswith("<p>run · finished · step 6 of 6")

@@ -32,7 +32,7 @@ def written(*scribes: Any) -> tuple[Writing, list[Draft]]:
 
 def test_at_most_ten_times_a_second_and_always_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("workbench.view.live.writing.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("workbench.view.throttle.time.perf_counter", lambda: clock[0])
     writing, drafts = written(Scribe([f"{count}" for count in range(100)]))
     writing.begin()
     while writing.advance():
@@ -68,7 +68,7 @@ def test_never_begun_it_can_be_stopped() -> None:
     assert drafts == [Draft(([""],), "stopped")]
 
 
-def test_samples_stand_beside_the_first_writer() -> None:
+def test_samples_stand_beside_the_first_model() -> None:
     draft = Draft((["r1", "r2"], ["a1", "a2"], ["b1", "b2"]), "finished")
     first, second = draft.samples(["p1", "p2"], seed=3)
     assert [(s.prompt, s.reference, s.policy, s.seed) for s in first] == [
@@ -90,5 +90,5 @@ def test_adapters_in_use_are_on_between_two_tokens(
     ]
     # A branch of a run with adapters: its reference is the run's policy, with these switched off.
     reference, policy = branch.handles()
-    monkeypatch.setattr(branch, "models", lambda: (replace(reference, model=run.policy), policy))
+    monkeypatch.setattr(branch, "handles", lambda: (replace(reference, model=run.policy), policy))
     assert not reference_and_policies([branch], [run, branch])[0].own_model

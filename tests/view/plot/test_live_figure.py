@@ -1,4 +1,4 @@
-"""The live picture shows what a figure drawn from scratch shows, and keeps to its budget."""
+"""The live picture shows what a figure drawn from scratch shows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import random
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from workbench.train.events import ChangeEvent, StepEvent
 from workbench.view.plot import run_figure as plots
-from workbench.view.plot.live_figure import LiveFigure, Pace
+from workbench.view.plot.live_figure import LiveFigure
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -85,31 +84,3 @@ def test_lines_of_a_frame_are_bounded() -> None:
         figure.add("run", StepEvent(step, 3000, 0, {"loss": math.sin(step)}))
     figure.png()
     assert all(len(line.get_xdata()) <= 500 for line in figure.figure.axes[0].lines)
-
-
-def test_pace_keeps_to_its_rate() -> None:
-    pace = Pace(rate=5, share=0.04)
-    assert pace.due(100.0)
-    pace.drew(100.0, 100.001)
-    assert not pace.due(100.19)
-    assert pace.due(100.2)
-
-
-def test_slow_frame_delays_the_next() -> None:
-    pace = Pace(rate=5, share=0.04, burst=0.0)
-    pace.drew(100.0, 100.02)  # 20 ms are 4% of 500 ms
-    assert not pace.due(100.49)
-    assert pace.due(100.51)
-
-
-@pytest.mark.parametrize("cost", [0.001, 0.008, 0.05, 0.5])
-def test_drawing_never_takes_more_than_its_share(cost: float) -> None:
-    pace, now, spent = Pace(rate=5, share=0.04, burst=0.1), 0.0, 0.0
-    while now < 100:
-        if pace.due(now):
-            pace.drew(now, now + cost)
-            spent += cost
-            now += cost
-        now += 0.01
-    assert spent <= 0.04 * 100 + 0.1 + cost
-    assert spent >= min(0.04 * 100, 5 * cost * 100) * 0.8

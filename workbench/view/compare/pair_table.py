@@ -1,8 +1,8 @@
-"""The held-out pairs of a run: which are told apart, which still pull, and one of them opened."""
+"""The held-out pairs of a run: a table with margin and gradient weight, and one pair opened."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,32 +15,32 @@ from workbench.compare.tokens import PairTokens, compare_pair
 from workbench.errors import WorkbenchError
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
+from workbench.view.compare.logratio_lines import LogratioLines
+from workbench.view.compare.sources import state_of
 from workbench.view.compare.token_parts import (
-    QUIET,
     SHARE,
+    SIDES,
     UNDER,
-    Lines,
-    line_of,
+    number_table,
+    numbered,
     pair_html,
-    table_of,
 )
 from workbench.view.compare.token_view import (
-    REMEMBERED,
-    SIDES,
+    CACHED,
     below_dropdown,
-    first_place,
-    fit,
+    largest_share,
+    limit,
     side_dropdown,
-    state_of,
     token_slider,
 )
 from workbench.view.controls.explorer import Explorer
-from workbench.view.html.elements import error_card, escape
+from workbench.view.html.elements import error_card
+from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import signed
 
 PAGE = 8  # rows shown at a time
-SEEN = 0.02  # nats by which two margins differ before it is said why
-LONGEST_PROMPT = 90  # letters of a prompt in the table; the opened pair shows all
+ROUNDING = 0.02  # nats by which two margins differ before the reason is given
+LONGEST_PROMPT = 90  # characters of a prompt in the table; the opened pair shows all
 DATA_ORDER = "order of the data"
 # Title of a column, its name in `pair_frame`, and how its numbers are written.
 COLUMNS = {
@@ -79,21 +79,21 @@ def explore_pairs(
 
 
 class _PairTable:
-    """What `explore_pairs` draws, and which pair and token it is about."""
+    """Draws what `explore_pairs` shows, for the pair and token that the controls choose."""
 
     def __init__(self, run: Run, sort: str, highest_first: bool) -> None:
-        self._run, self._lines = run, Lines()
+        self._run, self._lines = run, LogratioLines()
         self._reference, self._policy = handles(run)
         self._frame = lru_cache(1)(lambda state: pair_frame(run))
-        self._score = lru_cache(REMEMBERED)(self._compare)
-        self._shown, self._going = "", False
+        self._score = lru_cache(CACHED)(self._compare)
+        self._shown, self._moving = "", False
         self.controls = _controls(sort, highest_first)
         self._row, self._side, self._token = (self.controls[n] for n in ("row", "side", "token"))
-        fit(self._row, lambda: len(self.listed()), [self.controls["search"]])
-        fit(self._token, self._length, [self._side])
+        limit(self._row, lambda: len(self.listed()), [self.controls["search"]])
+        limit(self._token, self._length, [self._side])
         for name in ("sort", "direction", "search", "row"):
-            self.controls[name].observe(self._go, "value")
-        self._go()
+            self.controls[name].observe(self._go_to_largest, "value")
+        self._go_to_largest()
 
     def listed(self) -> pd.DataFrame:
         """The pairs that are searched for, sorted."""
@@ -110,22 +110,24 @@ class _PairTable:
 
     def draw(self, row: int, side: str, token: int, below: str, **_: str) -> str:
         """The table, and the opened pair below it."""
-        if not self._going:
+        if not self._moving:
             self._shown = self._draw(row - 1, SIDES.index(side), token - 1, below)
         return self._shown
 
-    def _draw(self, place: int, side: int, at: int, below: str) -> str:
+    def _draw(self, index: int, side: int, at: int, below: str) -> str:
         found = self.listed()
         if found.empty:
-            return f'<p style="{QUIET}">no pair has these letters in it</p>'
-        place = min(place, len(found) - 1)
-        head = pairs_table(found, place) + _texts(found.iloc[place])
+            return render("no_pairs")
+        index = min(index, len(found) - 1)
+        row = found.iloc[index]
+        texts = {part: row[part] for part in ("prompt", *SIDES)}
+        head = pairs_table(found, index) + render("opened_pair", texts=texts)
         try:
             pair = self.opened()
         except WorkbenchError as error:
             return head + error_card(error)
         assert pair is not None
-        head += rounding(float(found["margin"].iloc[place]), pair.margin)
+        head += rounding(float(row["margin"]), pair.margin)
         return head + pair_html(pair, self._policy.tokenizer, self._lines, side, at, below)
 
     def _compare(self, state: object, number: int) -> PairTokens:
@@ -141,15 +143,15 @@ class _PairTable:
             pair = None
         return 1 if pair is None else len((pair.chosen, pair.rejected)[self._side.index].ids)
 
-    def _go(self, _: object = None) -> None:
+    def _go_to_largest(self, _: object = None) -> None:
         """Where another pair opens, go to the token that has the largest share of its margin."""
-        self._going = True  # it is drawn once, at the end
+        self._moving = True  # it is drawn once, at the end
         try:
             if not self.listed().empty:
-                self._side.index, first = first_place(self._shares)
+                self._side.index, first = largest_share(self._shares)
                 self._token.max, self._token.value = self._length(), first
         finally:
-            self._going = False
+            self._moving = False
 
     def _shares(self) -> Iterable[Tensor]:
         pair = self.opened()
@@ -157,7 +159,7 @@ class _PairTable:
 
 
 def pair_frame(run: Run) -> pd.DataFrame:
-    """`run.held_out_frame()` with `pair`, the place in the data; `margin` in nats; and `order`: 1
+    """`run.held_out_frame()` with `pair`, the index in the data; `margin` in nats; and `order`: 1
     where the chosen gained on the rejected, -1 where it lost, 0 in a tie."""
     frame = run.held_out_frame()
     margin = frame["logratios/chosen"] - frame["logratios/rejected"]
@@ -173,22 +175,22 @@ def arranged(frame: pd.DataFrame, sort: str, direction: str, search: str) -> pd.
     return found.sort_values(SORTS[sort], ascending=upwards, kind="stable")
 
 
-def pairs_table(frame: pd.DataFrame, place: int) -> str:
-    """The page of the pairs on which the one at `place` stands, as an HTML table."""
-    first = place - place % PAGE
-    body = ""
+def pairs_table(frame: pd.DataFrame, index: int) -> Html:
+    """The page of the pairs which has the row at `index`, as an HTML table."""
+    first = index - index % PAGE
+    rows = []
     for number, (_, pair) in enumerate(frame.iloc[first : first + PAGE].iterrows(), first):
-        prompt = f"<bdi>{escape(shorten(pair['prompt'], LONGEST_PROMPT))}</bdi>"
-        mark = f"▶ <b>{number + 1}. {prompt}</b>" if number == place else f"{number + 1}. {prompt}"
-        body += line_of(mark, *(write(pair[name]) for name, write in COLUMNS.values()))
-    last = min(first + PAGE, len(frame))
-    told = f"rows {first + 1} to {last} of {len(frame)} · log-ratios and margin in nats"
-    told += f" · {frame['rewards/accuracies'].mean():.0%} of these are told apart"
-    return f'<p style="{QUIET}">{told}</p>{table_of(("prompt", *COLUMNS), body, "wb-pairs")}'
+        prompt = numbered(number, shorten(pair["prompt"], LONGEST_PROMPT), number == index)
+        rows.append([prompt, *(write(pair[name]) for name, write in COLUMNS.values())])
+    table = number_table("wb-pairs", ("prompt", *COLUMNS), rows)
+    return render(
+        "pairs", first=first + 1, last=first + len(rows), count=len(frame), table=table,
+        accuracy=f"{frame['rewards/accuracies'].mean():.0%}",
+    )  # fmt: skip
 
 
 def shorten(text: str, length: int) -> str:
-    """At most `length` letters of a text, on one line.
+    """At most `length` characters of a text, on one line.
 
     >>> shorten("one two three", 8)
     'one two …'
@@ -198,26 +200,14 @@ def shorten(text: str, length: int) -> str:
 
 
 def rounding(in_batch: float, alone: float) -> str:
-    """A line of HTML where the table's margin and the opened pair's are seen to differ.
+    """A line of HTML where the table's margin and the opened pair's differ visibly.
 
     Measured on SmolLM2 after three steps: up to 0.7 nats in bf16, where sums are rounded to three
     digits in an order that depends on the batch; in float32 they agree to four decimals.
     """
-    if abs(in_batch - alone) < SEEN:
+    if abs(in_batch - alone) < ROUNDING:
         return ""
-    return (
-        f'<p class="wb-rounding" style="{QUIET}">The table says {signed(in_batch)}, from a batch '
-        f"of pairs; scored alone, as below, the margin is {signed(alone)}. In bf16 the last digits "
-        "depend on what is computed together; with precision float32 both agree.</p>"
-    )
-
-
-def _texts(pair: Mapping[str, str]) -> str:
-    """The three texts of a pair as HTML."""
-    lines = "".join(
-        f"<div><b>{part}:</b> <bdi>{escape(pair[part])}</bdi></div>" for part in ("prompt", *SIDES)
-    )
-    return f'<div class="wb-opened" style="{QUIET}; margin: 14px 0 8px">{lines}</div>'
+    return render("rounding", in_batch=signed(in_batch), alone=signed(alone))
 
 
 def _controls(sort: str, highest_first: bool) -> dict[str, widgets.DOMWidget]:

@@ -1,8 +1,7 @@
-"""Is the policy better than its reference? One row a judge, in one picture."""
+"""Is the policy better than its reference? One row per judge, in one picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,65 +10,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.compare.judges import Judge, TrueReward
-from workbench.compare.model_handles import ModelHandle
-from workbench.compare.win_rate import Judged, judge_models, rates_frame
-from workbench.data.reviews.world import Reviews
-from workbench.errors import WorkbenchError
-from workbench.generation.config import SamplingConfig
-from workbench.runs.run import Run
+from workbench.compare.win_rate import Judged, rates_frame
 from workbench.view.controls.explorer import Explorer
-from workbench.view.plot.primitives import (
-    BLUE,
-    GUIDE,
-    INK,
-    MUTED,
-    ORANGE,
-    Values,
-    move_line,
-    move_texts,
-    name_axes,
-    new_figure,
-)
+from workbench.view.plot import primitives
+from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE, Values, move_line, move_texts
 
 WIDTH, ROW, AROUND = 760, 92, 96  # pixels
-FEWEST = 8  # answers that the slider goes down to
+FEWEST = 8  # answers at the lower end of the slider
 NAME, RATE, CONTROLLED, ABOUT = -0.36, -0.1, 0.14, 0.38  # heights of the lines of a row
 RIGHT = 1.03  # where the numbers begin, as a share of the axes' width
 
 
-def show_win_rates(
-    run_or_handles: Run | Sequence[ModelHandle],
-    judges: Sequence[Judge] | None = None,
-    prompts: Sequence[str] | None = None,
-    count: int = 256,
-    sampling: SamplingConfig | None = None,
-) -> Explorer:
-    """How often the policy beats its reference, by every judge, with a slider for how many count.
+def explore_win_rates(judged: Judged) -> Explorer:
+    """How often one model beats the other, by every judge, with a slider for how many count.
 
     Args:
-        run_or_writers: a run, whose policy is held against its reference, or two models.
-        judges: in the reviews world the true reward, with and without grammar, when left out.
-        prompts: `count` held-out ones when left out, each as often as needed.
-        sampling: at temperature 1 when left out.
-
-    Raises:
-        WorkbenchError: judges or prompts are left out where nothing is known to stand for them.
+        judged: of `judge_models`, or of votes.
     """
-    if isinstance(run_or_handles, Run):
-        prompts = prompts or [pair.prompt for pair in run_or_handles.data.prompts(count)]
-        if judges is None and run_or_handles.data.scores:
-            world = Reviews(run_or_handles.config.world)
-            judges = (TrueReward(world), TrueReward(world, grammar=True))
-    if not judges:
-        raise WorkbenchError("judges are needed: a reward model, an Endpoint, or People's votes")
-    return explore_win_rates(judge_models(run_or_handles, prompts or (), judges, sampling))
-
-
-def explore_win_rates(judged: Judged) -> Explorer:
-    """The same for answers that were judged before, or voted on."""
     rows, most = len(judged.outcomes), max(map(len, judged.outcomes.values()))
-    figure, (axes,) = new_figure(size=(WIDTH, AROUND + ROW * rows))
+    figure, (axes,) = primitives.new_figure(size=(WIDTH, AROUND + ROW * rows))
     above, below = 42 / (AROUND + ROW * rows), 50 / (AROUND + ROW * rows)
     figure.subplots_adjust(0.03, below, 0.66, 1 - above)
 
@@ -89,12 +48,12 @@ def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
     """
     places = np.arange(len(frame), dtype=float)
     if not axes.texts:
-        axes.axvline(0.5, gid=GUIDE, color=MUTED, linewidth=1.2, linestyle=":", zorder=1)
+        axes.axvline(0.5, gid=primitives.GUIDE, color=MUTED, linewidth=1.2, linestyle=":", zorder=1)
         axes.set(xlim=(0, 1), ylim=(len(frame) - 0.42, -0.5), yticks=[])
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
         axes.spines["left"].set_visible(False)
         across = "share of wins, ties counted as half, with 95% intervals"
-        name_axes(axes, _title(frame), across)
+        primitives.name_axes(axes, _title(frame), across)
         axes.title.set_parse_math(False)
     draw_interval(axes, "rate", places + RATE, frame, ("rate", "low", "high"), BLUE)
     columns = ("controlled", "controlled_low", "controlled_high")
@@ -126,7 +85,7 @@ def draw_interval(
     colour: str,
     hollow: bool = False,
 ) -> None:
-    """A mark at the first of the columns, a lying bar from the second to the third."""
+    """A mark at the first of the columns, a horizontal bar from the second to the third."""
     middle, low, high = (frame[column].to_numpy(float) for column in columns)
     ends = np.stack([low, high, np.full_like(low, np.nan)], axis=1).ravel()  # (row end)
     bar = {"color": colour, "linewidth": 2.0, "zorder": 2, "solid_capstyle": "butt"}
@@ -157,7 +116,7 @@ def _number(row: pd.Series, rate: str, low: str, high: str, mark: str, what: str
 
 
 def _words(row: pd.Series) -> str:
-    return f"{row['length_a']:.1f} words a text against {row['length_b']:.1f}"
+    return f"{row['length_a']:.1f} words per text against {row['length_b']:.1f}"
 
 
 def _notes(row: pd.Series) -> str:

@@ -1,4 +1,4 @@
-"""A picture or HTML that answers to controls: what every interactive figure of the lessons is.
+"""A picture or HTML that follows its controls: every interactive figure of the lessons is one.
 
 Where widgets are not shown, on a code host or in a printed copy, the picture is shown alone.
 """
@@ -14,38 +14,38 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from workbench.view.controls.fields import log_slider
-from workbench.view.html import elements
-from workbench.view.html.style import STYLE
+from workbench.view.html.images import png
+from workbench.view.html.render import style
 from workbench.view.plot.layers import Layers
 
 BETAS = (0.05, 10.0)
 
 
 class Explorer:
-    """Controls above, what `draw` makes of their values below; shows itself as a cell's last line.
+    """Controls above, and below what `draw` returns for their values; the last line of a cell.
 
     Args:
-        draw: called with the value of every control by name; gives HTML, or a figure. It may give
-            the same figure again after moving what is drawn on it, which is the quick way.
+        draw: called with the value of every control by name; returns HTML, or a figure. Returning
+            the same figure again, its lines moved, is the quick way.
         controls: widgets with a `value`, shown in this order.
 
     Attributes:
         controls: by name.
-        shown: what `draw` gave last.
+        shown: what `draw` returned last.
         box: all of it, as a widget.
     """
 
     def __init__(self, draw: Callable[..., str | Figure], **controls: widgets.DOMWidget) -> None:
         self._draw, self.controls = draw, controls
-        self._turn = threading.Lock()  # callbacks may come on any thread
+        self._lock = threading.Lock()  # callbacks may come on any thread
         self._picture = widgets.Image(format="png").add_class("wb-figure")
         self._text = widgets.HTML().add_class("wb-text")
         self.shown: str | Figure = ""
         self._show()
         row = widgets.HBox(list(controls.values())).add_class("wb-row")
-        what = self._text if isinstance(self.shown, str) else self._picture
-        style = widgets.HTML(STYLE).add_class("wb-style")
-        self.box = widgets.VBox([style, row, what]).add_class("wb-explorer")
+        shown = self._text if isinstance(self.shown, str) else self._picture
+        sheet = widgets.HTML(style("workbench")).add_class("wb-style")
+        self.box = widgets.VBox([sheet, row, shown]).add_class("wb-explorer")
         for widget in controls.values():
             widget.observe(lambda change: self._show(), "value")
 
@@ -65,7 +65,7 @@ class Explorer:
             self.controls[name].value = value
 
     def _show(self) -> None:
-        with self._turn:
+        with self._lock:
             made = self._draw(**self.values)
             if isinstance(made, str):
                 self._text.value = made
@@ -80,7 +80,7 @@ class Explorer:
         if isinstance(self.shown, str):
             display({**bundle, "text/html": self.shown}, raw=True)
         else:
-            display({**bundle, "image/png": elements.png(self.shown)}, raw=True)
+            display({**bundle, "image/png": png(self.shown)}, raw=True)
 
 
 def slider(
@@ -93,5 +93,5 @@ def slider(
 
 
 def beta_slider(value: float = 0.5) -> widgets.FloatLogSlider:
-    """A slider for beta in equal ratios, over the range that shows something in a small world."""
+    """A logarithmic slider for beta, over the range that makes a difference in a small world."""
     return log_slider(value, *BETAS, {"description": "beta"}).add_class("wb-beta")

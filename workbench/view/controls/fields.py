@@ -1,4 +1,4 @@
-"""Fields of a configuration as widgets: what metadata says of a field decides how it is set."""
+"""Fields of a configuration as widgets: a field's metadata decides which widget sets it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
     """The widget for one field of a dataclass, showing the value that `config` has.
 
     The field's metadata may hold `help`, `low` and `high` (inclusive), `log` and `choices`; a value
-    beyond the range widens it, for a value that was given is never changed. A field that is None
-    must be filled in first.
+    beyond the range widens it, for a value that was given is never changed. The value may not be
+    None.
     """
     field = next(part for part in fields(config) if part.name == name)
     facts, value = field.metadata, getattr(config, name)
@@ -44,7 +44,7 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
 def log_slider(
     value: float, low: float, high: float, about: dict[str, str]
 ) -> widgets.FloatLogSlider:
-    """A slider in equal ratios; `about` holds its description and tooltip."""
+    """A logarithmic slider; `about` holds its description and tooltip."""
     exponent = math.log10(value)
     below = math.floor((exponent - math.log10(min(low, value))) / LOG_STEP + 1e-9)
     return widgets.FloatLogSlider(

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import time
+from workbench.view.html.render import render
+from workbench.view.show import CellOutput
+from workbench.view.throttle import Throttle
 
-from IPython.display import HTML, DisplayHandle, display
-
-from workbench.view.html.elements import escape
-
-EVERY = 0.5  # seconds between two updates of the line
+RATE = 2  # updates of the line per second, at most
 
 
 class ProgressLine:
     """Call it with what is being done and the share done, 0 to 1; it rewrites its one line."""
 
     def __init__(self) -> None:
-        self._line: DisplayHandle | None = None
-        self._last = 0.0
+        self._line, self._throttle = CellOutput(), Throttle(RATE)
 
     def __call__(self, text: str, share: float) -> None:
-        now = time.monotonic()
-        if self._line is not None and now - self._last < EVERY and share < 1:
-            return
-        self._last = now
-        line = HTML(f"<p>{escape(text)}: {share:.0%}</p>")
-        if self._line is None:
-            self._line = display(line, display_id=True)
-        else:
-            self._line.update(line)
+        if self._throttle.due() or share >= 1:
+            with self._throttle.measure():
+                self._line.show(render("line", text=f"{text}: {share:.0%}"))

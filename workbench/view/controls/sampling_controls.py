@@ -9,13 +9,14 @@ import ipywidgets as widgets
 from workbench.generation.config import SamplingConfig
 from workbench.view.controls.fields import control
 
-FIRST = ("temperature", "seed")  # settings that are seen at once; the others are folded
+FIRST = ("temperature", "seed")  # settings shown first; the others are folded
 NAMES = {"max_new_tokens": "longest answer", "contrast_alpha": "contrast", "stop": "stop strings"}
-STEPS = {"top_p": (0.01, 0.01), "repetition_penalty": (0.1, 0.05)}  # lowest and step: 1 is among
+# Lowest value and step, so that 1 is among the values.
+STEPS = {"top_p": (0.01, 0.01), "repetition_penalty": (0.1, 0.05)}
 
 
 class SamplingControls:
-    """The widgets by name of their field, in `widgets`; `value` is what they are set to."""
+    """One widget per field, by name in `widgets`; `value` is what they are set to."""
 
     def __init__(self, sampling: SamplingConfig) -> None:
         self.widgets = {part.name: _widget(sampling, part.name) for part in fields(sampling)}
@@ -35,17 +36,17 @@ class SamplingControls:
 
 
 def described(sampling: SamplingConfig) -> str:
-    """In one line: temperature, seed, and what else is not as by default.
+    """The settings in one line: temperature, seed, and those that differ from the default.
 
     >>> described(SamplingConfig(top_k=5, stop=("\\n",)))
     "temperature 1 · seed 0 · top k 5 · stop strings '\\\\n'"
     """
-    told = []
+    parts = []
     for part in sorted(fields(sampling), key=lambda part: part.name not in FIRST):
         value = getattr(sampling, part.name)
         if part.name in FIRST or value != part.default:
-            told.append(f"{_name(part.name)} {_written(value)}")
-    return " · ".join(told)
+            parts.append(f"{_name(part.name)} {_written(value)}")
+    return " · ".join(parts)
 
 
 def _written(value: float | tuple[str, ...]) -> str:
@@ -61,7 +62,7 @@ def _name(field: str) -> str:
 def _widget(sampling: SamplingConfig, name: str) -> widgets.DOMWidget:
     if name == "stop":
         lines = "\n".join(text.replace("\n", "\\n") for text in sampling.stop)
-        hint = "one a line; \\n for a new line"
+        hint = "one per line; \\n for a new line"
         box = widgets.Textarea(value=lines, description=_name(name), placeholder=hint, rows=2)
         return box.add_class("wb-stop-strings")
     widget = control(sampling, name, _name(name))

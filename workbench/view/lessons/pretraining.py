@@ -1,4 +1,4 @@
-"""A model that learns to write, watched while it does: its loss, how much parses, its texts."""
+"""Pretraining, shown live: the loss, the share of texts that parse, and texts of the model."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from workbench.runs.pretraining_eval import (
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.events import ChangeEvent, EvalEvent, StepEvent
 from workbench.view.controls.watch import watch
-from workbench.view.html import text_table as compare
-from workbench.view.html.elements import escape, picture
+from workbench.view.html.images import picture
+from workbench.view.html.render import Html, render
 from workbench.view.plot import primitives
 from workbench.view.plot.history import History
 from workbench.view.plot.primitives import BLUE, HELD_OUT, MUTED, ORANGE
@@ -35,12 +35,7 @@ from workbench.view.plot.run_figure import Data
 
 SHARPENED = "sharpened/"
 SIZE = (940, 300)
-# Kept while a new picture is decoded; without it the page would jump at each of them.
-PLACE = f"aspect-ratio: {SIZE[0]} / {SIZE[1]}; max-width: {SIZE[0]}px"
-MOST_MISFITS = 14  # words that are shown from where a text can't be a review any more
-LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
-MISFIT = compare.MARKS["del"]
-QUIET = "font-weight: normal; opacity: 0.75"
+MOST_MISFITS = 14  # words shown after a text has stopped being a possible review
 
 
 def watch_pretraining(
@@ -53,29 +48,29 @@ def watch_pretraining(
     snapshots: list[Snapshot] | None = None,
     rate: float = 5.0,
 ) -> Model:
-    """Pretrain a base model within the cell, and show meanwhile how it comes to write.
+    """Pretrain a base model within the cell, and show how its loss and its texts change.
 
     Args:
         world: the reviews that are learnt; the default world when left out.
         base: size and training of the model; the default gives the model called "tiny".
-        prompts: whose texts are shown; two of the world's when left out.
-        samples: texts that are sampled for every point of the share that parses.
+        prompts: texts after these are shown; two of the world's when left out.
+        samples: texts sampled for every point of the share that parses.
         seed: of those texts; not of the training, which has its own in `base`.
-        snapshots: a list that takes what was measured, for cells that go on with it.
-        rate: how often a second the picture may change.
+        snapshots: a list that receives the snapshots, for later cells.
+        rate: updates of the picture per second, at most.
 
     Returns:
-        The trained model; its weights are the same as without anybody watching.
+        The trained model; the weights do not depend on the display.
     """
     world = world if isinstance(world, Reviews) else Reviews(world)
     base = base or BaseConfig()
     prompts = tuple(prompts) or (world.prompts[1], world.prompts[len(world.prompts) // 2 + 2])
-    examination = PretrainingEval(world, prompts, samples, seed=seed)
+    evaluation = PretrainingEval(world, prompts, samples, seed=seed)
     model = new_model(world, base)
-    board = Board(model, examination, base.steps, len(prompts))
+    board = Board(model, evaluation, base.steps, len(prompts))
 
     def states() -> Iterator[object]:
-        for event in pretrain_with_snapshots(model, world, base, examination):
+        for event in pretrain_with_snapshots(model, world, base, evaluation):
             board.add(event)
             if snapshots is not None and isinstance(event, Snapshot):
                 snapshots.append(event)
@@ -86,23 +81,23 @@ def watch_pretraining(
 
 
 class Board:
-    """A line of facts, both curves and the texts, brought up to date by what pretraining says."""
+    """A line of facts, both curves and the texts, updated by the events of pretraining."""
 
-    def __init__(self, model: Model, examination: PretrainingEval, total: int, shown: int) -> None:
+    def __init__(self, model: Model, evaluation: PretrainingEval, total: int, shown: int) -> None:
         self._total, self._shown = total, shown
         self._parameters = sum(weight.numel() for weight in model.policy.parameters())
-        self._floor, self._chance = examination.floor, math.log(model.tokenizer.vocab_size)
+        self._floor, self._chance = evaluation.floor, math.log(model.tokenizer.vocab_size)
         self._history, self._snapshots = History(total=total), list[Snapshot]()
         self._figure, self._axes = primitives.new_figure(2, SIZE)
         self._figure.subplots_adjust(0.05, 0.16, 0.985, 0.89, wspace=0.17)
         self._step, self._begin, self._now = 0, time.perf_counter(), time.perf_counter()
 
     def add(self, event: StepEvent | ChangeEvent | Snapshot) -> None:
-        """Remember what was said."""
+        """Add an event."""
         self._step, self._now = event.step, time.perf_counter()
         if isinstance(event, Snapshot):
             self._snapshots.append(event)
-            if event.step:  # 0 has no place on an axis of equal ratios
+            if event.step:  # a logarithmic axis has no 0
                 self._history.add("run", as_metrics(event))
         else:
             self._history.add("run", event)
@@ -115,16 +110,15 @@ class Board:
         return self._figure
 
     def html(self) -> str:
-        """All of it."""
+        """Facts, curves and texts."""
         steps = {0, *ladder(self._total, (1, 3))}
         rows = [snapshot for snapshot in self._snapshots if snapshot.step in steps]
         where = f"step {self._step:,} of {self._total:,}"
         facts = f"{where} · {self._now - self._begin:.1f} s · {self._parameters:,} parameters"
-        return (
-            f'<div class="wb-pretraining" data-step="{self._step}"><p>{facts}</p>'
-            f'<div style="{PLACE}">{picture(self.figure())}</div>'
-            f"{text_table(rows, self._shown)}</div>"
-        )
+        return render(
+            "pretraining", step=self._step, facts=facts, size=SIZE,
+            picture=picture(self.figure()), texts=text_table(rows, self._shown),
+        )  # fmt: skip
 
 
 def as_metrics(snapshot: Snapshot) -> EvalEvent:
@@ -137,13 +131,13 @@ def as_metrics(snapshot: Snapshot) -> EvalEvent:
 
 
 def draw_loss(data: Data, axes: Axes, floor: float, chance: float) -> Axes:
-    """Nats a token: a thin line for the training batches, points for fresh texts.
+    """Nats per token: a thin line for the training batches, points for fresh texts.
 
-    `floor` is what the grammar itself has, `chance` what a model has to which all words are alike.
+    `floor` is the loss of the grammar itself, `chance` that of a uniform distribution over words.
     """
     history = History.of(data)
     if not axes.lines:
-        _prepare(axes, history.total, "Loss, nats a token")
+        _prepare(axes, history.total, "Loss, nats per token")
         axes.set_ylim(0, 1.17 * chance)
         guides = (
             ("the grammar itself", floor, 1.08, "left", "top", -0.03),
@@ -175,7 +169,7 @@ def draw_share(data: Data, axes: Axes) -> Axes:
 
 
 def _prepare(axes: Axes, total: int, title: str) -> None:
-    """Steps in equal ratios, because most of the loss goes within the first of them."""
+    """A logarithmic axis of steps, because the loss falls most within the first of them."""
     primitives.name_axes(axes, title, "step")
     axes.set_xscale("log")
     axes.set_xlim(0.95, 1.12 * max(1, total))
@@ -204,48 +198,30 @@ def _draw_last(history: History, axes: Axes, metric: str, form: str) -> None:
         place = {"xy": (0, 0), "xycoords": placed, "xytext": (-10, 0)}
 
 
-def text_table(snapshots: Sequence[Snapshot], shown: int) -> str:
-    """A row a snapshot: its numbers and its first `shown` texts, as HTML.
+def text_table(snapshots: Sequence[Snapshot], shown: int) -> Html:
+    """One row per snapshot: its numbers and its first `shown` texts, as HTML.
 
-    A text is marked from the first word on with which no review could go on.
+    A text is marked from the first word on after which it can't become a review.
     """
     prompts = [text.prompt for text in snapshots[0].texts[:shown]] if snapshots else []
-    head = "".join(
-        f'<th style="{compare.CELL}; {LINE}"><bdi>{escape(prompt)}</bdi></th>' for prompt in prompts
-    )
-    rows = "".join(_row(snapshot, shown) for snapshot in snapshots)
-    wide = f"width: 100%; max-width: {SIZE[0]}px"
-    look = f"border-collapse: collapse; table-layout: fixed; {wide}"
-    return (
-        f'<table class="wb-snapshots" style="{look}"><thead>'
-        f'<tr><th style="{LINE}; width: 12em"></th>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    )
+    rows = [
+        {
+            "name": "sharpened" if snapshot.sharpened else f"step {snapshot.step:,}",
+            "facts": f"loss {snapshot.loss:.2f} · {snapshot.grammatical:.0%} parse",
+            "texts": [marked_text(text) for text in snapshot.texts[:shown]],
+        }
+        for snapshot in snapshots
+    ]
+    return render("snapshots", prompts=prompts, rows=rows, width=SIZE[0])
 
 
-def _row(snapshot: Snapshot, shown: int) -> str:
-    name = "sharpened" if snapshot.sharpened else f"step {snapshot.step:,}"
-    facts = f"loss {snapshot.loss:.2f} · {snapshot.grammatical:.0%} parse"
-    style = f"{compare.CELL}; {LINE}"
-    cells = "".join(
-        f'<td style="{style}">{marked_text(text)}</td>' for text in snapshot.texts[:shown]
-    )
-    return (
-        f'<tr><th style="{style}; white-space: nowrap">{name}<br>'
-        f'<span style="{QUIET}">{facts}</span></th>{cells}</tr>'
-    )
-
-
-def marked_text(written: Written) -> str:
-    """A text as HTML: a sign for whether it parses, and a mark from where it no longer can."""
+def marked_text(written: Written) -> Html:
+    """A text as HTML: a sign for whether it parses, and a mark from where it can't any more."""
     words = split_words(written.text)
     shown = join_words(words[: written.fitting + MOST_MISFITS])
     fitting = join_words(words[: written.fitting])
-    html, rest = escape(fitting), shown[len(fitting) :]
-    if rest:
-        space = " " * rest.startswith(" ")
-        html += f'{space}<span style="{MISFIT}">{escape(rest.strip())}</span>'
-    elif not written.parses:
-        html += f' <i style="{QUIET}">(breaks off)</i>'
-    if len(words) > written.fitting + MOST_MISFITS:
-        html += " …"
-    return f"{'✓' if written.parses else '✗'} <bdi>{html}</bdi>"
+    rest = shown[len(fitting) :]
+    return render(
+        "marked_text", parses=written.parses, fitting=fitting, rest=rest.strip(),
+        space=" " * rest.startswith(" "), cut=len(words) > written.fitting + MOST_MISFITS,
+    )  # fmt: skip

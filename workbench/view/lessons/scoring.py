@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
 import ipywidgets as widgets
@@ -14,14 +13,14 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.view.controls.explorer import Explorer, beta_slider
-from workbench.view.html.elements import error_card, escape
-from workbench.view.html.tokens import CELL, pair_strips, signed
+from workbench.view.html.elements import error_card
+from workbench.view.html.render import Html, render
+from workbench.view.html.tokens import pair_strips, signed
 
-LONGEST = 160  # positions of a row that is computed while somebody types
+LONGEST = 160  # positions of a row; longer ones are too slow while somebody types
 BELOW = ("log-ratio", "log-probability", "pull", "nothing")
-QUIET = "line-height: 1.5; font-size: 13px"
 Texts = tuple[str, str, str]
-DIRECTIONS = (  # lowest cosine, what to say
+DIRECTIONS = (  # lowest cosine, description
     (0.9995, "the same direction"),
     (0.95, "nearly the same direction"),
     (0.5, "a different direction"),
@@ -39,13 +38,13 @@ def explore_scoring(
     beta: float = 0.5,
     mistakes: Collection[str] = (),
 ) -> Explorer:
-    """Tokens, loss and gradient of a pair that can be typed, rightly and with any mistakes.
+    """Tokens, loss and gradient of a pair that can be typed, scored correctly and with mistakes.
 
     Args:
         policy, reference: models with one tokenizer; the policy's weights are not changed.
         prompt, chosen, rejected: the texts to begin with.
         beta: where its slider starts.
-        mistakes: names out of `MISTAKES` that are switched on to begin with.
+        mistakes: names out of `MISTAKES` that are switched on at first.
     """
     tokenizer = policy.tokenizer
 
@@ -63,12 +62,9 @@ def explore_scoring(
             wrong = score(texts, made, width, beta) if made else None
         except WorkbenchError as error:
             return error_card(error)
-        parts = [score_table(right, wrong)]
-        if wrong is not None:
-            parts += [_told(made, wrong.rows.same_as(right.rows))]
-            parts += [_headed("with the mistakes", _strips(wrong, tokenizer, below))]
-        parts += [_headed("as it should be", _strips(right, tokenizer, below))]
-        return "".join(parts)
+        same = wrong is not None and wrong.rows.same_as(right.rows)
+        strips = [_strips(each, tokenizer, below) if each else "" for each in (right, wrong)]
+        return score_table(right, wrong) + _both_strips(strips, made, same)
 
     return Explorer(
         draw,
@@ -88,9 +84,9 @@ def explore_tokens(
     mistakes: Collection[str] = (),
     template: bool = True,
 ) -> Explorer:
-    """What a tokenizer makes of a pair that can be typed, rightly and with any mistakes.
+    """The tokens of a pair that can be typed, rendered correctly and with mistakes.
 
-    Where the tokenizer has a chat template there is a switch for it, which stands at `template`.
+    Where the tokenizer has a chat template there is a switch for it, set to `template` at first.
     """
     names = [name for name, entry in MISTAKES.items() if entry.step != "sum"]
 
@@ -102,20 +98,13 @@ def explore_tokens(
             wrong = _short(text_rows(used, *texts, made))
         except WorkbenchError as error:
             return error_card(error)
-        shown = _headed("as it should be", pair_strips(right, used))
-        if not made:
-            return shown
-        told = _told(made, wrong.same_as(right))
-        return told + _headed("with the mistakes", pair_strips(wrong, used)) + shown
+        strips = [pair_strips(right, used), pair_strips(wrong, used) if made else ""]
+        return _both_strips(strips, made, wrong.same_as(right))
 
     switches = _switches(names, mistakes)
     if tokenizer.chat_template is not None:
-        switches = {
-            "template": _checkbox(
-                "chat template", template, "wrap the prompt as the model's chats are"
-            ),
-            **switches,
-        }
+        tip = "wrap the prompt as the model's chats are"
+        switches = {"template": _checkbox("chat template", template, tip), **switches}
     return Explorer(draw, **_fields(prompt, chosen, rejected), **switches)
 
 
@@ -132,13 +121,13 @@ def draw_scoring(
 ) -> str:
     """The numbers of a pair and its two strips as HTML; beside `right`, if that is given.
 
-    `below` is a name out of `BELOW`: what stands under the tokens.
+    `below` is a name out of `BELOW`: the numbers under the tokens.
     """
     table = score_table(scoring) if right is None else score_table(right, scoring)
     return table + _strips(scoring, tokenizer, below)
 
 
-def score_table(right: Scoring, wrong: Scoring | None = None) -> str:
+def score_table(right: Scoring, wrong: Scoring | None = None) -> Html:
     """Loss, margin and gradient as an HTML table: right, and with mistakes beside it."""
     columns = [right] if wrong is None else [right, wrong]
     lines = {
@@ -153,17 +142,8 @@ def score_table(right: Scoring, wrong: Scoring | None = None) -> str:
         lines["length of the gradient"][1] += f", {_times(wrong, right)}"
         lines["direction of the gradient"] = ["", _direction(wrong, right)]
     titles = ["", "right", "with the mistakes"][: len(columns) + 1]
-    head = "".join(f'<th style="{CELL}">{title}</th>' for title in titles)
-    body = "".join(
-        f'<tr style="background: none"><td style="{CELL}">{name}</td>'
-        + "".join(f'<td style="{CELL}">{value}</td>' for value in values)
-        + "</tr>"
-        for name, values in lines.items()
-    )
-    return (
-        f'<table class="wb-scores" style="border-collapse: collapse; {QUIET}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+    rows = [(name, *values) for name, values in lines.items()]
+    return render("table", name="wb-scores", titles=titles, rows=rows, numbers=False)
 
 
 def _times(wrong: Scoring, right: Scoring) -> str:
@@ -178,24 +158,10 @@ def _direction(wrong: Scoring, right: Scoring) -> str:
     return f"cosine {signed(cosine)}: {words}"
 
 
-def _told(made: Sequence[str], same: bool) -> str:
-    """What each mistake is, and where to look."""
-    listed = "".join(
-        f"<li><b>{escape(MISTAKES[name].label)}</b>: {_with_code(MISTAKES[name].summary)} "
-        f"<i>{escape(MISTAKES[name].watch)}</i></li>"
-        for name in made
-    )
-    nothing = "<li>Nothing changes for this pair.</li>" if same else ""
-    return f'<ul style="{QUIET}">{listed}{nothing}</ul>'
-
-
-def _with_code(text: str) -> str:
-    """Text as HTML, what stands between backquotes as code."""
-    return re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
-
-
-def _headed(title: str, content: str) -> str:
-    return f'<h4 style="{QUIET}; margin: 12px 0 4px">{title}</h4>{content}'
+def _both_strips(strips: Sequence[str], made: Sequence[str], same: bool) -> Html:
+    """The strips of a pair, scored correctly and with mistakes, and what each mistake is."""
+    mistakes = [MISTAKES[name] for name in made]
+    return render("scoring", right=strips[0], wrong=strips[1], mistakes=mistakes, same=same)
 
 
 def _strips(scoring: Scoring, tokenizer: Tokenizer, below: str) -> str:

@@ -1,7 +1,7 @@
 """The dashboard: controls, live curves, policy beside reference.
 
-Callbacks only put commands into the worker's queue; they may come on any thread. What a person
-sets is read, never written.
+Callbacks only put commands into the worker's queue; they may come on any thread. The input widgets
+are read and never set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
-from workbench.view.html import elements
+from workbench.view.html.elements import error_card
+from workbench.view.html.images import picture
 from workbench.view.live.dashboard_inputs import Inputs
 from workbench.view.live.run_state import RunState
 from workbench.view.live.screen import LiveScreen, Outputs
@@ -38,13 +39,13 @@ def dashboard(
     prompt: str | None = None,
     make_run: MakeRun = Run.create,
 ) -> Dashboard | StaticDashboard:
-    """Train under your eyes: an object that shows itself as the last line of a cell.
+    """Train and watch: an object that displays itself as the last line of a cell.
 
     Args:
         config: what to train; the controls start at its values.
         live: False trains to the end within the cell and shows the outcome without widgets, for
-            notebooks that run on their own. Google Colab, which shows nothing that a thread
-            draws, always gets this form.
+            notebooks that run unattended. Google Colab, which shows nothing that a thread draws,
+            always gets this form.
         prompt: answered by policy and reference, beside each other.
         make_run: makes the run from config and progress, when Start is pressed.
     """
@@ -69,7 +70,7 @@ class Dashboard:
         self._inputs, self._outputs = Inputs(config.resolved(), prompt), Outputs()
         self._followers: list[tuple[Follower, widgets.HTML]] = []
         self._starts, self._offering = 0, threading.Lock()
-        self._held: set[str] = set()  # runs that were asked to pause
+        self._held: set[str] = set()  # runs for which Pause was pressed
         self.box = self._inputs.arrange(self._outputs)
         self._connect()
         self._offer_actions()
@@ -77,11 +78,8 @@ class Dashboard:
     @property
     def runs(self) -> list[Run]:
         """The run and its branches, in the order in which they were made."""
-        return (
-            [run_state.run for run_state in list(self.worker.run_states.values())]
-            if self.worker
-            else []
-        )
+        states = list(self.worker.run_states.values()) if self.worker else []
+        return [run_state.run for run_state in states]
 
     @property
     def run(self) -> Run | None:
@@ -89,54 +87,50 @@ class Dashboard:
         return next(iter(self.runs), None)
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until every run has ended; whether they have. Raises what ended one of them."""
+        """Wait until every run has ended; whether they have. Raises the error of a failed run."""
         return self.worker is not None and self.worker.join(timeout)
 
     def when_done(self, function: Follower) -> widgets.HTML:
-        """A place for what `function` makes of the run, HTML or a figure, once it has ended.
-
-        It is renewed whenever a later run ends.
-        """
-        place = widgets.HTML("<i>Fills itself in when the run ends.</i>").add_class("wb-done")
-        self._followers.append((function, place))
-        fill = partial(self._fill, function, place)
+        """A widget that shows `function` of the run, HTML or a figure, whenever a run has ended."""
+        output = widgets.HTML("<i>Fills itself in when the run ends.</i>").add_class("wb-done")
+        self._followers.append((function, output))
+        fill = partial(self._fill, function, output)
         if self.worker is not None:
             fill() if self.worker.closed else self.worker.call(fill)
-        return place
+        return output
 
     def _ipython_display_(self) -> None:
         still = "<p>A live dashboard: run this cell to train here.</p>"  # where widgets don't show
         display({**self.box._repr_mimebundle_(), "text/html": still}, raw=True)
 
-    # -- from the person to the worker ----------------------------------------------------------
+    # -- from the user to the worker -----------------------------------------------------------
 
     def _connect(self) -> None:
         inputs = self._inputs
         actions = (self._start, self._pause, self._step, self._branch, self._stop, self._sample)
         for button, action in zip(inputs.buttons.values(), actions, strict=True):
             button.on_click(partial(self._act, action))
-        for name in ("beta", "lr", "loss"):
-            getattr(inputs, name).observe(partial(self._set, name), "value")
+        inputs.on_setting(self._set)
         inputs.runs.observe(lambda change: self._offer_actions(), "value")
 
     def _act(self, action: Callable[[], None], button: widgets.Button) -> None:
-        """Do what a button stands for; what can't be done is said on the dashboard."""
+        """The action of a button; an error is shown on the dashboard."""
         try:
             action()
         except WorkbenchError as error:
-            self._outputs.problem.value = elements.error_card(error)
+            self._outputs.problem.value = error_card(error)
         self._offer_actions()
 
-    def _set(self, name: str, change: dict[str, float | str]) -> None:
+    def _set(self, **settings: float | str) -> None:
         if self.worker is not None:
-            self.worker.set(self._inputs.target, **{name: change["new"]})
+            self.worker.set(self._inputs.target, **settings)
 
     def _start(self) -> None:
         self._prepare().start()
 
     def _prepare(self) -> Worker:
         """A worker for a new run from the reference, not yet started."""
-        config = replace(self._config, **self._inputs.settings)
+        config = replace(self._config, method=None, **self._inputs.settings)
         self._starts += 1
         if config.out is not None and self._starts > 1:
             config = replace(config, out=f"{config.out}-{self._starts}")
@@ -147,7 +141,7 @@ class Dashboard:
         return self.worker
 
     def _held_worker(self) -> Worker:
-        """The worker; where there is none, a new one that holds before the first step."""
+        """The worker; without one, a new one that is paused before the first step."""
         if self.worker is not None and not self.worker.closed:
             return self.worker
         worker = self._prepare()
@@ -188,7 +182,7 @@ class Dashboard:
 
     def _on_branch(self, run_state: RunState) -> None:
         if self.worker is None or run_state.name not in self.worker.run_states:
-            return  # it belongs to a run that is being replaced
+            return  # a branch of a run that is being replaced
         if run_state.paused:
             self._held.add(run_state.name)
         _, *branches = self.worker.run_states
@@ -198,24 +192,24 @@ class Dashboard:
         if worker is not self.worker:
             return
         self._offer_actions()
-        errors = [self._fill(function, place) for function, place in self._followers]
+        errors = [self._fill(function, output) for function, output in self._followers]
         for error in filter(None, errors):
             raise error
 
-    def _fill(self, function: Follower, place: widgets.HTML) -> Exception | None:
-        """Let `function` fill its place; what it raised, if it did."""
+    def _fill(self, function: Follower, output: widgets.HTML) -> Exception | None:
+        """Show `function` of the run in its widget; returns the error that it raised, or None."""
         if not (self.run and self.run.finished):
             return None
         try:
             made = function(self.run)
-            place.value = made if isinstance(made, str) else elements.picture(made)
+            output.value = made if isinstance(made, str) else picture(made)
         except Exception as error:
-            place.value = elements.error_card(error)
+            output.value = error_card(error)
             return error
         return None
 
     def _offer_actions(self) -> None:
-        with self._offering:  # or what was true a moment ago might be written last
+        with self._offering:  # otherwise an older state might be written last
             busy = self.worker is not None and not self.worker.over
             held = busy and self._inputs.targets <= self._held
             writing = self.worker is not None and self.worker.writing

@@ -1,7 +1,9 @@
-"""What a person sets, types and presses, and where all of it stands on the dashboard."""
+"""The input widgets of the dashboard, and its layout."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,31 +12,33 @@ from workbench.core.losses import LOSSES
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
-from workbench.view.html import answer_panes, elements
-from workbench.view.html.style import STYLE
+from workbench.view.html.render import render, style
 from workbench.view.live.screen import Outputs
 
 ALL = "all"  # in the run menu
 BUTTONS = {  # no icons: they would become part of a button's name for a screen reader
     "Start": "train from the reference, with these settings",
-    "Pause": "hold after the present step",
-    "Step": "take one step, then hold",
-    "Branch": "copy the run as it stands; both go on",
+    "Pause": "pause after the present step",
+    "Step": "take one step, then pause",
+    "Branch": "copy the run as it is now; both go on",
     "Stop": "end after the present step, evaluated once more and saved; stop writing at once",
     "Generate": "let policy and reference write, with the same seed; training waits meanwhile",
 }
 
 
 class Inputs:
-    """The widgets that a person sets. They are read, and never set, while a run goes on."""
+    """The widgets that the user sets. They are read, and never set, while a run goes on."""
 
     def __init__(self, config: TrainConfig, prompt: str | None) -> None:
-        self.beta = control(config, "beta")
+        self._config, self._on_setting = config, list[Callable[[str, Any], None]]()
         self.lr = control(config, "lr", "learning rate")
         self.loss = control(config, "loss")
         self.about_loss = widgets.HTML().add_class("wb-about-loss")
-        self.loss.observe(lambda change: self._describe_loss(), "value")
-        self._describe_loss()
+        self.parameters: dict[str, widgets.DOMWidget] = {}
+        self.parameter_row = widgets.HBox().add_class("wb-row").add_class("wb-parameters")
+        self._offer_parameters(LOSSES[self.loss.value].pick(vars(config)))
+        self.loss.observe(self._change_loss, "value")
+        self.lr.observe(lambda change: self._tell(lr=change["new"]), "value")
         self.runs = widgets.Dropdown(description="controls act on").add_class("wb-runs")
         self.offer_runs([])
         self.buttons = {
@@ -44,16 +48,50 @@ class Inputs:
         hint = "Type a prompt here. Left empty, held-out prompts are answered."
         self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
         self.prompt.add_class("wb-prompt")
-        warmth = config.shown_temperature
-        shown = SamplingConfig(temperature=1.0 if warmth is None else warmth)
+        temperature = config.shown_temperature
+        shown = SamplingConfig(temperature=1.0 if temperature is None else temperature)
         self.temperature = control(shown, "temperature")
         self.seed = control(SamplingConfig(), "seed")
         self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a run is to start with."""
-        return {"beta": self.beta.value, "lr": self.lr.value, "loss": self.loss.value}
+        """The settings that a run starts with."""
+        values = {name: widget.value for name, widget in self.parameters.items()}
+        return {"lr": self.lr.value, "loss": self.loss.value, **values}
+
+    def on_setting(self, callback: Callable[..., None]) -> None:
+        """Call `callback(name=value, ...)` when the user changes live settings."""
+        self._on_setting.append(callback)
+
+    def _tell(self, **settings: Any) -> None:
+        for callback in self._on_setting:
+            callback(**settings)
+
+    def _change_loss(self, change: dict[str, Any]) -> None:
+        """Offer the parameters of another loss: a value that was moved is kept, where it fits."""
+        before, after = LOSSES[change["old"]], LOSSES[change["new"]]
+        moved = {
+            name: widget.value
+            for name, widget in self.parameters.items()
+            if widget.value != before.defaults[name]
+        }
+        values = after.pick(moved)
+        self._offer_parameters(values)
+        self._tell(loss=after.name, **values)
+
+    def _offer_parameters(self, values: dict[str, Any]) -> None:
+        """A control for each parameter of the loss. They are made anew with every loss, so that no
+        widget is written to while the user moves it."""
+        loss = LOSSES[self.loss.value]
+        filled = replace(self._config, method=loss.method, loss=loss.name, **values)
+        self.parameters = {
+            name: control(filled, name, name.replace("_", " ")) for name in loss.parameters
+        }
+        for name, widget in self.parameters.items():
+            widget.observe(lambda change, name=name: self._tell(**{name: change["new"]}), "value")
+        self.parameter_row.children = tuple(self.parameters.values())
+        self.about_loss.value = render("about_loss", summary=loss.summary, source=loss.source)
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -76,13 +114,13 @@ class Inputs:
         return {self.target} if self.target else set(self.runs.options) - {ALL}
 
     def offer_runs(self, branches: list[str]) -> None:
-        """Let the person choose between the run and its branches; the newest is chosen."""
+        """Offer the run and its branches in the menu; the newest is chosen."""
         self.runs.options = ["run", *branches, ALL] if branches else ["run"]
         self.runs.value = branches[-1] if branches else "run"
         self.runs.layout.visibility = "visible" if branches else "hidden"
 
     def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
-        """Enable the buttons that can do something: `busy` with a run, `held` where it pauses."""
+        """Enable the buttons that can act: `busy` while a run goes on, `held` while it pauses."""
         self.buttons["Start"].disabled = busy
         for name in ("Pause", "Branch"):
             self.buttons[name].disabled = not busy
@@ -90,15 +128,15 @@ class Inputs:
         self.buttons["Pause"].description = "Resume" if held else "Pause"
 
     def arrange(self, out: Outputs) -> widgets.VBox:
-        """Everything in its place."""
+        """Inputs and outputs in one box."""
 
         def row(kind: str, *children: widgets.Widget) -> widgets.HBox:
             return widgets.HBox(children).add_class("wb-row").add_class(kind)
 
         *drive, generate = self.buttons.values()
         parts = [
-            widgets.HTML(STYLE + answer_panes.STYLE).add_class("wb-style"),
-            row("wb-settings", self.beta, self.lr, self.loss),
+            widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
+            row("wb-settings", self.parameter_row, self.lr, self.loss),
             self.about_loss,
             row("wb-drive", *drive, self.runs),
             out.status,
@@ -111,9 +149,3 @@ class Inputs:
             out.facts,
         ]
         return widgets.VBox(parts).add_class("wb-dashboard")
-
-    def _describe_loss(self) -> None:
-        loss = LOSSES[self.loss.value]
-        self.about_loss.value = (
-            f"{elements.escape(loss.summary)} <i>{elements.escape(loss.source)}</i>"
-        )

@@ -1,7 +1,7 @@
-"""The one thread of the process that uses models, by commands and by texts that it writes.
+"""The one thread of the process that uses models: for commands, and for texts that models write.
 
-Whoever wants something of a model puts it into the thread's queue, so that no model is used from
-two threads at once. A view without a run of its own is a guest on the thread that is at work.
+Everything that needs a model is put into the thread's queue, so that no model is used from two
+threads at once. A view without a run of its own uses the thread that is running already.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from workbench.view.live.writing import Writing
 
 
 class ModelThread:
-    """Carries out commands in their order; between two of them it writes, a token at a time.
+    """Carries out commands in their order; between two of them it writes, one token at a time.
 
-    There is one of them at work in the process: one that starts closes the one before and waits for
-    its end. Commands come from any thread and may come before the start.
+    Only one runs in the process: one that starts closes the one before and waits for its end.
+    Commands come from any thread and may come before the start.
     """
 
     THREAD = "workbench-run"  # its name
     _newest: ModelThread | None = None
-    _turn = threading.RLock()
+    _start_lock = threading.RLock()
 
     def __init__(self) -> None:
         self._commands: SimpleQueue[Callable[[], object] | Writing] = SimpleQueue()
         self._closed = threading.Event()
-        self._door, self._left = threading.Lock(), False
+        self._write_lock, self._left = threading.Lock(), False
         self._thread: threading.Thread | None = None
         self._writing: Writing | None = None
 
@@ -35,18 +35,17 @@ class ModelThread:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        with ModelThread._turn:
-            before = (self._take_turn(),)
+        with ModelThread._start_lock:
+            before = (self._become_newest(),)
             self._thread = threading.Thread(
-                target=self._live, args=before, name=self.THREAD, daemon=True
+                target=self._run, args=before, name=self.THREAD, daemon=True
             )
             self._thread.start()
 
     @classmethod
     def at_work(cls) -> ModelThread:
-        """The one that takes commands now, be it that of a live run; where there is none, a new
-        one."""
-        with ModelThread._turn:
+        """The thread that takes commands now, a live run's or a new one."""
+        with ModelThread._start_lock:
             newest = ModelThread._newest
             if newest is None or newest.closed or newest._thread is None:
                 newest = ModelThread()
@@ -75,32 +74,32 @@ class ModelThread:
 
     def write(self, writing: Writing) -> None:
         """Have texts written, in place of those that are being written."""
-        with self._door:
+        with self._write_lock:
             if not self._left:
                 return self._commands.put(writing)
         writing.stop()
 
     def close(self) -> None:
-        """Give up what is being written, and take no more commands."""
+        """Cancel what is being written, and take no more commands."""
         self._closed.set()
         self.call(lambda: None)  # it may be waiting for one
 
     # -- on the thread ------------------------------------------------------------------------
 
-    def _take_turn(self) -> ModelThread | None:
-        with ModelThread._turn:
+    def _become_newest(self) -> ModelThread | None:
+        with ModelThread._start_lock:
             before, ModelThread._newest = ModelThread._newest, self
         return before
 
-    def _live(self, before: ModelThread | None) -> None:
+    def _run(self, before: ModelThread | None) -> None:
         try:
-            self._retire(before)
+            self._end_previous(before)
             self._work()
         finally:
             self._leave()
 
-    def _retire(self, before: ModelThread | None) -> None:
-        """Two at once would share cores, memory and models: wait for the one before."""
+    def _end_previous(self, before: ModelThread | None) -> None:
+        """Close the thread before this one and wait for it: two would share cores and models."""
         if before is None or before._thread is None or not before._thread.is_alive():
             return
         before.close()
@@ -110,45 +109,45 @@ class ModelThread:
         thread.join()
 
     def _work(self) -> None:
-        """Do what is asked until nothing more is."""
+        """Carry out commands until it is closed."""
         while not self.closed:
             self._do_next()
 
     def _leave(self) -> None:
-        """Nobody waits for texts that will not come."""
+        """End all writings that are still queued, so that no view waits for them."""
         self._closed.set()
-        self._obey(self._give_up)
-        with self._door:
+        self._carry_out(self._give_up)
+        with self._write_lock:
             self._left = True
         while not self._commands.empty():
             if isinstance(command := self._commands.get(), Writing):
-                self._obey(command.stop)
+                self._carry_out(command.stop)
 
     def _do_next(self) -> None:
-        """One command; where there is none, a token; where nobody writes, wait for a command."""
+        """Carry out one command; without one, write a token; without a writing, wait for one."""
         if self._writing is not None and self._commands.empty():
-            self._obey(self._write_on)
+            self._carry_out(self._write_on)
             return
         command = self._commands.get()
         if isinstance(command, Writing):
             writing = command
-            self._obey(lambda: self._begin(writing))
+            self._carry_out(lambda: self._begin(writing))
         else:
-            self._obey(command)
+            self._carry_out(command)
 
-    def _obey(self, command: Callable[[], object]) -> None:
+    def _carry_out(self, command: Callable[[], object]) -> None:
         try:
             command()
         except Exception as error:
             self._refuse(error)
 
     def _refuse(self, error: Exception) -> None:
-        """A command failed. Those whose failures matter to a person say so themselves."""
+        """A command failed. Here it is ignored: writings report their own errors."""
 
     def _begin(self, writing: Writing) -> None:
         if writing.cancelled:
             return writing.stop()
-        self._obey(self._give_up)  # a display that fails is its own affair
+        self._carry_out(self._give_up)  # a display that fails must not end the thread
         self._writing = writing
         writing.begin()
 

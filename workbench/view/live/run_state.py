@@ -1,4 +1,4 @@
-"""One run among those of a worker: its place, its pace, what was asked of it."""
+"""The state of one run of a worker: step, speed, settings, and the commands not yet done."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from workbench.train.events import ChangeEvent, EndEvent, Event, StepEvent
 
 @dataclass
 class RunState:
-    """One run of a worker, and where it stands.
+    """One run of a worker and its state.
 
     Attributes:
-        settings: beta, lr and loss of the last step.
-        wanted: those that were asked for since.
+        settings: learning rate, loss and the loss's parameters at the last step.
+        wanted: those that were set since then, from the next step on.
         metrics: of the last step.
         steps_due: to be taken although it is paused.
         ended: "finished", "stopped" or "failed"; empty before.
@@ -42,28 +42,28 @@ class RunState:
 
     @property
     def active(self) -> bool:
-        """Whether there is something to do for it now."""
+        """Whether a step is to be taken now."""
         return not self.ended and (not self.paused or self.steps_due > 0)
 
     @property
     def state(self) -> str:
-        """In one word."""
+        """The state in one word: running, paused, finished, stopped or failed."""
         return self.ended or ("running" if self.active else "paused")
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace so far, pauses left out; None while that is unknown."""
+        """At the speed so far, without pauses; None before the second step."""
         if not self._timed_steps:
             return None
         return (self.total - self.step) * self._timed_seconds / self._timed_steps
 
     @classmethod
     def of(cls, run: Run) -> RunState:
-        """A run that has not said anything yet."""
+        """The state of a run that has not taken a step yet."""
         return cls(run, dict(run.settings), run.step, run.total)
 
     def branch(self, name: str) -> RunState:
-        """A copy of the run as it stands, with what was asked of it and not yet done."""
+        """A copy of the run as it is now, with the settings that are still to come into force."""
         if self.ended:
             raise WorkbenchError(f"{self.name} has ended: there is nothing left to branch off")
         run = self.run.branch(name)
@@ -73,7 +73,7 @@ class RunState:
         )
 
     def set(self, settings: dict[str, float | str]) -> None:
-        """Change `beta`, `lr` or `loss` from the next step on."""
+        """Change live settings from the next step on."""
         self.run.control.set(**settings)
         self.wanted |= settings
 
@@ -92,10 +92,11 @@ class RunState:
         self.pause(False)
 
     def take_in(self, event: Event) -> None:
-        """Bring all of this up to date with what the run said."""
+        """Update the state from an event of the run."""
         if isinstance(event, StepEvent):
             self.step, self.total, self.metrics = event.step, event.total, event.metrics
-            self.settings |= {name: event.metrics[name] for name in ("beta", "lr")}
+            names = (self.settings.keys() & event.metrics.keys()) - {"loss"}  # there it is a number
+            self.settings |= {name: event.metrics[name] for name in names}
             self.steps_due = max(0, self.steps_due - 1)
             self._take_time()
         elif isinstance(event, ChangeEvent):

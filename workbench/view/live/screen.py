@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,15 +9,15 @@ import ipywidgets as widgets
 
 from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
 from workbench.view.html import elements
-from workbench.view.html import text_table as compare
-from workbench.view.html.answer_panes import answer_panes
+from workbench.view.live.run_answers import NO_ANSWERS, policy_and_reference, titled, with_newest
 from workbench.view.live.run_state import RunState
-from workbench.view.live.screen_protocol import Driver
+from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Answers
 from workbench.view.live.writing import FINISHED
-from workbench.view.plot.live_figure import LiveFigure, Pace
+from workbench.view.plot.live_figure import LiveFigure
+from workbench.view.throttle import Throttle
 
-FRAMES, FRAME_SHARE = 5, 0.03  # pictures a second, and their share of all time, at most
+FRAMES, FRAME_SHARE = 5, 0.03  # pictures per second, and their share of all time, at most
 STATUSES, STATUS_SHARE = 10, 0.01
 
 
@@ -28,7 +27,7 @@ def _html(name: str, value: str = "") -> widgets.HTML:
 
 @dataclass
 class Outputs:
-    """The widgets that show and are never set by a person."""
+    """The widgets that show something and that the user never sets."""
 
     status: widgets.HTML = field(
         default_factory=lambda: _html(
@@ -40,15 +39,15 @@ class Outputs:
     )
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
-    answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", answer_panes({})))
+    answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
     samples: widgets.HTML = field(default_factory=lambda: _html("wb-samples"))
 
 
-class LiveScreen:
-    """What one worker shows in `outputs`.
+class LiveScreen(Screen):
+    """Shows one worker in `outputs`.
 
     `on_branch` is called when a branch was made, `on_end` when every run has ended, `on_writing`
-    when texts begin or cease to be written.
+    when a writing begins or ends.
     """
 
     def __init__(
@@ -61,7 +60,8 @@ class LiveScreen:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
         self._on_writing, self._state = on_writing, FINISHED
         self._figure: LiveFigure | None = None
-        self._drawing, self._telling = Pace(FRAMES, FRAME_SHARE), Pace(STATUSES, STATUS_SHARE)
+        self._drawing = Throttle(FRAMES, FRAME_SHARE)
+        self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._doing = ""
         self._stale = False  # the picture lags behind the events
         self._error: BaseException | None = None
@@ -70,11 +70,10 @@ class LiveScreen:
 
     def loading(self, text: str, share: float) -> None:
         """Show what is being done before the first step."""
-        now = time.perf_counter()
-        if text != self._doing or self._telling.due(now):
+        if text != self._doing or self._telling.due():
             self._doing = text
-            self._out.status.value = elements.waiting("loading", f"loading · {text}", share)
-            self._telling.drew(now, time.perf_counter())
+            with self._telling.measure():
+                self._out.status.value = elements.waiting("loading", f"loading · {text}", share)
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
         """Make room for a run: a new figure, or dashed lines for a branch."""
@@ -88,10 +87,10 @@ class LiveScreen:
         self._out.facts.value = elements.facts(run_state)
         for cleared in (self._out.problem, self._out.samples):
             cleared.value = ""
-        self._out.answer.value = answer_panes({})
+        self._out.answer.value = NO_ANSWERS
 
     def event(self, run_state: RunState, event: Event) -> None:
-        """Take in what a run said."""
+        """Add an event to the figure or the table of samples."""
         assert self._figure is not None
         self._figure.add(run_state.name, event)
         self._stale = True
@@ -101,20 +100,20 @@ class LiveScreen:
             self._show_samples(run_state, event.samples)
 
     def sampled(self, run_state: RunState, samples: tuple[Sample, ...], own: bool) -> None:
-        """Show the answer to the person's own prompt beside the reference, others in the table."""
+        """Show answers to the user's own prompt in the panes, others in the table."""
         self._out.problem.value = ""
         if not own:
             return self._show_samples(run_state, samples)
-        self._asked = _comparable(self._asked, run_state, samples)
-        self._out.answer.value = answer_panes(_beside(self._asked), FINISHED)
+        self._asked = with_newest(self._asked, run_state, samples)
+        self._out.answer.value = policy_and_reference(titled(self._asked), "panes")
 
     def writing(self, answers: Answers, state: str, own: bool) -> None:
-        """Show what has been written so far; `own` if the prompt was the person's."""
+        """Show what has been written so far; `own` if the user typed the prompt."""
         if state != FINISHED:  # then it was shown by `sampled`
             if own:
-                self._out.answer.value = answer_panes(_beside(answers), state)
+                self._out.answer.value = policy_and_reference(titled(answers), "panes", state)
             else:
-                self._out.samples.value = compare.side_by_side(_by_title(answers))
+                self._out.samples.value = policy_and_reference(titled(answers))
         if state != self._state:
             self._state = state
             self._on_writing()
@@ -124,13 +123,12 @@ class LiveScreen:
         self._out.problem.value = elements.error_card(error)
 
     def refresh(self, worker: Driver) -> None:
-        """Tell and draw, each in its own pace."""
-        if self._telling.due(time.perf_counter()):
+        """Update the status and the picture, each at its own rate."""
+        if self._telling.due():
             self._tell(worker)
-        begin = time.perf_counter()
-        if self._stale and self._drawing.due(begin):
-            self._draw()
-            self._drawing.drew(begin, time.perf_counter())
+        if self._stale and self._drawing.due():
+            with self._drawing.measure():
+                self._draw()
 
     def settle(self, worker: Driver) -> None:
         """Show the very last state."""
@@ -145,16 +143,15 @@ class LiveScreen:
         self._on_end(worker)
 
     def _tell(self, worker: Driver) -> None:
-        begin = time.perf_counter()
-        if worker.run_states:
-            self._out.status.value = "".join(map(elements.status, worker.run_states.values()))
-        else:
-            state = "failed" if worker.error else "stopped"
-            self._out.status.value = elements.waiting(state, f"{state} before the first step")
-        if worker.error is not self._error:
-            self._error = worker.error
-            self._out.problem.value = elements.error_card(worker.error) if worker.error else ""
-        self._telling.drew(begin, time.perf_counter())
+        with self._telling.measure():
+            if worker.run_states:
+                self._out.status.value = "".join(map(elements.status, worker.run_states.values()))
+            else:
+                state = "failed" if worker.error else "stopped"
+                self._out.status.value = elements.waiting(state, f"{state} before the first step")
+            if worker.error is not self._error:
+                self._error = worker.error
+                self._out.problem.value = elements.error_card(worker.error) if worker.error else ""
 
     def _draw(self, final: bool = False) -> None:
         if self._figure is not None:
@@ -162,30 +159,5 @@ class LiveScreen:
             self._stale = False
 
     def _show_samples(self, run_state: RunState, samples: tuple[Sample, ...]) -> None:
-        self._shown = _comparable(self._shown, run_state, samples)
-        self._out.samples.value = compare.side_by_side(_by_title(self._shown))
-
-
-def _by_title(kept: Answers) -> dict[str, tuple[Sample, ...]]:
-    return {
-        f"{name if len(kept) > 1 else 'policy'} · step {step}": texts
-        for name, (step, texts) in kept.items()
-    }
-
-
-def _beside(answers: Answers) -> dict[str, str]:
-    """The reference's answer to the one prompt, then those of the runs."""
-    titled = {title: samples[0] for title, samples in _by_title(answers).items()}
-    reference = next(iter(titled.values())).reference
-    return {"reference": reference} | {title: one.policy for title, one in titled.items()}
-
-
-def _comparable(kept: Answers, run_state: RunState, samples: tuple[Sample, ...]) -> Answers:
-    """The samples of all runs that answered just these prompts with just this seed."""
-    questions = [(sample.prompt, sample.reference) for sample in samples]
-    alike = {
-        name: (step, texts)
-        for name, (step, texts) in kept.items()
-        if [(text.prompt, text.reference) for text in texts] == questions
-    }
-    return alike | {run_state.name: (run_state.step, samples)}
+        self._shown = with_newest(self._shown, run_state, samples)
+        self._out.samples.value = policy_and_reference(titled(self._shown))

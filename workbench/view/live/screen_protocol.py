@@ -18,8 +18,11 @@ class Driver(Protocol):
         """Drop the runs and end the thread."""
 
 
-class Screen(Protocol):
-    """Where a worker shows what happens. All of it is called on the worker's thread."""
+class Screen:
+    """Where a worker shows what happens; as it stands it shows nothing.
+
+    All methods are called on the worker's thread.
+    """
 
     def loading(self, text: str, share: float) -> None:
         """The run is being made; `share` of that is done."""
@@ -28,19 +31,19 @@ class Screen(Protocol):
         """A run was made, or branched off `parent`."""
 
     def event(self, run_state: RunState, event: Event) -> None:
-        """A run said something."""
+        """An event of a run."""
 
     def sampled(self, run_state: RunState, samples: tuple[Sample, ...], own: bool) -> None:
-        """The answer to a `sample` command; `own` if the prompts were the person's."""
+        """The answer to a `sample` command; `own` if the user typed the prompt."""
 
     def refused(self, error: Exception) -> None:
         """A command failed; the runs go on."""
 
     def refresh(self, worker: Driver) -> None:
-        """Called between steps: a chance to draw. Drawing too often is the screen's to avoid."""
+        """Called between steps: a chance to draw. The screen itself limits how often it does."""
 
     def settle(self, worker: Driver) -> None:
         """Nothing will change before the next command: show the very last state."""
 
     def ended(self, worker: Driver) -> None:
-        """Every run has ended: show the outcome. Comes once, whatever happened before."""
+        """Every run has ended: show the outcome. Called once, whatever happened before."""

@@ -1,97 +1,82 @@
-"""The synchronous twin of the dashboard: trains within the cell, leaves pictures and tables.
+"""The synchronous form of the dashboard: trains within the cell, leaves pictures and tables.
 
-For notebooks that run without a person, and for places that show nothing a thread draws. What it
-leaves behind needs neither widgets nor style sheets, so a saved notebook reads well anywhere.
+For notebooks that run unattended, and for places that show nothing that a thread draws. The output
+needs neither widgets nor style sheets, so a saved notebook reads well anywhere.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from IPython import get_ipython
-from IPython.display import HTML, DisplayHandle, Image, display
+from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Event, Sample, SampleEvent
-from workbench.view.html import elements
-from workbench.view.html.text_table import side_by_side
+from workbench.view.html.elements import describe, facts
+from workbench.view.html.render import render
+from workbench.view.live.run_answers import policy_and_reference
 from workbench.view.live.run_state import RunState
-from workbench.view.live.screen_protocol import Driver
+from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Worker
-from workbench.view.plot.live_figure import LiveFigure, Pace
+from workbench.view.plot.live_figure import LiveFigure
+from workbench.view.show import CellOutput, displayed, show
+from workbench.view.throttle import Throttle
 
 
-class StillScreen:
-    """Keeps what there is to show; meanwhile tells how far the run is, in one line."""
+class StaticScreen(Screen):
+    """Collects what is shown at the end; meanwhile one line tells how far the run is."""
 
     def __init__(self) -> None:
         self.png = b""
         self.shown: tuple[Sample, ...] = ()
         self._figure = LiveFigure()
-        self._telling = Pace(rate=2, share=0.01)
-        self._line: DisplayHandle | None = None
+        self._line, self._throttle = CellOutput(), Throttle(rate=2, share=0.01)
         self._doing = ""
 
     def loading(self, text: str, share: float) -> None:
-        """Say what is being done before the first step."""
+        """What is being done before the first step."""
         self._tell(f"loading · {text} · {share:.0%}", at_once=text != self._doing)
         self._doing = text
 
-    def opened(self, run_state: RunState, parent: RunState | None) -> None:
-        """Nothing to do: there are no branches here."""
-
     def event(self, run_state: RunState, event: Event) -> None:
-        """Remember what the run said."""
+        """Keep what the outcome is drawn from."""
         self._figure.add(run_state.name, event)
         if isinstance(event, SampleEvent):
             self.shown = event.samples
 
-    def sampled(self, run_state: RunState, samples: tuple[Sample, ...], own: bool) -> None:
-        """Nothing to do: nobody asks while it runs."""
-
     def refused(self, error: Exception) -> None:
-        """There is nobody to try again."""
+        """No one can try again: fail."""
         raise error
 
-    def refresh(self, worker: Driver) -> None:
-        """Say how far the run is."""
+    def refresh(self, worker: Driver, at_once: bool = False) -> None:
+        """How far the run is."""
         for run_state in worker.run_states.values():
-            self._tell(elements.describe(run_state))
-
-    def settle(self, worker: Driver) -> None:
-        """Nothing to do: the cell is not finished before the end."""
+            self._tell(describe(run_state), at_once)
 
     def ended(self, worker: Driver) -> None:
         """Draw the one picture."""
         self.png = self._figure.png(final=True)
-        for run_state in worker.run_states.values():
-            self._tell(elements.describe(run_state), at_once=True)
+        self.refresh(worker, at_once=True)
 
-    def _tell(self, text: str, at_once: bool = False) -> None:
-        now = time.perf_counter()
-        if get_ipython() is None or not (at_once or self._telling.due(now)):
-            return
-        line = HTML(f"<p>{elements.escape(text)}</p>")
-        if self._line is None:
-            self._line = display(line, display_id=True)
-        else:
-            self._line.update(line)
-        self._telling.drew(now, time.perf_counter())
+    def _tell(self, text: str, at_once: bool) -> None:
+        if get_ipython() is not None and (at_once or self._throttle.due()):
+            with self._throttle.measure():
+                self._line.show(render("line", text=text))
 
 
 class StaticDashboard:
     """The outcome of a run that has ended; made by `dashboard(..., live=False)`."""
 
     def __init__(self, make_run: Callable[[Progress], Run], prompt: str | None) -> None:
-        self._screen = StillScreen()
+        self._screen = StaticScreen()
         self.worker = Worker(make_run, self._screen)
         try:
             self.worker.run_here()
         except BaseException:
-            if self.runs:  # how far it came tells what went wrong
+            if self.runs:  # the curves so far help to find the cause
                 display(Image(self._screen.png))
             raise
         self._answered = self.run.sample([prompt]) if prompt else ()
@@ -111,12 +96,10 @@ class StaticDashboard:
         return self.worker.join(timeout)
 
     def when_done(self, function: Callable[[Run], str | Figure]) -> HTML | Image:
-        """What `function` makes of the run, HTML or a figure, to show as a cell's last line."""
-        made = function(self.run)
-        # A code host shows a picture of its own kind, but not one within HTML.
-        return HTML(made) if isinstance(made, str) else Image(elements.png(made))
+        """What `function` returns for the run, HTML or a figure, to show as a cell's last line."""
+        return displayed(function(self.run))
 
     def _ipython_display_(self) -> None:
         display(Image(self._screen.png))
-        display(HTML(side_by_side((*self._answered, *self._screen.shown))))
-        display(HTML(elements.facts(*self.worker.run_states.values())))
+        show(policy_and_reference({"policy": (*self._answered, *self._screen.shown)}))
+        show(facts(*self.worker.run_states.values()))

@@ -1,9 +1,9 @@
-"""The thread that owns a live run, and its synchronous twin.
+"""The thread that owns a live run, and its synchronous form.
 
-A `Worker` makes a run, asks it for event after event, and obeys commands between two of them.
-Whoever calls a command only puts it into a queue; model, figure and output widgets belong to the
-worker's thread alone. What happens is told to a `Screen`, so nothing here knows of widgets. While
-texts are written, the runs wait.
+A `Worker` makes a run, takes event after event from it, and carries out commands between two of
+them. Calling a command only puts it into a queue; model, figure and output widgets belong to the
+worker's thread alone. A `Screen` is called with what happens, so nothing here knows of widgets.
+While texts are written, the runs wait.
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ from workbench.view.live.screen_protocol import Screen
 from workbench.view.live.writing import FINISHED, Draft, Writing, reference_and_policies
 
 MakeRun = Callable[[Progress], Run]
-Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # of each run: at which step, and which
+Answers = dict[str, tuple[int, tuple[Sample, ...]]]  # by run: the step, and the answers
 
 
 class Worker(ModelThread):
     """Drives a run and its branches in turn, one event at a time.
 
-    `start` does so on a thread of its own, and there is one of those in the process: the one before
-    is stopped first. `run_here` is the synchronous twin. Where commands name no run, they mean
-    every run.
+    `start` does so on a thread of its own; the thread that was started before is stopped first.
+    `run_here` is the synchronous form. Commands without the name of a run are for every run.
 
     Attributes:
-        lanes: the runs by name, in the order in which they were made.
+        run_states: the runs by name, in the order in which they were made.
         error: the first thing that ended a run, or the making of one, before its time.
     """
 
@@ -44,13 +43,13 @@ class Worker(ModelThread):
         self._make_run, self._screen = make_run, screen
         self._names = (f"branch {number}" for number in itertools.count(1))
         self._over, self._shown = threading.Event(), threading.Event()
-        self._unwanted = threading.Event()
+        self._abandoned = threading.Event()
 
-    # -- life ---------------------------------------------------------------------------------
+    # -- start and end -------------------------------------------------------------------------
 
     def run_here(self) -> None:
         """The same on the calling thread, until every run has ended; raises as `join` does."""
-        self._retire(self._take_turn())
+        self._end_previous(self._become_newest())
         self._drive()
         self.join()
 
@@ -69,33 +68,33 @@ class Worker(ModelThread):
     # -- commands -----------------------------------------------------------------------------
 
     def set(self, name: str | None = None, **settings: float | str) -> None:
-        """Change `beta`, `lr` or `loss` from the next step on."""
+        """Change live settings from the next step on."""
         self._each(name, lambda run_state: run_state.set(settings))
 
     def pause(self, name: str | None = None) -> None:
-        """Hold after the present step."""
+        """Pause after the present step."""
         self._each(name, RunState.pause)
 
     def resume(self, name: str | None = None) -> None:
-        """Go on."""
+        """Go on after a pause."""
         self._each(name, lambda run_state: run_state.pause(False))
 
     def step(self, name: str | None = None) -> None:
-        """Take one step, then hold."""
+        """Take one step, then pause."""
         self._each(name, RunState.take_one_step)
 
     def stop(self, name: str | None = None) -> None:
         """End after the present step; the last evaluation and checkpoint are still made.
 
-        What is being written is given up at once.
+        Texts that are being written are cancelled at once.
         """
         if name is None:
-            self._unwanted.set()
+            self._abandoned.set()
         self.call(self._give_up)
         self._each(name, RunState.stop)
 
     def branch(self, name: str) -> str:
-        """Copy this run as it stands; the name of the copy, which goes on beside it."""
+        """Copy this run as it is now; returns the name of the copy, which goes on beside it."""
         branch = next(self._names)
         self.call(lambda: self._open(self.run_states[name].branch(branch), self.run_states[name]))
         return branch
@@ -107,46 +106,41 @@ class Worker(ModelThread):
         name: str | None = None,
         show: Callable[[Answers, str], None] = lambda answers, state: None,
     ) -> None:
-        """Have reference and policy answer side by side; also while paused, and after the end.
+        """Let reference and policy answer side by side; also while paused, and after the end.
 
         Without prompts, those of the run itself are answered. The runs wait meanwhile; another
-        `sample` takes the place of this one, and `stop` gives it up.
+        `sample` takes the place of this one, and `stop` cancels it.
 
         Args:
-            show: told what there is so far, a few times a second, and a state of `Draft`.
+            show: called with the answers so far, a few times per second, and a state of `Draft`.
         """
+        self.call(lambda: self._begin_sampling(prompts, sampling, name, show))
 
-        def begin() -> None:
-            run_states = [
-                run_state
-                for run_state in self.run_states.values()
-                if name in (None, run_state.name)
-            ]
-            if not run_states:
-                return
-            first, every = (
-                run_states[0].run,
-                [run_state.run for run_state in self.run_states.values()],
-            )
-            asked, chosen = prompts or first.prompts, sampling or first.shown_sampling
+    def _begin_sampling(
+        self,
+        prompts: list[str],
+        sampling: SamplingConfig | None,
+        name: str | None,
+        show: Callable[[Answers, str], None],
+    ) -> None:
+        states = [state for state in self.run_states.values() if name in (None, state.name)]
+        if not states:
+            return
+        first = states[0].run
+        asked, how = prompts or first.prompts, sampling or first.shown_sampling
 
-            def tell(draft: Draft) -> None:
-                samples = draft.samples(asked, chosen.seed)
-                if draft.state == FINISHED:
-                    for run_state, answers in zip(run_states, samples, strict=True):
-                        self._screen.sampled(run_state, answers, own=bool(prompts))
-                by_name = zip(run_states, samples, strict=True)
-                show(
-                    {run_state.name: (run_state.step, answers) for run_state, answers in by_name},
-                    draft.state,
-                )
-                if draft.error is not None:
-                    self._screen.refused(draft.error)
+        def receive(draft: Draft) -> None:
+            answers = list(zip(states, draft.samples(asked, how.seed), strict=True))
+            if draft.state == FINISHED:
+                for state, samples in answers:
+                    self._screen.sampled(state, samples, own=bool(prompts))
+            show({state.name: (state.step, samples) for state, samples in answers}, draft.state)
+            if draft.error is not None:
+                self._screen.refused(draft.error)
 
-            who = reference_and_policies([run_state.run for run_state in run_states], every)
-            self._begin(Writing(who, asked, chosen, tell))
-
-        self.call(begin)
+        every = [state.run for state in self.run_states.values()]
+        handles = reference_and_policies([state.run for state in states], every)
+        self._begin(Writing(handles, asked, how, receive))
 
     def close(self) -> None:
         """Stop, and take no more commands."""
@@ -160,7 +154,7 @@ class Worker(ModelThread):
         super()._wait_for(thread)
 
     def _work(self) -> None:
-        """Drive the runs to their ends; after that, answer."""
+        """Drive the runs to their ends; after that, carry out commands."""
         self._drive()
         while self.run_states and not self.closed:
             self._do_next()
@@ -173,12 +167,12 @@ class Worker(ModelThread):
             self._open(RunState.of(self._make_run(self._progress)))
             while not all(run_state.ended for run_state in self.run_states.values()):
                 for run_state in list(self.run_states.values()):
-                    self._obey_all()
+                    self._carry_out_all()
                     if run_state.active:
                         self._advance(run_state)
         except _Abandoned:
             pass
-        except BaseException as error:  # an interrupted cell too: the twin raises it again
+        except BaseException as error:  # an interrupted cell too: `run_here` raises it again
             self._fail(error)
         finally:
             self._finish()
@@ -199,7 +193,7 @@ class Worker(ModelThread):
             self._shown.set()
 
     def _progress(self, text: str, share: float) -> None:
-        if self._unwanted.is_set():
+        if self._abandoned.is_set():
             raise _Abandoned
         self._screen.loading(text, share)
 
@@ -216,8 +210,8 @@ class Worker(ModelThread):
             self._screen.event(run_state, event)
         self._screen.refresh(self)
 
-    def _obey_all(self) -> None:
-        """Carry out what was commanded and write what was asked for; while no run moves, wait."""
+    def _carry_out_all(self) -> None:
+        """Carry out all commands and finish the writing; while all runs are paused, wait."""
         while True:
             if self._commands.empty() and not self.writing:
                 idle = not any(run_state.active for run_state in self.run_states.values())
@@ -226,12 +220,12 @@ class Worker(ModelThread):
                 self._screen.settle(self)
             self._do_next()
 
-    def _obey(self, command: Callable[[], object]) -> None:
-        super()._obey(command)
+    def _carry_out(self, command: Callable[[], object]) -> None:
+        super()._carry_out(command)
         self._screen.refresh(self)
 
     def _refuse(self, error: Exception) -> None:
-        self._screen.refused(error)  # a bad prompt must not cost a run
+        self._screen.refused(error)  # a bad prompt must not end a run
 
     def _open(self, run_state: RunState, parent: RunState | None = None) -> None:
         self.run_states[run_state.name] = run_state

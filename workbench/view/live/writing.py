@@ -1,9 +1,8 @@
-"""Texts while they are written: a token at a time, on the thread that uses models."""
+"""Texts while models write them: one token at a time, on the thread that uses models."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,11 +12,11 @@ from workbench.compare.streams import stream_together
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run
 from workbench.train.events import Sample
-from workbench.view.plot.live_figure import Pace
+from workbench.view.throttle import Throttle
 
 WAITING, WRITING, FINISHED = "waiting", "writing", "finished"
 STOPPED, FAILED = "stopped", "failed"
-RATE, SHARE = 10, 0.1  # showings a second, and their share of all time, at most
+RATE, SHARE = 10, 0.1  # drafts shown per second, and their share of all time, at most
 UNFINISHED = "\ufffd"  # what the first bytes of a character are decoded to
 
 Texts = tuple[list[str], ...]
@@ -25,9 +24,9 @@ Texts = tuple[list[str], ...]
 
 @dataclass(frozen=True)
 class Draft:
-    """What has been written so far: of each model a list, one text a prompt.
+    """What has been written so far: one list per model, one text per prompt.
 
-    `state` is "writing", "finished", "stopped" or "failed"; then `error` says why.
+    `state` is "writing", "finished", "stopped", or "failed" with an `error`.
     """
 
     texts: Texts
@@ -35,7 +34,7 @@ class Draft:
     error: Exception | None = None
 
     def samples(self, prompts: Sequence[str], seed: int) -> list[tuple[Sample, ...]]:
-        """Each model's texts beside those of the first, which has none of its own here."""
+        """The samples of each model but the first, which is the reference of all."""
         first, *others = self.texts
         return [
             tuple(Sample(*row, seed) for row in zip(prompts, first, texts, strict=True))
@@ -44,15 +43,15 @@ class Draft:
 
 
 class Writing:
-    """Texts that several models write by turns, and where they are shown.
+    """Texts that several models write, one token each in turn, and where they are shown.
 
     Made on any thread; all but `cancel` is for the thread that uses the models.
 
     Args:
-        asked: who writes.
+        asked: the models.
         prompts: answered by each.
         sampling: the same for all.
-        show: told what there is so far, `RATE` times a second at most, the newest; and the end.
+        show: called with the newest draft, `RATE` times per second at most, and with the last one.
     """
 
     def __init__(
@@ -66,64 +65,64 @@ class Writing:
         self._show = show
         self._states: Iterator[Texts] = iter(())
         self._texts: Texts = tuple([""] * len(prompts) for _ in asked)
-        self._pace = Pace(RATE, SHARE)
-        self._unwanted = threading.Event()
+        self._throttle = Throttle(RATE, SHARE)
+        self._cancelled = threading.Event()
 
     def begin(self) -> None:
-        """Nothing is written yet, and shown to be so."""
+        """Show empty texts; the first `advance` writes into them."""
         self._states = stream_together(self._asked, self._prompts, self._sampling)
-        self._tell(WRITING)
+        self._show_draft(WRITING)
 
     def advance(self) -> bool:
-        """Write the next token of each; whether that was not the end."""
+        """Write the next token of each model; False at the end."""
         if self.cancelled:
             self.stop()
             return False
         try:
             texts = next(self._states, None)
         except Exception as error:
-            self._tell(FAILED, error)
+            self._show_draft(FAILED, error)
             return False
         if texts is None:
-            self._tell(FINISHED)
+            self._show_draft(FINISHED)
             return False
         self._texts = texts
-        if self._pace.due(time.perf_counter()):
-            self._tell(WRITING)
+        if self._throttle.due():
+            self._show_draft(WRITING)
         return True
 
     def stop(self) -> None:
-        """Give it up: what has been written stays."""
+        """End before the texts are finished: what has been written stays."""
         if isinstance(self._states, Generator):
             self._states.close()  # before anything else uses the models
-        self._tell(STOPPED)
+        self._show_draft(STOPPED)
 
     def cancel(self) -> None:
-        """Have it given up before the next token; from any thread."""
-        self._unwanted.set()
+        """Stop before the next token; from any thread."""
+        self._cancelled.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants it any more."""
-        return self._unwanted.is_set()
+        """Whether it was cancelled."""
+        return self._cancelled.is_set()
 
-    def _tell(self, state: str, error: Exception | None = None) -> None:
-        begin, texts = time.perf_counter(), self._texts
+    def _show_draft(self, state: str, error: Exception | None = None) -> None:
+        texts = self._texts
         if state == WRITING:
             texts = tuple([text.rstrip(UNFINISHED) for text in each] for each in texts)
-        self._show(Draft(texts, state, error))
-        self._pace.drew(begin, time.perf_counter())
+        with self._throttle.measure():
+            self._show(Draft(texts, state, error))
 
 
 def reference_and_policies(runs: Sequence[Run], every: Sequence[Run]) -> list[ModelHandle]:
     """The reference that a run shares with its branches, then the policy of each of `runs`.
 
     Args:
-        runs: that are asked.
-        every: that may be used between two tokens.
+        runs: those whose policies answer.
+        every: all runs that may take a step between two tokens.
     """
     (reference, first), *others = map(handles, runs)
-    # Adapters that are trained may not stay switched off from one token to the next.
+    # Adapters must not stay switched off from one token to the next while they are trained.
     trained = any(reference.model is run.policy for run in every)
     reference = replace(reference, own_model=reference.own_model and not trained)
     return [reference, first, *(policy for _, policy in others)]

@@ -12,12 +12,12 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from workbench.view.html.elements import encode, pixels
+from workbench.view.html.images import encode, pixels
 from workbench.view.plot.primitives import GUIDE
 
 
 class Layers:
-    """PNGs of a figure whose moving parts carry a gid, as those of `marks.move_line` do."""
+    """PNGs of a figure whose moving parts carry a gid, as those of `primitives.move_line` do."""
 
     def __init__(self, figure: Figure) -> None:
         self._figure = figure

@@ -8,7 +8,6 @@ of the figure's own colours.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -19,34 +18,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from workbench.train.events import Event
-from workbench.view.html import elements
+from workbench.view.html.images import encode, pixels
 from workbench.view.plot import primitives
 from workbench.view.plot import run_figure as plots
 from workbench.view.plot.history import History
 
 SHADES = 24  # of each ink in the palette; with more, Pillow takes a neighbour of white for white
-
-
-class Pace:
-    """When the next frame may be drawn: `rate` times a second, in `share` of all time, at most.
-
-    A frame that took long is followed by a longer wait, so that drawing slows training down by no
-    more than its share. `burst` seconds may be spent ahead, for the first frame takes longest.
-    """
-
-    def __init__(self, rate: float, share: float, burst: float = 0.1) -> None:
-        self._interval, self._share, self._burst = 1 / rate, share, burst
-        self._next = self._paid = -math.inf
-
-    def due(self, now: float) -> bool:
-        """Whether a frame may be drawn now; seconds on a clock that never goes back."""
-        return now >= self._next
-
-    def drew(self, begin: float, end: float) -> None:
-        """A frame was drawn from `begin` to `end`."""
-        self._paid = max(self._paid, begin - self._burst / self._share)
-        self._paid += (end - begin) / self._share
-        self._next = max(begin + self._interval, self._paid)
 
 
 class LiveFigure:
@@ -67,26 +44,27 @@ class LiveFigure:
         """Draw what has changed and encode the picture; a final one fits its limits to the data."""
         for axes in self.figure.axes if final else ():
             axes.set_autoscale_on(True)
-        panels = list(zip(plots.PANELS.values(), self.figure.axes, strict=True))
-        outgrown = [axes for panel, axes in panels if self._update(panel, axes)]
+        outgrown = self._update()
         key = (tuple(self.history.runs), any(self.history.changes.values()))
         if key != self._key:
             self._key, self._background = key, None
             plots.write_key(self.history, self.figure)
         self._draw_background(outgrown)
         renderer = self._canvas.get_renderer()
-        for _, axes in panels:
-            for line in _moving(axes):
+        for axes in self.figure.axes:
+            for line in _moving(axes) if axes.get_visible() else ():
                 line.draw(renderer)
         return self._encode()
 
-    def _update(self, panel: plots.Panel, axes: Axes) -> bool:
-        """Move the lines of one panel; whether what lies behind them has changed."""
-        before = _behind(axes)
-        panel(self.history, axes)
-        for line in _moving(axes):
-            line.set_animated(True)  # left out when the background is drawn
-        return _behind(axes) != before
+    def _update(self) -> list[Axes]:
+        """Move the lines; the axes on which anything else has changed."""
+        before = list(map(_behind, self.figure.axes))
+        plots.draw_panels(self.history, self.figure)
+        for axes in self.figure.axes:
+            for line in _moving(axes):
+                line.set_animated(True)  # left out when the background is drawn
+        after = zip(self.figure.axes, before, strict=True)
+        return [axes for axes, then in after if _behind(axes) != then]
 
     def _draw_background(self, outgrown: list[Axes]) -> None:
         """Put the background on the canvas, with the panels in `outgrown` drawn anew."""
@@ -103,8 +81,8 @@ class LiveFigure:
             self._background = canvas.copy_from_bbox(self.figure.bbox)
 
     def _encode(self) -> bytes:
-        image = elements.pixels(self._canvas)
-        return elements.encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level=1)
+        image = pixels(self._canvas)
+        return encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level=1)
 
 
 def _moving(axes: Axes) -> list[Line2D]:
@@ -116,7 +94,8 @@ def _moving(axes: Axes) -> list[Line2D]:
 def _behind(axes: Axes) -> tuple[object, ...]:
     """All that can change in a panel apart from its moving lines."""
     still = len(axes.lines) - len(_moving(axes))
-    return axes.get_xlim(), axes.get_ylim(), axes.get_ylabel(), len(axes.texts), still
+    shown = axes.get_gid(), axes.get_visible(), axes.get_ylabel(), len(axes.texts), still
+    return *shown, axes.get_xlim(), axes.get_ylim()
 
 
 def _palette() -> Image.Image:

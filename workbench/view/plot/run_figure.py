@@ -10,7 +10,7 @@ with hollow points. Colours are those of Okabe and Ito (2008), which colour-blin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -39,7 +39,12 @@ class Panel:
     title: str
     unit: str
     limits: tuple[float, float] | None
+    metrics: tuple[str, ...]
     draw: Callable[[History, Axes], None]
+
+    def has_data(self, known: Collection[str]) -> bool:
+        """Whether one of its metrics is among those that are known, of training or held out."""
+        return any(name in known or HELD_OUT + name in known for name in self.metrics)
 
     def __call__(self, data: Data, axes: Axes) -> Axes:
         """Draw on `axes`, or bring them up to date if this panel is drawn on them already."""
@@ -52,6 +57,7 @@ class Panel:
         return axes
 
     def _prepare(self, axes: Axes) -> None:
+        axes.clear()
         axes.set_gid(self.name)
         # Places given by hand: to find them matplotlib measures all texts at every draw.
         look: Any = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
@@ -73,42 +79,51 @@ PANELS: dict[str, Panel] = {}
 
 
 def panel(
-    title: str, unit: str, limits: tuple[float, float] | None = None
+    title: str, unit: str, *metrics: str, limits: tuple[float, float] | None = None
 ) -> Callable[[Callable[[History, Axes], None]], Panel]:
-    """Register a function as a panel under its own name; `limits` fixes the vertical range."""
+    """Register a function as a panel under its own name.
+
+    It is shown where one of `metrics` is known, and there is room; `limits` fixes the vertical
+    range.
+    """
 
     def register(draw: Callable[[History, Axes], None]) -> Panel:
-        entry = Panel(draw.__name__, title, unit, limits, draw)
+        entry = Panel(draw.__name__, title, unit, limits, metrics, draw)
         PANELS[entry.name] = entry
         return entry
 
     return register
 
 
-@panel("Loss", "nats a pair")
+@panel("Loss", "mean per row", "loss")
 def loss(history: History, axes: Axes) -> None:
-    """Mean loss; the dotted line is log 2, where DPO's loss starts."""
-    primitives.draw_guide(axes, math.log(2))
+    """Mean loss; for pairs the dotted line is log 2, where DPO's loss starts."""
+    if any("rewards/margins" in curves and "z" not in curves for curves in history.runs.values()):
+        primitives.draw_guide(axes, math.log(2))
     primitives.draw_training(history, axes, "loss", BLUE)
 
 
-@panel("Reward margin", "nats")
+@panel("Reward margin", "nats", "rewards/margins")
 def reward_margin(history: History, axes: Axes) -> None:
-    """beta times (chosen minus rejected log-ratio), mean over pairs."""
+    """Reward of the chosen minus that of the rejected, means."""
     primitives.draw_guide(axes, 0.0)
     primitives.draw_training(history, axes, "rewards/margins", BLUE)
 
 
-@panel("Log-ratios", "nats a completion")
+@panel("Log-ratios", "nats per completion", "logratios/chosen")
 def log_ratios(history: History, axes: Axes) -> None:
     """Chosen and rejected apart: the margin may grow while both fall."""
     primitives.draw_guide(axes, 0.0)
     primitives.draw_training(history, axes, "logratios/chosen", BLUE)
     primitives.draw_training(history, axes, "logratios/rejected", ORANGE)
-    primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+    if any("z" in curves for curves in history.runs.values()):
+        primitives.draw_training(history, axes, "z", GREEN)
+        primitives.name_colours(axes, desirable=BLUE, undesirable=ORANGE, z=GREEN)
+    else:
+        primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
 
 
-@panel("Held-out accuracy, 95% interval", "share of pairs", limits=(0.0, 1.0))
+@panel("Held-out accuracy, 95% interval", "share", "rewards/accuracies", limits=(0.0, 1.0))
 def accuracy(history: History, axes: Axes) -> None:
     """Share of held-out pairs whose margin is positive; the dotted line is chance.
 
@@ -125,7 +140,7 @@ def accuracy(history: History, axes: Axes) -> None:
     primitives.draw_held_out(history, axes, name, BLUE, unless=ties)
 
 
-@panel("KL(policy ‖ reference) ± s.e.", "nats a completion")
+@panel("KL(policy ‖ reference) ± s.e.", "nats per completion", "kl/policy_reference")
 def kl(history: History, axes: Axes) -> None:
     """Estimated from the policy's own samples, so it may fall below 0 by chance."""
     primitives.draw_guide(axes, 0.0)
@@ -138,7 +153,7 @@ def kl(history: History, axes: Axes) -> None:
     primitives.draw_held_out(history, axes, name, BLUE)
 
 
-@panel("Samples", "")
+@panel("Samples", "", "samples/reward", "samples/length")
 def samples(history: History, axes: Axes) -> None:
     """Where a world knows the truth: reward and grammatical share; else the length of samples."""
     known = {metric for curves in history.runs.values() for metric in curves}
@@ -154,18 +169,65 @@ def samples(history: History, axes: Axes) -> None:
         primitives.draw_held_out(history, axes, length, BLUE)
 
 
+@panel("Log-probabilities", "nats per completion", "logps/chosen", "logps/completion")
+def log_probabilities(history: History, axes: Axes) -> None:
+    """The policy's own, where there is no reference to compare them with."""
+    primitives.draw_training(history, axes, "logps/completion", BLUE)
+    primitives.draw_training(history, axes, "logps/chosen", BLUE)
+    primitives.draw_training(history, axes, "logps/rejected", ORANGE)
+    if any("logps/chosen" in curves for curves in history.runs.values()):
+        primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+
+
+@panel("Rewards", "reward", "rewards/chosen")
+def rewards(history: History, axes: Axes) -> None:
+    """Chosen and rejected apart."""
+    primitives.draw_guide(axes, 0.0)
+    primitives.draw_training(history, axes, "rewards/chosen", BLUE)
+    primitives.draw_training(history, axes, "rewards/rejected", ORANGE)
+    primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+
+
+@panel("Gradient norm", "before clipping", "grad_norm")
+def gradient_norm(history: History, axes: Axes) -> None:
+    """Over all weights that are trained."""
+    primitives.draw_training(history, axes, "grad_norm", BLUE)
+
+
+@panel("Learning rate", "", "lr")
+def learning_rate(history: History, axes: Axes) -> None:
+    """Of each step."""
+    primitives.draw_training(history, axes, "lr", BLUE)
+
+
+def panels_for(history: History, room: int) -> list[Panel]:
+    """The first `room` panels that have something to show; before the first event, the first."""
+    known = {metric for curves in history.runs.values() for metric in curves}
+    every = list(PANELS.values())
+    return ([entry for entry in every if entry.has_data(known)] or every)[:room]
+
+
+def draw_panels(history: History, figure: Figure) -> None:
+    """Draw the panels that fit the history on the figure's axes; axes without one are hidden."""
+    shown = panels_for(history, len(figure.axes))
+    for axes in figure.axes[len(shown) :]:
+        axes.set_visible(False)
+    for entry, axes in zip(shown, figure.axes, strict=False):
+        axes.set_visible(True)
+        entry(history, axes)
+
+
 def overview(data: Data, size: tuple[int, int] = (1000, 520)) -> Figure:
-    """All panels in one figure of `size` pixels."""
+    """The panels of a run in one figure of `size` pixels."""
     history = History.of(data)
     figure = empty_overview(size)
-    for entry, axes in zip(PANELS.values(), figure.axes, strict=True):
-        entry(history, axes)
+    draw_panels(history, figure)
     write_key(history, figure)
     return figure
 
 
 def empty_overview(size: tuple[int, int]) -> Figure:
-    """A figure with one empty pair of axes a panel, on an opaque background."""
+    """A figure with empty axes for six panels, on an opaque background."""
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     figure.subplots(2, 3)

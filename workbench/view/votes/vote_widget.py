@@ -1,8 +1,8 @@
 """Blind votes: two answers to one prompt, a vote, and the next policy trained on the votes.
 
-Who wrote which is decided by chance and told after the vote. Every vote is on disk before the next
-pair is shown. A notebook's widgets get no key presses of their own, so the field *keys* takes them:
-a letter that is typed there votes and is cleared at once.
+Which model's answer is A is decided at random and revealed after the vote. Every vote is on disk
+before the next pair is shown. Widgets of a notebook receive no key presses, so the text field
+*keys* takes them: a letter that is typed there votes and is cleared at once.
 """
 
 from __future__ import annotations
@@ -23,30 +23,22 @@ from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO
 from workbench.feedback.questions import Voter
 from workbench.feedback.votes import read_votes
 from workbench.runs.run import Run
-from workbench.view.html import elements
-from workbench.view.html.style import STYLE
+from workbench.view.html.elements import error_card
+from workbench.view.html.render import render, style
 from workbench.view.live.one_line import OneLine
 from workbench.view.live.screen_protocol import Driver
 from workbench.view.live.worker import Worker
 from workbench.view.votes import ballot
 
-# What can be done, the letter that does it, and what the button says.
+# Letter -> label of its button.
 ACTIONS = {
     "a": "A is better", "b": "B is better", "t": "Tie", "x": "Both bad", "s": "Skip", "u": "Undo",
 }  # fmt: skip
 VOTES = {"a": "a", "b": "b", "t": "tie", "x": "bad"}
-# Seconds in which a second key or click is taken for the same one: longer than it takes until a
-# key that is held down repeats itself, shorter than it takes to read.
+# Seconds in which a second key or click is ignored: longer than the delay after which a key that is
+# held down repeats, shorter than it takes to read.
 PAUSE = 0.7
 TRAIN, STOP = "Train on these votes", "Stop training"
-OWN_STYLE = """<style>
-.wb-votes .wb-row button { width: auto; border-radius: 4px; }
-.wb-votes .wb-keys { width: 330px; }
-.wb-votes .wb-progress, .wb-votes .wb-told { font-variant-numeric: tabular-nums; }
-.wb-votes .wb-asked, .wb-votes .wb-question p { font-size: 14px; }
-.wb-votes .wb-reveal, .wb-votes .wb-told { color: var(--wb-quiet); }
-.wb-votes .wb-question { min-height: 130px; }
-</style>"""
 
 
 def blind_votes(
@@ -57,14 +49,14 @@ def blind_votes(
     voter: Voter | None = None,
     seed: int = 0,
 ) -> BlindVotes:
-    """Vote on pairs of answers: an object that shows itself as the last line of a cell.
+    """Vote on pairs of answers: an object that displays itself as the last line of a cell.
 
     Args:
         of: a run, whose policy answers against its reference; or an `IterativeDPO`.
         file: JSONL of the votes, for a run. Where it exists the voting goes on.
         prompts: for a run; its own where left out.
-        live: False leaves out widgets, for notebooks that run on their own.
-        voter: votes on all of this round's pairs at once, in a person's stead.
+        live: False leaves out widgets, for notebooks that run unattended.
+        voter: votes on all of this round's pairs at once, instead of a person.
         seed: of answers and sides, for a run.
 
     Raises:
@@ -87,8 +79,8 @@ class BlindVotes:
 
     Attributes:
         rounds: policy, votes and training; `rounds.model` is the policy as it is now.
-        ballot: the questions of this round, and where the voting stands.
-        worker: trains, or has trained, the policy of the last round; None before.
+        ballot: the questions of this round and their votes.
+        worker: trains, or has trained, the policy of the last round; None before the first.
         box: all of it, as a widget.
     """
 
@@ -98,7 +90,7 @@ class BlindVotes:
         self.rounds, self.live = rounds, live
         self.worker: Worker | None = None
         self._clock, self._acted = clock, -PAUSE
-        self._turn = threading.RLock()  # callbacks may come on any thread
+        self._lock = threading.RLock()  # callbacks may come on any thread
         self._html = {
             name: widgets.HTML().add_class(f"wb-{name}")
             for name in ("where", "question", "before", "problem", "told", "table")
@@ -120,8 +112,8 @@ class BlindVotes:
     # -- voting ---------------------------------------------------------------------------------
 
     def act(self, key: str) -> None:
-        """Do what a letter of `ACTIONS` stands for, unless it follows another one at once."""
-        with self._turn:
+        """The action of a letter of `ACTIONS`; ignored within `PAUSE` seconds of another one."""
+        with self._lock:
             before, self._acted = self._acted, self._clock()
             if self._busy or self._acted - before < PAUSE:
                 return
@@ -134,11 +126,11 @@ class BlindVotes:
                     self.ballot.undo()
                 self._html["problem"].value = ""
             except WorkbenchError as error:
-                self._html["problem"].value = elements.error_card(error)
+                self._html["problem"].value = error_card(error)
             self._show()
 
     def vote_all(self, voter: Voter) -> None:
-        """Let `voter` vote on all pairs that are left in this round."""
+        """Let `voter` vote on all remaining pairs of this round."""
         while self.ballot.current is not None:
             self.ballot.cast(voter(self.ballot.current))
         self._show()
@@ -157,14 +149,14 @@ class BlindVotes:
     # -- training -------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Train the next policy on this round's votes, and ask about its answers; or stop that.
+        """Train the next policy on this round's votes and ask about its answers; or stop training.
 
-        In a notebook on a thread, so that the page stays alive; `join` waits for it.
+        In a notebook on a thread, so that the page stays responsive; `join` waits for it.
         """
-        if self._busy:  # decided before waiting: what is over when it is our turn isn't begun again
+        if self._busy:  # decided before waiting for the lock, or a second click would train twice
             assert self.worker is not None
             return self.worker.stop()
-        with self._turn:
+        with self._lock:
             self._html["problem"].value = ""
             self.worker = Worker(self.rounds.begin, OneLine(self._tell, self._trained))
         self._show()
@@ -174,7 +166,7 @@ class BlindVotes:
             self.worker.run_here()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until the training has ended; whether it has. Raises what ended it early."""
+        """Wait until the training has ended; whether it has. Raises the error that ended it."""
         return self.worker is None or self.worker.join(timeout)
 
     @property
@@ -182,15 +174,15 @@ class BlindVotes:
         return self.worker is not None and not self.worker.closed
 
     def _tell(self, text: str) -> None:
-        self._html["told"].value = f"<span>{elements.escape(text)}</span>"
+        self._html["told"].value = render("told", text=text)
 
     def _trained(self, worker: Driver) -> None:
-        """The next round, or what went wrong; on the worker's thread."""
+        """Begin the next round, or show what went wrong; on the worker's thread."""
         run_state = next(iter(worker.run_states.values()), None)
-        with self._turn:
+        with self._lock:
             try:
                 if worker.error is not None:
-                    self._html["problem"].value = elements.error_card(worker.error)
+                    self._html["problem"].value = error_card(worker.error)
                     self._tell("nothing was trained; the policy is as it was")
                 elif run_state is None or run_state.ended != "finished":
                     self._tell("training was stopped; the policy is as it was")
@@ -201,7 +193,7 @@ class BlindVotes:
                     self._tell(f"round {self.rounds.number} is trained; its policy answers now")
             finally:
                 worker.close()
-                self._acted = self._clock()  # what was pressed meanwhile meant another pair
+                self._acted = self._clock()  # keys pressed meanwhile were meant for another pair
                 self._show()
 
     # -- showing --------------------------------------------------------------------------------
@@ -229,10 +221,10 @@ class BlindVotes:
 
     def _arrange(self) -> widgets.VBox:
         html = self._html
-        style = widgets.HTML(STYLE + OWN_STYLE).add_class("wb-style")
+        sheets = widgets.HTML(style("workbench", "votes")).add_class("wb-style")
         buttons = widgets.HBox([self.keys, *self.buttons.values()]).add_class("wb-row")
         training = widgets.HBox([self.train_button, html["told"]]).add_class("wb-row")
-        shown = [style, html["where"], html["question"], buttons, html["problem"], html["before"]]
+        shown = [sheets, html["where"], html["question"], buttons, html["problem"], html["before"]]
         box = widgets.VBox([*shown, training, html["table"]]).add_class("wb-votes")
         return box.add_class("wb-dashboard")
 

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.train.events import Sample
-from workbench.view.html.text_table import marked_differences, side_by_side
+from workbench.view.html.differences import marked_differences
+from workbench.view.html.side_by_side import LOOKS, PromptAnswers, side_by_side
+from workbench.view.live.run_answers import NO_ANSWERS, policy_and_reference
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -23,7 +25,7 @@ HOSTILE = (
     "line\nbreak",
     "'quotes\" and `ticks`",
 )
-OURS = {"bdi", "br", "caption", "del", "h4", "i", "ins", "p", "section", "div"}
+OURS = {"bdi", "br", "small", "del", "h4", "i", "ins", "p", "section", "div"}
 OURS |= {"table", "tbody", "td", "th", "thead", "tr"}
 
 
@@ -39,7 +41,8 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        assert {name for name, _ in attributes} <= {"class", "style"}
+        names = {name for name, _ in attributes if not name.startswith("data-")}
+        assert names <= {"class", "style", "rowspan"}
         if tag == "br":
             self.text += "\n"
         else:
@@ -78,12 +81,14 @@ def test_all_different_and_empty() -> None:
     assert Reader(right).marked["ins"] == "new words"
 
 
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("state", ["writing", "finished"])
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_texts_stay_text(text: str) -> None:
-    sample = Sample(text, text + " old", text + " new", 0)
-    reader = Reader(side_by_side([sample], caption=text))
+def test_hostile_texts_stay_text(text: str, state: str, look: str) -> None:
+    row = PromptAnswers(text, (f"{text} old", f"{text} new", text), data={"numbers": text})
+    reader = Reader(side_by_side((text, f"{text} 2", f"{text} 3"), [row], look, state))
     assert set(reader.tags) <= OURS
-    assert reader.text.count(text) >= 3
+    assert reader.text.count(text) >= 6
 
 
 @given(st.text(), st.text())
@@ -106,20 +111,63 @@ def test_unmarked_words_are_the_same_on_both_sides(reference: str, policy: str) 
     assert words[0] == words[1]
 
 
-def test_table_has_a_row_a_sample_and_the_extra_columns() -> None:
-    samples = [Sample(f"prompt {n}", "bad", "good", 0) for n in range(3)]
-    reader = Reader(side_by_side(samples, extra={"true reward": lambda s: len(s.policy)}))
+def test_table_has_a_row_per_prompt_with_its_notes() -> None:
+    rows = [PromptAnswers(f"prompt {n}", ("bad", "good"), ("one", "two")) for n in range(3)]
+    reader = Reader(side_by_side(("a", "b"), rows))
     assert reader.tags.count("tr") == 4
-    assert "true reward" in reader.text
+    assert "prompt 0bad\nonegood\ntwo" in reader.text
     assert reader.marked == {"del": "badbadbad", "ins": "goodgoodgood"}
 
 
 def test_several_policies_stand_beside_one_reference() -> None:
     policies = {"run": [Sample("p", "a b", "a c", 0)], "branch 1": [Sample("p", "a b", "d b", 0)]}
-    reader = Reader(side_by_side(policies))
+    reader = Reader(policy_and_reference(policies))
     assert reader.tags.count("th") == 4
     assert reader.marked == {"del": "", "ins": "cd"}  # against which policy would <del> be?
 
 
-def test_empty_answer_is_said_to_be_empty() -> None:
-    assert "(empty)" in Reader(side_by_side([Sample("p", "words", "", 0)])).text
+def test_lines_are_marked_against_the_line_before() -> None:
+    row = PromptAnswers("p", ("one two", "one three", "one three"))
+    reader = Reader(side_by_side(("step 0", "step 1", "step 2"), [row], look="lines"))
+    assert reader.marked == {"del": "", "ins": "three"}
+    assert reader.tags.count("tr") == 4
+
+
+def test_a_page_with_its_own_style_sheet_gets_tags_alone() -> None:
+    row = PromptAnswers("p", ("one two", "one three"), data={"index": 3})
+    html = side_by_side(("a", "b"), [row], look="page")
+    assert "style" not in html
+    assert '<tr data-index="3">' in html
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_empty_answer_is_said_to_be_empty(look: str) -> None:
+    assert "(empty)" in side_by_side(("a", "b"), [PromptAnswers("p", ("words", ""))], look)
+
+
+# -- panes -------------------------------------------------------------------------------------
+
+
+def panes(state: str) -> str:
+    row = PromptAnswers("p", ("old words", "new words"))
+    return side_by_side(("reference", "policy"), [row], look="panes", state=state)
+
+
+def test_differences_are_marked_at_the_end_only() -> None:
+    for state in ("waiting", "writing", "stopped", "failed"):
+        assert f'data-state="{state}"' in panes(state)
+        assert "<del" not in panes(state)
+        assert "<bdi>old words</bdi>" in panes(state)
+    assert ">old</del> words" in panes("finished")
+    assert ">new</ins> words" in panes("finished")
+
+
+def test_state_is_said_in_words() -> None:
+    assert panes("writing").count("· writing") == 2
+    assert panes("stopped").count("· stopped here") == 2
+    assert "·" not in panes("finished")
+
+
+def test_without_texts_there_are_two_empty_panes() -> None:
+    assert NO_ANSWERS.count("<section") == 2
+    assert NO_ANSWERS.count("<bdi></bdi>") == 2

@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workbench.view.html.answer_grid import Grid, answers_table, legend, mean, means_table, written
+from workbench.view.html.answer_numbers import (
+    Grid,
+    answers_table,
+    legend,
+    mean,
+    means_table,
+    written,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -51,9 +58,9 @@ class Reader(HTMLParser):
 def frame_of(*prompts: dict[str, tuple[Any, ...]], names: tuple[str, ...] = ("a", "b")) -> Any:
     """A frame of answers; each prompt gives its columns, one value a model."""
     rows = []
-    for place, columns in enumerate(prompts):
+    for index, columns in enumerate(prompts):
         for number, who in enumerate(names):
-            row = {"place": place, "prompt": f"prompt {place}", "who": who, "ended": True}
+            row = {"place": index, "prompt": f"prompt {index}", "who": who, "ended": True}
             row |= {"kl": 0.0, "words": 2}
             rows.append(row | {name: values[number] for name, values in columns.items()})
     return pd.DataFrame(rows)
@@ -70,8 +77,8 @@ def grid() -> Grid:
     )
 
 
-def places(rows: list[Any]) -> list[int]:
-    return [row.place for row in rows]
+def indices(rows: list[Any]) -> list[int]:
+    return [row.index for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,7 @@ def places(rows: list[Any]) -> list[int]:
     ids=str,
 )
 def test_rows_are_sorted_and_filtered(grid: Grid, how: dict[str, Any], expected: list[int]) -> None:
-    assert places(grid.arranged(**how)) == expected
+    assert indices(grid.arranged(**how)) == expected
 
 
 def test_means_leave_out_what_is_not_known(grid: Grid) -> None:
@@ -126,9 +133,9 @@ def test_numbers_stand_below_their_answer() -> None:
     ) in markup
 
 
-def test_three_writers_are_marked_against_the_first() -> None:
+def test_three_models_are_marked_against_the_first() -> None:
     frame = frame_of({"text": ("one two", "one three", "four two")}, names=("a", "b", "c"))
-    markup = answers_table(grid := Grid.of(frame), grid.rows, styled=False)
+    markup = answers_table(grid := Grid.of(frame), grid.rows, look="page")
     assert "<bdi>one two</bdi>" in markup
     assert "one <ins>three</ins>" in markup
     assert "<ins>four</ins> two" in markup

@@ -1,0 +1,58 @@
+"""What several models answered to the same prompts, beside each other, the differences marked.
+
+Differences are marked by tags as well as by inline styles, so they still show where a notebook is
+displayed without its styles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from workbench.view.html.differences import marked_answers
+from workbench.view.html.render import Html, escape, render
+from workbench.view.live.writing import FINISHED
+
+LOOKS = ("plain", "ruled", "page", "panes", "lines")
+
+
+@dataclass(frozen=True)
+class PromptAnswers:
+    """One prompt and its answers, in the order of the models.
+
+    Attributes:
+        notes: HTML below each answer; none where left out.
+        data: `data-` attributes of the row, by name.
+    """
+
+    prompt: str
+    texts: Sequence[str]
+    notes: Sequence[str] = ()
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+def side_by_side(
+    names: Sequence[str],
+    rows: Sequence[PromptAnswers],
+    look: str = "plain",
+    state: str = FINISHED,
+) -> Html:
+    """The answers of the models called `names`, marked against the first model's.
+
+    Args:
+        look: "plain", a table as wide as its texts; "ruled", as wide as the view, so that nothing
+            moves when texts change; "page", tags and classes alone; "panes", one pane per model,
+            for one prompt; "lines", one line per model, each marked against the line before.
+        state: one of `Draft`. Only finished texts are marked: while they are being written they
+            differ at every moment, only because one is ahead.
+    """
+    shown = []
+    for row in rows:
+        if state == FINISHED:
+            texts = marked_answers(row.texts, styled=look != "page", previous=look == "lines")
+            texts = [text or Html("<i>(empty)</i>") for text in texts]
+        else:
+            texts = [escape(text) for text in row.texts]
+        notes = row.notes or [""] * len(texts)
+        shown.append((row, list(zip(names, texts, notes, strict=True))))
+    return render("side_by_side", names=names, rows=shown, look=look, state=state)

@@ -1,0 +1,47 @@
+"""The answers of runs beside their reference's, as tables and panes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from workbench.train.events import Sample
+from workbench.view.html.render import Html
+from workbench.view.html.side_by_side import PromptAnswers, side_by_side
+from workbench.view.live.run_state import RunState
+from workbench.view.live.worker import Answers
+from workbench.view.live.writing import FINISHED
+
+NO_ANSWERS = side_by_side(("reference", "policy"), [PromptAnswers("", ("", ""))], "panes", state="")
+
+
+def policy_and_reference(
+    samples: Mapping[str, Sequence[Sample]], look: str = "plain", state: str = FINISHED
+) -> Html:
+    """The samples of policies by title, which answered the same prompts, beside their reference's.
+
+    See `side_by_side` for `look` and `state`.
+    """
+    rows = [
+        PromptAnswers(row[0].prompt, [row[0].reference, *(sample.policy for sample in row)])
+        for row in zip(*samples.values(), strict=True)
+    ]
+    return side_by_side(["reference", *samples], rows, look, state)
+
+
+def titled(answers: Answers) -> dict[str, tuple[Sample, ...]]:
+    """The samples of runs by the run's name, or "policy" for a single one, and its step."""
+    return {
+        f"{name if len(answers) > 1 else 'policy'} · step {step}": samples
+        for name, (step, samples) in answers.items()
+    }
+
+
+def with_newest(kept: Answers, run_state: RunState, samples: tuple[Sample, ...]) -> Answers:
+    """The newest samples, and those of other runs with the same prompts and reference answers."""
+    questions = [(sample.prompt, sample.reference) for sample in samples]
+    alike = {
+        name: (step, texts)
+        for name, (step, texts) in kept.items()
+        if [(text.prompt, text.reference) for text in texts] == questions
+    }
+    return alike | {run_state.name: (run_state.step, samples)}
