@@ -76,7 +76,7 @@ def page(chromium: str, file: Path, request: pytest.FixtureRequest) -> Iterator[
 def shown(page: Page) -> list[int]:
     """Places of the prompts that are seen, from top to bottom."""
     rows = page.locator(".wb-answers tbody tr:visible")
-    return [int(row.get_attribute("data-place") or "") for row in rows.all()]
+    return [int(row.get_attribute("data-index") or "") for row in rows.all()]
 
 
 def test_texts_are_text_in_either_theme(page: Page) -> None:

@@ -18,6 +18,7 @@ from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Sample, SampleEvent, StepEvent
+from workbench.train.settings import LiveSettings
 from workbench.view.live.model_thread import ModelThread
 
 PAIR_METRICS = ("loss", "rewards/margins", "logratios/chosen", "logratios/rejected")
@@ -75,7 +76,7 @@ class FakeRun:
         self.reference_hash, self.folder = "5eed" * 16, None
         self.skipped = [SkippedRow(7, "the <b>chosen</b> side is empty")]
         self.prompts = ["a held-out prompt"]
-        self.settings: dict[str, Any] = {"beta": self.config.beta, "lr": self.config.lr}
+        self.settings = LiveSettings.start(self.config)
         self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")
         self._going: Iterator[Any] | None = None
         self.policy, self.pause, self.open = object(), lambda: None, []

@@ -1,1 +1,12 @@
-"""Widgets and figures: the only place that imports ipywidgets, matplotlib and IPython."""
+"""Widgets, figures and HTML: the only part of the package that knows of notebooks.
+
+show.py      HTML or a figure below a cell
+throttle.py  how often something is redrawn
+plot/        figures
+html/        HTML, templates and style sheets
+controls/    widgets that a person sets
+live/        the dashboard
+compare/     what training changed
+votes/       blind votes
+lessons/     the interactive figures of the lessons
+"""

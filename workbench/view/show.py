@@ -26,7 +26,7 @@ class CellOutput:
         self._handle: DisplayHandle | None = None
 
     def show(self, made: str | Figure) -> None:
-        """Show HTML or a figure in the place of the last one."""
+        """Show HTML or a figure instead of the last one."""
         if self._handle is None:
             self._handle = display(displayed(made), display_id=True)
         else:

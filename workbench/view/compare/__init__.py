@@ -1,1 +1,14 @@
-"""What training changed, shown."""
+"""What training changed: answers, tokens, probabilities and win rates of models, compared.
+
+answer_table.py       answers side by side, to be sorted and filtered
+ask.py                a prompt is typed, all models answer while they are watched
+checkpoint_slider.py  how answers changed from checkpoint to checkpoint
+page.py               one self-contained HTML page about a run
+pair_table.py         the held-out pairs of a run, one of them opened
+probability_mass.py   which tokens and texts gained what the chosen completion lost
+token_view.py         the log-ratios of an answer or a pair, token by token
+token_parts.py        the HTML parts of the token views
+logratio_lines.py     the summed log-ratios as a picture
+win_rate.py           how often one model beats the other, per judge
+sources.py            from runs, folders and names to models
+"""

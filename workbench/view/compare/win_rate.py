@@ -46,7 +46,7 @@ def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
     A filled mark is the rate as it was judged, a hollow one the rate at equal length. The dotted
     line is one half, where neither is better.
     """
-    places = np.arange(len(frame), dtype=float)
+    heights = np.arange(len(frame), dtype=float)
     if not axes.texts:
         axes.axvline(0.5, gid=primitives.GUIDE, color=MUTED, linewidth=1.2, linestyle=":", zorder=1)
         axes.set(xlim=(0, 1), ylim=(len(frame) - 0.42, -0.5), yticks=[])
@@ -55,9 +55,9 @@ def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
         across = "share of wins, ties counted as half, with 95% intervals"
         primitives.name_axes(axes, _title(frame), across)
         axes.title.set_parse_math(False)
-    draw_interval(axes, "rate", places + RATE, frame, ("rate", "low", "high"), BLUE)
+    draw_interval(axes, "rate", heights + RATE, frame, ("rate", "low", "high"), BLUE)
     columns = ("controlled", "controlled_low", "controlled_high")
-    draw_interval(axes, "controlled", places + CONTROLLED, frame, columns, ORANGE, hollow=True)
+    draw_interval(axes, "controlled", heights + CONTROLLED, frame, columns, ORANGE, hollow=True)
     left: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "parse_math": False}
     left |= {"va": "center", "fontsize": 9}
     rows = [row for _, row in frame.iterrows()]
@@ -71,7 +71,7 @@ def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
         ("about", RIGHT, ABOUT, [_words(row) for row in rows], {"color": MUTED}),
         ("notes", 0.0, ABOUT, [_notes(row) for row in rows], {"color": MUTED}),
     ):  # fmt: skip
-        where = [(x, place + height) for place in places]
+        where = [(x, row + height) for row in heights]
         move_texts(axes, key, where, texts, **{**left, **look})
     return axes
 

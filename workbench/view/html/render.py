@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from jinja2.ext import Extension
 
 
@@ -31,7 +32,7 @@ def escape(text: str) -> Html:
 
 def render(template: str, **values: object) -> Html:
     """The template of this name, without its suffix, filled with `values`."""
-    return Html(_environment.get_template(f"{template}.html").render(values))
+    return Html(_template(template).render(values))
 
 
 def static(name: str) -> Html:
@@ -42,6 +43,11 @@ def static(name: str) -> Html:
 def style(*names: str) -> Html:
     """Style sheets as one <style> element, by their names without suffix."""
     return Html(f"<style>{''.join(static(f'{name}.css') for name in names)}</style>")
+
+
+@cache
+def _template(name: str) -> Template:
+    return _environment.get_template(f"{name}.html")
 
 
 class _Layout(Extension):
@@ -57,7 +63,7 @@ class _Layout(Extension):
 
 def _text(value: object) -> object:
     """What a template prints: strings that are no HTML yet are escaped."""
-    return escape(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return escape(value) if type(value) is str else value
 
 
 _environment = Environment(

@@ -1,1 +1,12 @@
-"""The lessons' pictures: each interactive figure is one call that fits into any notebook."""
+"""The interactive figures of the lessons: each is one call that fits into any notebook.
+
+derivation.py    objective, optimum, implied reward and preference
+descent.py       the loss of one pair, and gradient descent
+beta.py          the effect of beta, and of the reference's temperature
+frontier.py      reward against KL
+loss_shapes.py   every loss and its gradient, and the weights of pairs
+scoring.py       a typed pair, scored correctly and with mistakes
+pretraining.py   pretraining, shown live
+before_after.py  metrics before and after training
+policies.py      policies as bars and tables: what the others draw with
+"""

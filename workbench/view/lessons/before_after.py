@@ -1,4 +1,4 @@
-"""From where to where training moved: a row a run, an open circle before, a full one after."""
+"""Metrics before and after training: one row per run, hollow circle before, filled circle after."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def before_after(frame: pd.DataFrame, width: int = 940) -> Figure:
     metrics = list(dict.fromkeys(frame["metric"]))
     rows = frame["run"].nunique()
     figure, every = primitives.new_figure(len(metrics), (width, 95 + ROW * rows))
-    for place, (metric, axes) in enumerate(zip(metrics, every, strict=True)):
+    for column, (metric, axes) in enumerate(zip(metrics, every, strict=True)):
         draw_before_after(frame[frame["metric"] == metric], axes)
         primitives.name_axes(axes, metric)
-        if place:
+        if column:
             axes.tick_params(labelleft=False)
     figure.legend(
         handles=_key(), loc="upper right", frameon=False, ncols=2, fontsize=9, labelcolor=INK
@@ -38,7 +38,7 @@ def before_after(frame: pd.DataFrame, width: int = 940) -> Figure:
 
 
 def draw_before_after(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """Columns run, before, after -> one row a run, the first on top, with both numbers.
+    """Columns run, before, after -> one row per run, the first on top, with both numbers.
 
     Values are shares or rewards, at most 1; below 0 only where some are.
     """
@@ -57,7 +57,7 @@ def draw_before_after(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def _draw_row(axes: Axes, height: float, before: float, after: float) -> None:
-    """Both circles, an arrow between them if there is room for one, the numbers outside."""
+    """Both circles, an arrow between them unless they are close, the numbers outside."""
     right = 1 if after >= before else -1
     point: dict[str, Any] = {"marker": "o", "markersize": 8, "linestyle": "none", "zorder": 3}
     arrow = {"arrowstyle": "->", "color": MUTED, "linewidth": 1.2, "shrinkA": 6, "shrinkB": 6}

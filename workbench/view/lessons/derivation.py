@@ -1,7 +1,7 @@
-"""The derivation of DPO as pictures that answer to sliders: one call a step, exact numbers.
+"""The derivation of DPO, interactive: one function per step, exact numbers.
 
-Each is a pure function of its sliders on a world small enough to enumerate. Blue solid is the
-policy, orange dashed or hatched the reference; numbers stand beside colours.
+Each figure is a pure function of its sliders on a world small enough to enumerate. The policy is
+blue and solid, the reference orange and dashed or hatched; numbers stand beside colours.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
 from workbench.view.controls.explorer import BETAS, Explorer, beta_slider, slider
+from workbench.view.lessons import policies
 from workbench.view.lessons.policies import (
-    FROM_POLICY,
-    FROM_REWARD,
-    draw_pair,
+    bars_and_curves,
+    beta_axis,
     draw_policies,
-    draw_table,
-    name_lines,
+    name_bars,
     name_rows,
     write_above,
-)  # fmt: skip
+)
 from workbench.view.plot.primitives import (
     BLUE,
     GREEN,
@@ -34,10 +35,10 @@ from workbench.view.plot.primitives import (
     move_line,
     name_axes,
     new_figure,
-)  # fmt: skip
+)
 
+BARS = "Reference (hatched) and optimum (solid)"
 GRID = np.geomspace(*BETAS, 60)
-TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 NAMES = ("KL(π* ‖ reference)", "expected reward")
 
 
@@ -63,25 +64,19 @@ def explore_objective(reference: float = 0.3, reward: float = 1.0, beta: float =
         gains = tabular.expected(policies, rewards)
         costs = -beta * tabular.kl(policies, known)
         total = tabular.objective(policies, known, rewards, beta)
-        lines = (
-            ("expected reward", gains, GREEN, "--", 1.4),
-            ("− beta · KL", costs, ORANGE, ":", 1.8),
-            ("their sum", total, BLUE, "-", 2.4),
-        )
-        for name, values, colour, dash, width in lines:
-            move_line(axes, name, grid, values, color=colour, linestyle=dash, linewidth=width)
-        name_lines(axes, {name: (values[-1].item(), colour) for name, values, colour, *_ in lines})
+        _draw_objective(axes, grid, gains, costs, total)
         best = tabular.optimal_logps(known, rewards, beta)
-        place = best[0].exp().item()
+        probability = best[0].exp().item()
         value = tabular.objective(best, known, rewards, beta).item()
         point: dict[str, Any] = {"color": INK, "marker": "o", "markersize": 7, "linestyle": "none"}
-        move_line(axes, "optimum", [place], [value], zorder=4, **point)
+        move_line(axes, "optimum", [probability], [value], zorder=4, **point)
         move_line(axes, "reference", [reference] * 2, [-3, 3], color=MUTED, linewidth=1)
         divergence = tabular.kl(best, known).item()
         write_above(
             figure, "Two responses: A, and B with reward 0",
-            f"reference {reference:.2f} (grey line)   optimum π* {place:.3f} (point)   "
-            f"KL {divergence:.3f} nats   expected reward {place * reward:.3f}   sum {value:.3f}",
+            f"reference {reference:.2f} (grey line)   optimum π* {probability:.3f} (point)   "
+            f"KL {divergence:.3f} nats   expected reward {probability * reward:.3f}   "
+            f"sum {value:.3f}",
         )  # fmt: skip
         return figure
 
@@ -89,6 +84,19 @@ def explore_objective(reference: float = 0.3, reward: float = 1.0, beta: float =
         draw, beta=beta_slider(beta), reward=slider(reward, -2, 2, 0.05, "reward of A"),
         reference=slider(reference, 0.02, 0.98, 0.01, "reference"),
     )  # fmt: skip
+
+
+def _draw_objective(axes: Axes, grid: Tensor, gains: Tensor, costs: Tensor, total: Tensor) -> None:
+    """The objective and its parts, (policy,) each, over the probability of A in `grid`."""
+    ends = {}
+    for name, values, colour, dash, width in (
+        ("expected reward", gains, GREEN, "--", 1.4),
+        ("− beta · KL", costs, ORANGE, ":", 1.8),
+        ("their sum", total, BLUE, "-", 2.4),
+    ):
+        move_line(axes, name, grid, values, color=colour, linestyle=dash, linewidth=width)
+        ends[name] = (values[-1].item(), colour)
+    policies.name_lines(axes, ends)
 
 
 def explore_optimum(
@@ -102,30 +110,16 @@ def explore_optimum(
         beta: where its slider starts.
     """
     world = world or TabularWorld.example()
-    names, count = world.responses[prompt], len(world.responses[prompt])
-    figure, (bars, curves) = new_figure(2, (940, 100 + 66 * count))
-    figure.subplots_adjust(0.26, 0.15, 0.965, 0.74, wspace=0.24)
-    name_rows(bars, names, "Reference (hatched) and optimum (solid)", "probability")
-    bars.set_xlim(0, 1.12)
-    name_axes(curves, "The optimum's KL and reward by beta", "beta", "nats, reward")
-    curves.set_xscale("log")
-    curves.set_xlim(*BETAS)
-    curves.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
-    curves.minorticks_off()
+    figure, bars, curves = bars_and_curves(world.responses[prompt], BARS)
+    beta_axis(curves, "The optimum's KL and reward by beta", "nats, reward", GRID)
     curves.set_ylim(-3, 3.5)
-    betas = torch.tensor(GRID)[:, None]
 
     def draw(beta: float, temperature: float, **given: float) -> Figure:
         rewards = torch.tensor(list(given.values()), dtype=torch.float64)
         reference = (world.reference_logps[prompt] / temperature).log_softmax(-1)
         optimum = tabular.optimal_logps(reference, rewards, beta)
         draw_policies(bars, reference, optimum)
-        every = (reference + rewards / betas).log_softmax(-1)  # (beta, response)
-        costs, gains = tabular.kl(every, reference), tabular.expected(every, rewards)
-        move_line(curves, NAMES[0], GRID, costs, color=ORANGE, linestyle="--", linewidth=1.8)
-        move_line(curves, NAMES[1], GRID, gains, color=GREEN, linewidth=1.8)
-        if curves.get_legend() is None:
-            curves.legend(curves.lines[:2], NAMES, frameon=False, fontsize=8.5, labelcolor=INK)
+        _draw_by_beta(curves, reference, rewards)
         move_line(curves, "here", [beta] * 2, [-9, 9], color=INK, linewidth=1)
         log_z = tabular.log_partition(reference, rewards, beta).item()
         write_above(
@@ -138,20 +132,30 @@ def explore_optimum(
         return figure
 
     sliders = {
-        f"reward_{place}": slider(float(value), -3, 3, 0.1, f"reward {place + 1}")
-        for place, value in enumerate(world.rewards[prompt])
+        f"reward_{index}": slider(float(value), -3, 3, 0.1, f"reward {index + 1}")
+        for index, value in enumerate(world.rewards[prompt])
     }
     temperature = slider(1.0, 0.3, 3.0, 0.05, "reference temperature")
     return Explorer(draw, beta=beta_slider(beta), temperature=temperature, **sliders)
 
 
+def _draw_by_beta(axes: Axes, reference: Tensor, rewards: Tensor) -> None:
+    """KL and expected reward of the optimum of every beta; arguments are (response,)."""
+    optima = (reference + rewards / torch.tensor(GRID)[:, None]).log_softmax(-1)  # (beta, response)
+    costs, gains = tabular.kl(optima, reference), tabular.expected(optima, rewards)
+    move_line(axes, NAMES[0], GRID, costs, color=ORANGE, linestyle="--", linewidth=1.8)
+    move_line(axes, NAMES[1], GRID, gains, color=GREEN, linewidth=1.8)
+    if axes.get_legend() is None:
+        axes.legend(axes.lines[:2], NAMES, frameon=False, fontsize=8.5, labelcolor=INK)
+
+
 def explore_reward(
     world: TabularWorld | None = None, prompt: int = 0, beta: float = 0.5
 ) -> Explorer:
-    """The reward read back from the optimal policy: beta times its log-ratio, and beta log Z.
+    """The reward computed from the optimal policy: beta times its log-ratio, plus beta log Z.
 
-    The slider `shift` adds the same number to every reward of the prompt. The policy stays where it
-    is; only Z takes it up.
+    The slider `shift` adds the same number to every reward of the prompt. The policy does not
+    change; only Z does.
     """
     world = world or TabularWorld.example()
     names, count = world.responses[prompt], len(world.responses[prompt])
@@ -160,15 +164,16 @@ def explore_reward(
     name_rows(axes, names, "Reward", "reward = beta · log-ratio + beta · log Z")
     axes.set_xlim(-6, 6)
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    name_rows(bars, [""] * count, "Reference (hatched) and optimum (solid)", "probability")
-    bars.set_xlim(0, 1.12)
+    name_bars(bars, [""] * count, BARS)
 
     def draw(beta: float, shift: float) -> Figure:
         reference, rewards = world.reference_logps[prompt], world.rewards[prompt] + shift
         optimum = tabular.optimal_logps(reference, rewards, beta)
         implied = tabular.implied_rewards(optimum, reference, beta)
         offset = beta * tabular.log_partition(reference, rewards, beta)
-        draw_pair(axes, rewards, implied, (FROM_REWARD, FROM_POLICY), "{:+.2f}")
+        policies.draw_pair(
+            axes, rewards, implied, (policies.FROM_REWARD, policies.FROM_POLICY), "{:+.2f}"
+        )
         draw_policies(bars, reference, optimum)
         gap = rewards - implied
         write_above(
@@ -184,7 +189,7 @@ def explore_reward(
 def explore_preference(
     world: TabularWorld | None = None, prompt: int = 0, beta: float = 0.5
 ) -> Explorer:
-    """How often each response beats each other one: from the rewards, and from the policy alone.
+    """The probability that one response beats another: from the rewards, and from the policy alone.
 
     Both tables are the same whatever the sliders, because Z cancels in the difference.
     """
@@ -193,7 +198,7 @@ def explore_preference(
     figure, tables = new_figure(2, (940, 130 + 54 * count))
     figure.subplots_adjust(0.26, 0.09, 0.965, 0.74, wspace=0.06)
     titles = "from the rewards: σ(r1 − r2)", "from π*: σ(beta · (log-ratio 1 − log-ratio 2))"
-    numbered = [f"{name}   {place}" for place, name in enumerate(world.responses[prompt], 1)]
+    numbered = [f"{name}   {row}" for row, name in enumerate(world.responses[prompt], 1)]
     for axes, title in zip(tables, titles, strict=True):
         name_axes(axes, title)
         axes.set_yticks(range(count), numbered if axes is tables[0] else [""] * count)
@@ -203,8 +208,8 @@ def explore_preference(
         optimum = tabular.optimal_logps(reference, rewards, beta)
         implied = tabular.implied_rewards(optimum, reference, beta)
         both = tabular.preferences(rewards), tabular.preferences(implied)
-        for axes, chances in zip(tables, both, strict=True):
-            draw_table(axes, chances)
+        for axes, table in zip(tables, both, strict=True):
+            policies.draw_table(axes, table)
         apart = (both[0] - both[1]).abs().max()
         log_z = tabular.log_partition(reference, rewards, beta)
         write_above(

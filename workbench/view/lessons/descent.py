@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.core.loss_inputs import PairLogps
@@ -14,22 +15,24 @@ from workbench.core.metrics import pair_metrics
 from workbench.core.tabular import Descent, TabularWorld, descend
 from workbench.view.controls.explorer import Explorer, beta_slider, slider
 from workbench.view.controls.watch import watch
-from workbench.view.lessons.policies import SMALL, draw_policies, name_rows, places_of, write_above
+from workbench.view.lessons import policies
+from workbench.view.lessons.policies import draw_policies, row_heights, write_above
 from workbench.view.plot.primitives import (
     BLUE,
     INK,
     MUTED,
     ORANGE,
+    Values,
     draw_guide,
     move_bars,
     move_line,
     move_texts,
     name_axes,
     new_figure,
-)  # fmt: skip
+)
 
 MARGINS = torch.linspace(-12, 12, 241, dtype=torch.float64)
-REACHED = 1e-3  # nats to the optimum that count as there
+REACHED = 1e-3  # nats to the optimum that count as having reached it
 
 
 def explore_loss(loss: str = "dpo", beta: float = 0.5) -> Explorer:
@@ -43,7 +46,7 @@ def explore_loss(loss: str = "dpo", beta: float = 0.5) -> Explorer:
     figure, (bars, curve) = new_figure(2, (900, 340))
     figure.subplots_adjust(0.15, 0.15, 0.965, 0.74, wspace=0.22)
     names = ["chosen", "rejected", "margin"]
-    name_rows(bars, names, "Log-ratios, policy minus reference", "nats")
+    policies.name_rows(bars, names, "Log-ratios, policy minus reference", "nats")
     bars.set_xlim(-13, 13)
     bars.axvline(0, color=MUTED, linewidth=0.8)
     name_axes(curve, f"Loss ({loss}) and its tangent", "margin, nats", "nats")
@@ -65,18 +68,9 @@ def explore_loss(loss: str = "dpo", beta: float = 0.5) -> Explorer:
         found = {name: value.item() for name, value in values.items()}
         margin, height = one.margins.item(), found["loss"]
         lengths = np.array([found["logratios/chosen"], found["logratios/rejected"], margin])
-        places = places_of(3)
-        move_bars(bars, "ratios", places, lengths, height=0.5, facecolor=BLUE)
-        spots = [
-            (max(length, 0.0) + 0.4, place) for length, place in zip(lengths, places, strict=True)
-        ]
-        move_texts(bars, "numbers", spots, [f"{length:+.2f}" for length in lengths], **SMALL)
+        _draw_ratios(bars, lengths)
         move_line(curve, "loss", MARGINS, function(grid, beta=beta), color=BLUE, linewidth=2)
-        ends = np.array([margin - 5, margin + 5])
-        tangent = height + slope.item() * (ends - margin)
-        move_line(curve, "tangent", ends, tangent, color=ORANGE, linestyle="--", linewidth=1.6)
-        look = {"color": INK, "marker": "o", "markersize": 7, "linestyle": "none", "zorder": 4}
-        move_line(curve, "here", [margin], [height], **look)
+        _draw_tangent(curve, margin, height, slope.item())
         write_above(
             figure, "One pair",
             f"margin {margin:+.2f}   reward margin {found['rewards/margins']:+.3f}   "
@@ -92,6 +86,23 @@ def explore_loss(loss: str = "dpo", beta: float = 0.5) -> Explorer:
     return Explorer(draw, beta=beta_slider(beta), **sliders)
 
 
+def _draw_ratios(axes: Axes, ratios: Values) -> None:
+    """Both log-ratios and the margin as bars with their numbers, (3,)."""
+    heights = row_heights(len(ratios))
+    move_bars(axes, "ratios", heights, ratios, height=0.5, facecolor=BLUE)
+    spots = [(max(ratio, 0.0) + 0.4, y) for ratio, y in zip(ratios, heights, strict=True)]
+    move_texts(axes, "numbers", spots, [f"{ratio:+.2f}" for ratio in ratios], **policies.SMALL)
+
+
+def _draw_tangent(axes: Axes, margin: float, loss: float, slope: float) -> None:
+    """The point of the pair on the curve of the loss, and the tangent there."""
+    ends = np.array([margin - 5, margin + 5])
+    look = {"color": ORANGE, "linestyle": "--", "linewidth": 1.6}
+    move_line(axes, "tangent", ends, loss + slope * (ends - margin), **look)
+    point = {"color": INK, "marker": "o", "markersize": 7, "linestyle": "none", "zorder": 4}
+    move_line(axes, "here", [margin], [loss], **point)
+
+
 def watch_descent(
     world: TabularWorld | None = None,
     beta: float = 0.5,
@@ -105,11 +116,11 @@ def watch_descent(
 
     Args:
         world, beta, loss, steps, lr: as in `tabular.descend`.
-        starts: seeds 0, 1, ... of the logits to start from.
-        prompt: whose policy is drawn.
+        starts: number of random starts; their seeds are 0, 1, ...
+        prompt: its policy is drawn.
 
     Returns:
-        Where each start ended.
+        The last state of each start.
     """
     world = world or TabularWorld.example()
     picture = _DescentPicture(world, beta, steps, prompt)
@@ -133,12 +144,10 @@ class _DescentPicture:
         self._world, self._beta, self._prompt = world, beta, prompt
         self._curves: dict[int, list[tuple[int, float]]] = {}
         self._optimum = world.optimum(beta)[prompt]
-        names = world.responses[prompt]
-        self._figure, (self._bars, self._kl) = new_figure(2, (940, 100 + 66 * len(names)))
-        self._figure.subplots_adjust(0.26, 0.15, 0.965, 0.74, wspace=0.24)
-        name_rows(self._bars, names, "Optimum (hatched) and policy (solid)", "probability")
-        self._bars.set_xlim(0, 1.12)
-        name_axes(self._kl, "KL(policy ‖ optimum), one line a start", "step", "nats")
+        title = "Optimum (hatched) and policy (solid)"
+        parts = policies.bars_and_curves(world.responses[prompt], title)
+        self._figure, self._bars, self._kl = parts
+        name_axes(self._kl, "KL(policy ‖ optimum), one line per start", "step", "nats")
         self._kl.set_yscale("log")
         self._kl.set_xlim(0, steps)
         self._kl.set_ylim(1e-7, 20)
@@ -146,21 +155,21 @@ class _DescentPicture:
         draw_guide(self._kl, REACHED)
 
     def add(self, seed: int, found: Descent) -> None:
-        """Remember a step."""
+        """Add a step."""
         self._curves.setdefault(seed, []).append((found.step, max(found.kl, 1e-12)))
 
     def draw(self, state: tuple[int, Descent]) -> Figure:
-        """The figure as things stand."""
+        """The figure after the steps so far."""
         seed, found = state
         draw_policies(self._bars, self._optimum, found.logps[self._prompt])
-        for place, points in self._curves.items():
+        for start, points in self._curves.items():
             steps, values = zip(*points, strict=True)
             look = {"color": BLUE, "linewidth": 1.0, "alpha": 0.5}
-            move_line(self._kl, f"start {place}", steps, values, **look)
-        there = sum(points[-1][1] < REACHED for points in self._curves.values())
+            move_line(self._kl, f"start {start}", steps, values, **look)
+        reached = sum(points[-1][1] < REACHED for points in self._curves.values())
         write_above(
             self._figure, self._world.prompts[self._prompt],
             f"start {seed + 1}   step {found.step}   loss {found.loss:.4f}   KL {found.kl:.1e}   "
-            f"{there} of {len(self._curves)} below {REACHED:g} (dotted)   beta {self._beta:g}",
+            f"{reached} of {len(self._curves)} below {REACHED:g} (dotted)   beta {self._beta:g}",
         )  # fmt: skip
         return self._figure

@@ -1,6 +1,6 @@
-"""What it costs to leave the reference: reward against KL, for runs and for the exact optimum.
+"""Reward against KL to the reference, for runs and for the exact optimum.
 
-Runs of one beta share colour and mark; both are in the key, so neither is needed alone.
+Runs of one beta share colour and mark, so that neither has to be told apart alone.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from workbench.view.plot.primitives import INK, MUTED, Values, name_axes, new_fi
 
 MARKERS = "osD^vPX*"
 UNIT = "KL(policy ‖ reference), nats"
-LOOSEST, CLOSEST = 1e-2, 1e2  # the betas between which the exact curve is drawn
+LOWEST, HIGHEST = 1e-2, 1e2  # the betas between which the exact curve is drawn
 PANELS = {
-    "samples/reward": ("True reward of all texts", "mean of a text"),
+    "samples/reward": ("True reward of all texts", "mean per text"),
     "samples/grammatical": ("Share of texts that still parse", "share"),
-    "samples/parsed_reward": ("Reward of texts that parse; the others count 0", "mean of a text"),
+    "samples/parsed_reward": ("Reward of texts that parse; the others count 0", "mean per text"),
 }
 
 
 def frontier(frame: pd.DataFrame, world: TabularWorld) -> Figure:
-    """The runs of `tabular_sweep` below the best that any policy can do in this world."""
+    """The runs of `tabular_sweep` below the highest reward that is possible at each KL."""
     figure, (axes,) = new_figure(size=(760, 430))
     figure.subplots_adjust(0.075, 0.115, 0.98, 0.87)
     below_optimum(frame, world, axes)
@@ -49,7 +49,7 @@ def over_optimisation(frame: pd.DataFrame) -> Figure:
         axes.set_position((0.075, low, 0.905, height))
         trajectories(frame, axes, metric)
         name_axes(axes, title, "", unit)
-    panels[-1].set_xlabel(f"{UNIT} a text, on a square-root scale", fontsize=9, color=MUTED)
+    panels[-1].set_xlabel(f"{UNIT} per text, on a square-root scale", fontsize=9, color=MUTED)
     write_betas(frame, figure)
     return figure
 
@@ -58,10 +58,10 @@ def below_optimum(frame: pd.DataFrame, world: TabularWorld, axes: Axes) -> Axes:
     """Ends of runs in (KL, reward), under the curve of the exact optima.
 
     A thin line joins the runs of one seed, which were trained on the same pairs. Hollow marks on
-    the curve are the optima of the same betas: where a run ends that has all the pairs there are.
-    No policy lies above the curve.
+    the curve are the optima of the same betas: the ends of runs with unlimited pairs. No policy
+    lies above the curve.
     """
-    axes.plot(*optima(world, np.geomspace(CLOSEST, LOOSEST, 200)), color=INK, linewidth=1.8)
+    axes.plot(*optima(world, np.geomspace(HIGHEST, LOWEST, 200)), color=INK, linewidth=1.8)
     for beta, look in looks(frame).items():
         hollow = {**look, "markerfacecolor": "white"}
         axes.plot(*optima(world, np.array([beta])), zorder=5, **hollow)
@@ -73,13 +73,13 @@ def below_optimum(frame: pd.DataFrame, world: TabularWorld, axes: Axes) -> Axes:
         axes.plot(these[KL], these[REWARD], zorder=6, alpha=0.9, **look)
     name_axes(axes, "Reward against distance from the reference", UNIT, "expected reward")
     (x,), (y,) = optima(world, np.array([0.6]))
-    place: Any = {"xytext": (-7, 7), "textcoords": "offset points", "ha": "right", "va": "bottom"}
-    axes.annotate("the best possible", (x, y), fontsize=9.5, color=INK, **place)
+    offset: Any = {"xytext": (-7, 7), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    axes.annotate("the best possible", (x, y), fontsize=9.5, color=INK, **offset)
     return axes
 
 
 def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
-    """Where the runs went, in (KL, `metric`): a small mark each evaluation, a large one the end."""
+    """The runs in (KL, `metric`): a small mark per evaluation, a large one at the end."""
     axes.set_xscale("function", functions=(_root, np.square))
     for beta, look in looks(frame).items():
         small = {**look, "markersize": 3.5, "alpha": 0.7, "markeredgewidth": 0}
@@ -112,10 +112,10 @@ def looks(frame: pd.DataFrame) -> dict[float, dict[str, Any]]:
     shades = np.linspace(0.0, 0.82, max(2, len(betas)))
     return {
         float(beta): {
-            "color": colormaps["viridis"](shades[place]), "marker": MARKERS[place % len(MARKERS)],
+            "color": colormaps["viridis"](shades[index]), "marker": MARKERS[index % len(MARKERS)],
             "markersize": 7.5, "linestyle": "none", "markeredgewidth": 1.3,
         }
-        for place, beta in enumerate(betas)
+        for index, beta in enumerate(betas)
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The shapes of losses, and the weights that they give to the pairs of a run."""
+"""The shapes of losses, and the weights of the pairs of a run in the gradient."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.core.loss_inputs import PairLogps
 from workbench.core.loss_registry import find_loss
 from workbench.core.losses import LOSSES
 from workbench.view.controls.explorer import Explorer, beta_slider
-from workbench.view.lessons.policies import write_above
+from workbench.view.lessons.policies import SMALL, write_above
 from workbench.view.plot.primitives import (
     BLUE,
     GREEN,
@@ -34,12 +35,12 @@ from workbench.view.plot.primitives import (
 )  # fmt: skip
 
 MARGINS = torch.arange(-100, 101, dtype=torch.float64) / 10
-LOGP = -20.0  # of either completion under the reference
-TOKENS = 10  # of either completion
+LOGP = -20.0  # of both completions under the reference
+TOKENS = 10  # of both completions
 COLOURS = (BLUE, ORANGE, GREEN, INK, MUTED)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 2, 1, 2)))
-SCALES = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the gradients: fewer redraws than one for each beta
-MOST_NAMED = 7  # losses whose gradient is written as a number
+SCALES = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the gradients; few, since each change redraws all
+MOST_NAMED = 7  # losses whose gradient is given as a number
 BINS = 10  # of the weights divided by beta, between 0 and 1
 
 
@@ -48,8 +49,8 @@ def explore_losses(
 ) -> Explorer:
     """Every registered loss against the margin, and its gradient by autograd.
 
-    The margin is shared evenly: the chosen gains what the rejected loses. Both completions have 10
-    tokens, which matters to losses on log-probabilities a token.
+    The chosen log-ratio is half the margin, the rejected minus half. Both completions have 10
+    tokens, which matters to losses on log-probabilities per token.
 
     Args:
         losses: names in LOSSES that are drawn at first.
@@ -58,7 +59,7 @@ def explore_losses(
     chosen = {find_loss(name).name for name in losses}
     figure, (heights, slopes) = new_figure(2, (940, 380))
     figure.subplots_adjust(0.06, 0.13, 0.985, 0.76, wspace=0.16)
-    name_axes(heights, "Loss", "margin, nats", "a pair")
+    name_axes(heights, "Loss", "margin, nats", "per pair")
     name_axes(slopes, "Gradient: how the loss changes with the margin", "margin, nats")
     heights.set_ylim(-0.15, 4)
     draw_guide(heights, np.log(2))
@@ -70,8 +71,8 @@ def explore_losses(
         scale = next((scale for scale in SCALES if scale >= beta), beta)
         slopes.set_ylim(-1.3 * scale, 0.7 * scale)
         curves = {name: shape(name, beta) for name, wanted in shown.items() if wanted}
-        for place, name in enumerate(shown):
-            look = _look(place)
+        for index, name in enumerate(shown):
+            look = _look(index)
             for side, axes in enumerate((heights, slopes)):
                 values = curves[name][side] if name in curves else np.full(len(MARGINS), np.nan)
                 move_line(axes, name, MARGINS, values, linewidth=2, **look)
@@ -105,13 +106,13 @@ def shape(loss: str, beta: float) -> tuple[Values, Values]:
     return values.detach().numpy(), slopes.numpy()
 
 
-def _look(place: int) -> dict[str, Any]:
-    """Colour and dashes of the loss at this place of the registry: 20 that differ."""
-    return {"color": COLOURS[place % 5], "linestyle": DASHES[place % 4]}
+def _look(index: int) -> dict[str, Any]:
+    """Colour and dashes of the loss at this index of the registry: 20 that differ."""
+    return {"color": COLOURS[index % 5], "linestyle": DASHES[index % 4]}
 
 
 def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -> None:
-    """The name of each line on the line, where it is farthest from all other lines and names."""
+    """Write the name of each line on it, where it is farthest from other lines and names."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     box = axes.get_window_extent()
     across = (MARGINS.numpy() - left) / (right - left) * box.width
@@ -120,14 +121,14 @@ def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -
         return (values - bottom) / (top - bottom) * box.height
 
     taken: list[tuple[float, float]] = []
-    for place, name in enumerate(order):
+    for index, name in enumerate(order):
         spot, text = (left, bottom), ""
         if name in curves:
             height = pixels(curves[name])
             inside = (height > 12) & (height < box.height - 12)
             inside &= (across > 40) & (across < box.width - 40)
             lines = [np.abs(pixels(curves[other]) - height) for other in curves if other != name]
-            # A name is some four times as wide as high.
+            # A name is about four times as wide as high.
             names = [np.hypot((across - x) / 4, height - y) for x, y in taken]
             free = np.minimum.reduce([np.full_like(height, 16.0), *lines])
             free += np.minimum.reduce([np.full_like(height, 24.0), *names])
@@ -135,19 +136,18 @@ def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -
                 best = int(np.where(inside, free, -1.0).argmax())
                 taken.append((float(across[best]), float(height[best])))
                 spot, text = (float(MARGINS[best]), float(curves[name][best])), name
-        look: dict[str, Any] = {"color": _look(place)["color"], "fontsize": 9, "zorder": 6}
+        look: dict[str, Any] = {"color": _look(index)["color"], "fontsize": 9, "zorder": 6}
         look |= {"ha": "center", "va": "center"}
         look["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         move_texts(axes, f"name {name}", [spot], [text], **look)
 
 
 def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
-    """The weight that each held-out pair would get in DPO's gradient, divided by beta, which is the
-    same for all: sigmoid(-beta * margin).
+    """The weight of each held-out pair in DPO's gradient, divided by beta: sigmoid(-beta * margin).
 
     Args:
-        frame: `Run.held_out_frame()`, one row a pair.
-        beta: of the run; the slider shows what another beta would make of the same margins.
+        frame: `Run.held_out_frame()`, one row per pair.
+        beta: of the run; the slider shows the weights of the same margins with another beta.
     """
     margins = torch.tensor((frame["logratios/chosen"] - frame["logratios/rejected"]).to_numpy())
     right = (margins > 0).numpy()
@@ -161,28 +161,12 @@ def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
     bars.set_xlim(0, 1.1 * len(margins))
     for axes in (curve, bars):
         axes.set_ylim(-0.04, 1.04)
-    edges = np.linspace(0, 1, BINS + 1)
-    middles = (edges[:-1] + edges[1:]) / 2
-    small: dict[str, Any] = {"fontsize": 9, "color": INK, "va": "center"}
 
     def draw(beta: float) -> Figure:
         weights = weight(margins, beta)
         move_line(curve, "weight", grid, weight(grid, beta), color=MUTED, linewidth=1)
-        for name, these, colour, mark in (
-            ("right order", right, BLUE, "o"), ("not in order", ~right, ORANGE, "x")
-        ):  # fmt: skip
-            look: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "alpha": 0.6}
-            move_line(
-                curve, name, margins[these], weights[these], linestyle="none", label=name, **look
-            )
-        if curve.get_legend() is None:
-            curve.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
-        counts = np.histogram(weights, edges)[0]
-        move_bars(bars, "counts", middles, counts, height=0.075, facecolor=BLUE)
-        spots = [
-            (count + 0.012 * len(margins), y) for count, y in zip(counts, middles, strict=True)
-        ]
-        move_texts(bars, "numbers", spots, [str(count) for count in counts], **small)
+        _draw_points(curve, margins, weights, right)
+        _draw_counts(bars, weights)
         wrong = weights[~right].sum() / weights.sum()
         write_above(
             figure, f"{len(margins)} held-out pairs: the weight that each would get",
@@ -195,7 +179,29 @@ def explore_gradient_weight(frame: pd.DataFrame, beta: float) -> Explorer:
     return Explorer(draw, beta=beta_slider(beta))
 
 
+def _draw_points(axes: Axes, margins: Tensor, weights: Tensor, right: NDArray[np.bool_]) -> None:
+    """One mark per pair, (pair,) each; `right` where the chosen is preferred."""
+    for name, these, colour, mark in (
+        ("right order", right, BLUE, "o"), ("not in order", ~right, ORANGE, "x")
+    ):  # fmt: skip
+        look: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "alpha": 0.6}
+        points = margins[these], weights[these]
+        move_line(axes, name, *points, linestyle="none", label=name, **look)
+    if axes.get_legend() is None:
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
+
+
+def _draw_counts(axes: Axes, weights: Tensor) -> None:
+    """A histogram of the weights (pair,) as horizontal bars with their numbers."""
+    counts, edges = np.histogram(weights, np.linspace(0, 1, BINS + 1))
+    middles = (edges[:-1] + edges[1:]) / 2
+    move_bars(axes, "counts", middles, counts, height=0.075, facecolor=BLUE)
+    gap = 0.012 * len(weights)
+    spots = [(count + gap, y) for count, y in zip(counts, middles, strict=True)]
+    move_texts(axes, "numbers", spots, [str(count) for count in counts], **SMALL)
+
+
 def weight(margins: Tensor, beta: float) -> Tensor:
-    """sigmoid(-beta * margin), in (0, 1); beta times it is the weight of a pair in DPO's gradient
+    """sigmoid(-beta * margin), in (0, 1); beta times this is the weight of a pair in DPO's gradient
     (Rafailov et al. 2023, section 4)."""
     return torch.sigmoid(-beta * margins)

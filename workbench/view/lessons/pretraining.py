@@ -191,11 +191,11 @@ def _draw_last(history: History, axes: Axes, metric: str, form: str) -> None:
             primitives.move_line(axes, SHARPENED, [step], [value], **look)
     for text in [text for text in axes.texts if text.get_gid() == HELD_OUT]:
         text.remove()
-    place: dict[str, Any] = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 5)}
+    anchor: dict[str, Any] = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 5)}
     for name, colour in reversed(written.items()):
         look = {"ha": "right", "va": "bottom", "fontsize": 9, "color": colour, "gid": HELD_OUT}
-        placed = axes.annotate(name, textcoords="offset points", **place, **look)
-        place = {"xy": (0, 0), "xycoords": placed, "xytext": (-10, 0)}
+        placed = axes.annotate(name, textcoords="offset points", **anchor, **look)
+        anchor = {"xy": (0, 0), "xycoords": placed, "xytext": (-10, 0)}
 
 
 def text_table(snapshots: Sequence[Snapshot], shown: int) -> Html:

@@ -30,7 +30,7 @@ class Inputs:
     """The widgets that the user sets. They are read, and never set, while a run goes on."""
 
     def __init__(self, config: TrainConfig, prompt: str | None) -> None:
-        self._config, self._on_setting = config, list[Callable[[str, Any], None]]()
+        self._config, self._on_setting = config, list[Callable[..., None]]()
         self.lr = control(config, "lr", "learning rate")
         self.loss = control(config, "loss")
         self.about_loss = widgets.HTML().add_class("wb-about-loss")

@@ -69,11 +69,11 @@ class ModelThread:
         return self._writing is not None
 
     def call(self, function: Callable[[], object]) -> None:
-        """Have `function` called on the thread."""
+        """Queue `function` to be called on the thread."""
         self._commands.put(function)
 
     def write(self, writing: Writing) -> None:
-        """Have texts written, in place of those that are being written."""
+        """Queue texts to be written; those that are being written are cancelled."""
         with self._write_lock:
             if not self._left:
                 return self._commands.put(writing)

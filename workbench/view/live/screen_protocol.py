@@ -1,4 +1,4 @@
-"""What a worker needs of a place where it shows what happens."""
+"""The screen of a worker: what it calls to show something."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Driver(Protocol):
 
 
 class Screen:
-    """Where a worker shows what happens; as it stands it shows nothing.
+    """Shows what happens in a worker; this base class shows nothing.
 
     All methods are called on the worker's thread.
     """

@@ -33,7 +33,7 @@ class Worker(ModelThread):
 
     Attributes:
         run_states: the runs by name, in the order in which they were made.
-        error: the first thing that ended a run, or the making of one, before its time.
+        error: the first error that ended a run or kept one from being made.
     """
 
     def __init__(self, make_run: MakeRun, screen: Screen) -> None:
@@ -109,7 +109,7 @@ class Worker(ModelThread):
         """Let reference and policy answer side by side; also while paused, and after the end.
 
         Without prompts, those of the run itself are answered. The runs wait meanwhile; another
-        `sample` takes the place of this one, and `stop` cancels it.
+        `sample` replaces this one, and `stop` cancels it.
 
         Args:
             show: called with the answers so far, a few times per second, and a state of `Draft`.

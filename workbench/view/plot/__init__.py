@@ -1,1 +1,10 @@
-"""Figures."""
+"""Figures of runs.
+
+primitives.py     lines, bars, texts and limits that all figures are drawn with
+history.py        the events of runs as curves of bounded size
+run_figure.py     the panels of a run, and all of them in one figure
+live_figure.py    the same figure redrawn while the run goes on
+layers.py         quick redrawing of a figure whose controls move
+outcome.py        rewards and margins before and after
+rounds_figure.py  reward, agreement and wins over rounds of votes
+"""

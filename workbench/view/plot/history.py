@@ -1,4 +1,4 @@
-"""What runs have said so far, as curves of bounded size: what every figure is drawn from."""
+"""The events of runs as curves of bounded size, which every figure is drawn from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workbench.train.events import ChangeEvent, EvalEvent, Event, StepEvent
 
-MOST_POINTS = 300  # about one a pixel of a panel
+MOST_POINTS = 300  # about one per pixel of a panel
 
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -65,7 +65,7 @@ class History:
     total: int = 0
 
     def add(self, run: str, event: Event) -> None:
-        """Take in what `run` said; events without numbers are passed over."""
+        """Add an event of `run`; events without numbers are ignored."""
         curves = self.runs.setdefault(run, {})
         if isinstance(event, StepEvent):
             self.total = max(self.total, event.total)
@@ -78,7 +78,7 @@ class History:
                 steps.append(event.step)
 
     def fork(self, parent: str, branch: str) -> None:
-        """Let the curves of `branch` set out from where those of `parent` stand now."""
+        """Start the curves of `branch` at the last points of those of `parent`."""
         curves = self.runs.setdefault(branch, {})
         for metric, curve in self.runs.get(parent, {}).items():
             curves.setdefault(metric, Curve()).add(*curve.last)

@@ -1,4 +1,4 @@
-"""What moves on a figure, drawn over a kept picture of what does not: some ten times quicker.
+"""Redraws only the moving parts of a figure, over a stored picture of the rest: ten times quicker.
 
 Most of the time to draw a figure goes into its ticks and titles, which stay as they are while a
 slider moves.
@@ -51,5 +51,5 @@ class Layers:
 
 
 def _behind(axes: Any) -> tuple[object, ...]:
-    """What may change in a panel apart from its moving parts."""
+    """The state of a panel apart from its moving parts."""
     return axes.get_xlim(), axes.get_ylim(), axes.get_title("left"), axes.get_legend()

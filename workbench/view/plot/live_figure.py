@@ -37,7 +37,7 @@ class LiveFigure:
         self._key: tuple[object, ...] = ()
 
     def add(self, run: str, event: Event) -> None:
-        """Remember what `run` said."""
+        """Add an event of `run`."""
         self.history.add(run, event)
 
     def png(self, final: bool = False) -> bytes:

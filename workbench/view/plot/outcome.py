@@ -1,4 +1,4 @@
-"""What training changed, in one picture: the texts' true reward, or the held-out pairs' margins."""
+"""The outcome of training in one figure: true rewards of texts, or margins of held-out pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = {"reference": ORANGE, "policy": BLUE}
 
 
 def rewards_before_and_after(run: Run, count: int = 256) -> Figure:
-    """True reward of `count` texts of reference and policy; needs a world that knows it."""
+    """True reward of `count` texts of reference and policy; needs a world that has one."""
     figure, axes = _figure()
     reward_histogram(run.samples_frame(count), axes)
     return figure
@@ -30,27 +30,27 @@ def margins_before_and_after(run: Run) -> Figure:
 def reward_histogram(frame: pd.DataFrame, axes: Axes) -> Axes:
     """Columns who, reward, grammatical -> share of texts by true reward, in steps of a quarter."""
     edges = np.linspace(-1.125, 1.125, 10)
-    for place, (who, colour) in enumerate(COLOURS.items()):
-        texts = frame[frame.who == who]
+    for index, (name, colour) in enumerate(COLOURS.items()):
+        texts = frame[frame.who == name]
         counts, _ = np.histogram(texts.reward, edges)
         label = (
-            f"{who}: mean {texts.reward.mean():+.2f}, {texts.grammatical.mean():.0%} grammatical"
+            f"{name}: mean {texts.reward.mean():+.2f}, {texts.grammatical.mean():.0%} grammatical"
         )
-        centres = (edges[:-1] + edges[1:]) / 2 + (place - 0.5) * 0.1
+        centres = (edges[:-1] + edges[1:]) / 2 + (index - 0.5) * 0.1
         axes.bar(centres, counts / max(1, len(texts)), 0.1, color=colour, label=label)
-    axes.set_xlabel("true reward of a text: mean valence of its sentiment words")
+    axes.set_xlabel("true reward per text: mean valence of its sentiment words")
     axes.set_ylabel("share of texts")
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
     return axes
 
 
 def sorted_margins(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """Column rewards/margins -> one bar a pair; above 0 the policy prefers the chosen answer."""
+    """Column rewards/margins -> one bar per pair; above 0 the policy prefers the chosen answer."""
     margins = np.sort(frame["rewards/margins"].to_numpy())
     right = margins > 0
-    places = np.arange(len(margins))
-    axes.bar(places[right], margins[right], 0.8, color=BLUE)
-    axes.bar(places[~right], margins[~right], 0.8, color=ORANGE)
+    positions = np.arange(len(margins))
+    axes.bar(positions[right], margins[right], 0.8, color=BLUE)
+    axes.bar(positions[~right], margins[~right], 0.8, color=ORANGE)
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.set_title(
         f"{right.sum()} of {len(margins)} held-out pairs in the right order",

@@ -1,4 +1,4 @@
-"""What figures are drawn with: lines that move, error bars, guides, limits that only grow.
+"""The parts of figures: lines that move, error bars, guides, limits that only grow.
 
 Every helper may be called again on the same axes: it then moves what it drew before.
 """
@@ -21,7 +21,7 @@ from workbench.view.plot.history import History
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito 2008
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 HELD_OUT = "held_out/"
-GUIDE, CHANGES = "guide", "changes"  # lines that say nothing about the range of the values
+GUIDE, CHANGES = "guide", "changes"  # lines that are ignored by `fit_limits`
 GROWTH = 0.8  # of the range, added on the side that has become too narrow
 SHORT = 100  # steps; a longer run shows first an eighth of its axis, then a quarter, and so on
 
@@ -29,7 +29,7 @@ Values = NDArray[np.float64]
 
 
 def new_figure(columns: int = 1, size: tuple[int, int] = (760, 320)) -> tuple[Figure, list[Axes]]:
-    """A figure of `size` pixels on an opaque ground, with plain axes side by side."""
+    """A figure of `size` pixels on an opaque background, with plain axes side by side."""
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     every = list(figure.subplots(1, columns, squeeze=False)[0])
@@ -43,16 +43,16 @@ def new_figure(columns: int = 1, size: tuple[int, int] = (760, 320)) -> tuple[Fi
 
 
 def name_axes(axes: Axes, title: str, across: str = "", upwards: str = "") -> None:
-    """Title and the names of both directions, in the look of every figure."""
+    """Title and labels of both axes, in the look of every figure."""
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
     axes.set_xlabel(across, fontsize=9, color=MUTED)
     axes.set_ylabel(upwards, fontsize=9, color=MUTED)
 
 
-def look_of(place: int, colour: str) -> dict[str, Any]:
-    """Dashes and points of the run at this place."""
-    dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[min(place, 2)]
-    face = colour if place == 0 else "white"
+def look_of(index: int, colour: str) -> dict[str, Any]:
+    """Dashes and points of the run at this index."""
+    dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[min(index, 2)]
+    face = colour if index == 0 else "white"
     return {"linestyle": dashes, "marker": "o", "markersize": 4.5, "markerfacecolor": face}
 
 
@@ -64,32 +64,32 @@ def move_line(axes: Axes, key: str, steps: ArrayLike, values: ArrayLike, **look:
     line.set_data(steps, values)
 
 
-def move_bars(axes: Axes, key: str, places: Values, lengths: Values, **look: Any) -> None:
-    """Lying bars called `key`: give them these lengths, or add them at these places."""
+def move_bars(axes: Axes, key: str, heights: Values, lengths: Values, **look: Any) -> None:
+    """Horizontal bars called `key`: give them these lengths, or add them at these heights."""
     bars = [bar for bar in axes.patches if bar.get_gid() == key]
     if not bars:
-        bars = list(axes.barh(places, np.zeros_like(places), gid=key, **look))
+        bars = list(axes.barh(heights, np.zeros_like(heights), gid=key, **look))
     for bar, length in zip(bars, lengths, strict=True):
         bar.set_width(float(length))  # type: ignore[attr-defined]
 
 
 def move_texts(
-    axes: Axes, key: str, places: Sequence[tuple[float, float]], texts: Sequence[str], **look: Any
+    axes: Axes, key: str, points: Sequence[tuple[float, float]], texts: Sequence[str], **look: Any
 ) -> None:
-    """Texts called `key`: move them to these places and rewrite them, or add them."""
+    """Texts called `key`: move them to these points and rewrite them, or add them."""
     written = [text for text in axes.texts if text.get_gid() == key]
     if not written:
-        written = [axes.text(0, 0, "", gid=key, **look) for _ in places]
-    for entry, place, text in zip(written, places, texts, strict=True):
-        entry.set_position(place)
+        written = [axes.text(0, 0, "", gid=key, **look) for _ in points]
+    for entry, point, text in zip(written, points, texts, strict=True):
+        entry.set_position(point)
         entry.set_text(text)
 
 
 def draw_training(history: History, axes: Axes, metric: str, colour: str) -> None:
-    """A thin line a run for the training batches, and the points of the held-out pairs."""
-    for place, (run, curves) in enumerate(history.runs.items()):
+    """One thin line per run for the training batches, and the points of the held-out pairs."""
+    for index, (run, curves) in enumerate(history.runs.items()):
         if metric in curves:
-            dashes = look_of(place, colour)["linestyle"]
+            dashes = look_of(index, colour)["linestyle"]
             look: Any = {"color": colour, "linewidth": 1.0, "alpha": 0.45, "zorder": 2}
             points = curves[metric].points()
             move_line(axes, f"{run} {metric}", *points, linestyle=dashes, **look)
@@ -99,18 +99,18 @@ def draw_training(history: History, axes: Axes, metric: str, colour: str) -> Non
 def draw_held_out(
     history: History, axes: Axes, metric: str, colour: str, unless: str | None = None
 ) -> None:
-    """The points of every run that has this metric, but for those where `unless` is 1."""
-    for place, (run, curves) in enumerate(history.runs.items()):
+    """The points of every run that has this metric, except where the metric `unless` is 1."""
+    for index, (run, curves) in enumerate(history.runs.items()):
         if metric in curves:
             steps, values = curves[metric].points()
             if unless in curves:
                 values = np.where(curves[unless].points()[1] == 1, np.nan, values)
-            look = {"color": colour, "linewidth": 1.4, "zorder": 3, **look_of(place, colour)}
+            look = {"color": colour, "linewidth": 1.4, "zorder": 3, **look_of(index, colour)}
             move_line(axes, f"{run} {metric}", steps, values, **look)
 
 
 def draw_bars(axes: Axes, run: str, steps: Values, low: Values, high: Values) -> None:
-    """Upright bars from low to high, one line with gaps."""
+    """Vertical bars from low to high, as one line with gaps."""
     gap = np.full_like(steps, np.nan)
     heights = rearrange([low, high, gap], "end step -> (step end)")
     look = {"color": BLUE, "linewidth": 1.0, "alpha": 0.6, "zorder": 2}
@@ -118,7 +118,7 @@ def draw_bars(axes: Axes, run: str, steps: Values, low: Values, high: Values) ->
 
 
 def mark_changes(history: History, axes: Axes) -> None:
-    """Thin upright lines where a setting was changed by hand."""
+    """Thin vertical lines where a setting was changed by hand."""
     for run, changed in history.changes.items():
         steps = np.repeat(np.array(changed, dtype=float), 3)
         heights = np.tile([0.0, 1.0, np.nan], len(changed))
@@ -129,7 +129,7 @@ def mark_changes(history: History, axes: Axes) -> None:
 
 
 def draw_guide(axes: Axes, height: float) -> None:
-    """A dotted line at a height that means something."""
+    """A dotted horizontal line, such as chance level."""
     if not any(line.get_gid() == GUIDE for line in axes.lines):
         axes.axhline(height, gid=GUIDE, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
 
@@ -138,11 +138,11 @@ def name_colours(axes: Axes, **colours: str) -> None:
     """The names of the lines in their colours, right of the title."""
     if axes.texts:
         return
-    place: dict[str, Any] = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 4)}
+    anchor: dict[str, Any] = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 4)}
     for name, colour in reversed(colours.items()):
         look: Any = {"ha": "right", "va": "bottom", "fontsize": 8.5, "color": colour}
-        written = axes.annotate(name, textcoords="offset points", **place, **look)
-        place = {"xy": (0, 0), "xycoords": written, "xytext": (-7, 0)}
+        written = axes.annotate(name, textcoords="offset points", **anchor, **look)
+        anchor = {"xy": (0, 0), "xycoords": written, "xytext": (-7, 0)}
 
 
 def fit_limits(axes: Axes, total: int, fixed: tuple[float, float] | None) -> None:

@@ -1,4 +1,4 @@
-"""What rounds of votes came to, in one figure: reward, agreement, and wins by the true reward."""
+"""Rounds of votes in one figure: reward, agreement, and wins by the true reward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workbench.view.plot.primitives import (
     new_figure,
 )
 
-# Panel: title, what stands upwards, and its lines: column, name and colour.
+# Per panel: title, label of the vertical axis, and its lines: column, name and colour.
 Lines = tuple[tuple[str, str, str], ...]
 PANELS: tuple[tuple[str, str, Lines], ...] = (
     (
@@ -37,7 +37,7 @@ PANELS: tuple[tuple[str, str, Lines], ...] = (
 
 
 def draw_rounds(frame: pd.DataFrame) -> Figure:
-    """`Rounds.frame` of a world that knows its truth -> three panels over the rounds."""
+    """`IterativeDPO.frame` of a world with a true reward -> three panels over the rounds."""
     figure, every = new_figure(len(PANELS), (1000, 300))
     figure.set_layout_engine("constrained")
     for axes, (title, upwards, lines) in zip(every, PANELS, strict=True):
@@ -55,19 +55,19 @@ def draw_rounds(frame: pd.DataFrame) -> Figure:
 
 
 def _draw_lines(frame: pd.DataFrame, axes: Axes, lines: Lines) -> None:
-    """A line a column with its numbers; those of the first line above, those of the other below."""
+    """One line per column with its numbers, above the upper line and below the lower one."""
     name_colours(axes, **{name: colour for _, name, colour in lines})
-    for place, (column, _, colour) in enumerate(lines):
+    for index, (column, _, colour) in enumerate(lines):
         if column not in frame:
             continue
         known = frame[frame[column].notna()]
         axes.plot(
-            known["round"], known[column], "o-" if place == 0 else "s--",
+            known["round"], known[column], "o-" if index == 0 else "s--",
             color=colour, linewidth=1.4, markersize=4.5,
         )  # fmt: skip
         for step, value in zip(known["round"], known[column], strict=True):
             text = f"{value:+.2f}".replace("-", "−") if column == "reward" else f"{value:.0%}"
-            above = _is_above(frame, lines, place, step)
+            above = _is_above(frame, lines, index, step)
             axes.annotate(
                 text, (step, value), (0, 6 if above else -6),
                 textcoords="offset points", ha="center", va="bottom" if above else "top",
@@ -80,8 +80,8 @@ def _draw_lines(frame: pd.DataFrame, axes: Axes, lines: Lines) -> None:
         )
 
 
-def _is_above(frame: pd.DataFrame, lines: Lines, place: int, step: int) -> bool:
+def _is_above(frame: pd.DataFrame, lines: Lines, index: int, step: int) -> bool:
     """Whether this line is the upper one of the two at a round; the first where they meet."""
     at = frame[frame["round"] == step].iloc[0]
-    own, other = (at.get(lines[i][0], np.nan) for i in (place, 1 - place))
-    return bool(np.isnan(other) or own > other or (own == other and place == 0))
+    own, other = (at.get(lines[i][0], np.nan) for i in (index, 1 - index))
+    return bool(np.isnan(other) or own > other or (own == other and index == 0))

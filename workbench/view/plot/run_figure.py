@@ -1,7 +1,7 @@
-"""The figures of a run: one function a panel, (tidy frame or History, axes) -> axes, no pyplot.
+"""The figures of a run: one function per panel, (tidy frame or History, axes) -> axes, no pyplot.
 
 A panel drawn again on the same axes moves the lines that are there instead of adding new ones, and
-its limits only grow. So the still figure of a notebook and the live one are the same code.
+its limits only grow. So the static figure of a notebook and the live one are the same code.
 
 Thin lines are training batches, points the fixed held-out set. Runs after the first are dashed,
 with hollow points. Colours are those of Okabe and Ito (2008), which colour-blind people tell apart.
@@ -33,7 +33,7 @@ Data: TypeAlias = "History | pd.DataFrame"
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure: callable with data and axes, and what is written around it."""
+    """One panel: callable with data and axes, with its title, unit and limits."""
 
     name: str
     title: str
@@ -59,7 +59,7 @@ class Panel:
     def _prepare(self, axes: Axes) -> None:
         axes.clear()
         axes.set_gid(self.name)
-        # Places given by hand: to find them matplotlib measures all texts at every draw.
+        # Fixed positions: to find them matplotlib would measure all texts at every draw.
         look: Any = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
         axes.set_title(self.title, loc="left", y=1.03, pad=0, **look)
         axes.set_ylabel(self.unit, fontsize=8, color=MUTED)
@@ -155,7 +155,7 @@ def kl(history: History, axes: Axes) -> None:
 
 @panel("Samples", "", "samples/reward", "samples/length")
 def samples(history: History, axes: Axes) -> None:
-    """Where a world knows the truth: reward and grammatical share; else the length of samples."""
+    """In a world with a true reward: reward and grammatical share; else the length of samples."""
     known = {metric for curves in history.runs.values() for metric in curves}
     reward, length = f"{HELD_OUT}samples/reward", f"{HELD_OUT}samples/length"
     if reward in known:
@@ -236,13 +236,13 @@ def empty_overview(size: tuple[int, int]) -> Figure:
 
 
 def cell(axes: Axes) -> tuple[tuple[float, float], float, float]:
-    """The pixels that belong to a panel of the overview: lower left corner, width, height."""
+    """The pixels of a panel of the overview: lower left corner, width, height."""
     box = axes.bbox
     return (box.x0 - 55, box.y0 - 41), box.width + 63, box.height + 65
 
 
 def write_key(history: History, figure: Figure) -> None:
-    """One line over all panels: what thin lines, points and dashes stand for."""
+    """One line over all panels: the key of thin lines, points and dashes."""
     for old in figure.legends:
         old.remove()
     handles = [
@@ -253,8 +253,8 @@ def write_key(history: History, figure: Figure) -> None:
         handles.append(Line2D([], [], color=MUTED, label="setting changed", **MARK))
     if len(history.runs) > 1:
         handles += [
-            Line2D([], [], color=INK, linewidth=1.4, label=run, **primitives.look_of(place, INK))
-            for place, run in enumerate(history.runs)
+            Line2D([], [], color=INK, linewidth=1.4, label=run, **primitives.look_of(index, INK))
+            for index, run in enumerate(history.runs)
         ]
     figure.legend(
         handles=handles, loc="upper right", bbox_to_anchor=(0.992, 1.0), ncols=len(handles),
