@@ -26,7 +26,7 @@ from benchmarks.report import own_process, save, show
 from benchmarks.side_by_side import spread
 from benchmarks.workloads import assistant_text, cut_pairs
 from workbench.core.batch import Pair, SequenceBatch
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model

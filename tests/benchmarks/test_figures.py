@@ -18,7 +18,7 @@ from benchmarks.workloads import (
     write_pairs,
 )
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.train.batches import FixedBatches
 

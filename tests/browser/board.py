@@ -18,7 +18,7 @@ from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
 from workbench.runs.run import Run
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.view.live.dashboard import dashboard
 from workbench.view.live import writing
 

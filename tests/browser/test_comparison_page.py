@@ -11,7 +11,7 @@ from jupyter_page import browser_page, note_errors  # isort: skip - beside this 
 from playwright.sync_api import Page, expect
 
 from workbench.compare.answers import Answer, measure
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig

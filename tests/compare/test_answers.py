@@ -18,7 +18,7 @@ from workbench.compare.answers import (
     sample_answers,
 )
 from workbench.compare.checkpoint_answers import checkpoint_answers
-from workbench.compare.open_handles import handles, open_handles
+from workbench.compare.handle_sources import handles, open_handles
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.runs.reopen import load_run

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from workbench.compare.open_handles import handles
-from workbench.core.collate import collate
+from workbench.compare.handle_sources import handles
+from workbench.core.collation import collate
 from workbench.core.logps import completion_logps
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from workbench.compare.mistakes import MISTAKES
 from workbench.compare.pair_scoring import score_pair, score_rows, text_rows
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.config import LAYOUTS
 from workbench.core.logps import completion_logps
 from workbench.core.loss_inputs import PairLogps

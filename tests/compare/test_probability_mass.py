@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from workbench.compare.handle_sources import handles
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import handles
 from workbench.compare.probability_mass import Continuation, find_probability_mass, remaining_mass
 from workbench.compare.tokens import compare_tokens
 from workbench.core.tabular import kl

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from workbench.compare import model_handles
+from workbench.compare.handle_sources import handles, open_handles
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import handles, open_handles
 from workbench.compare.streams import stream_together
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run

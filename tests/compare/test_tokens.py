@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from workbench.compare.handle_sources import handles
 from workbench.compare.model_handles import Ids, ModelHandle
-from workbench.compare.open_handles import handles
 from workbench.compare.tokens import LONGEST, compare_pair, compare_tokens
 from workbench.core.tabular import TabularWorld, descend
 from workbench.data.tokenizer import Tokenizer

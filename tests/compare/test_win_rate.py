@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.compare.handle_sources import handles
 from workbench.compare.judges import Outcomes, TrueReward
-from workbench.compare.open_handles import handles
 from workbench.compare.win_rate import (
     PRIOR,
     controlled_rate,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workbench.core.batch import Pair
-from workbench.core.collate import collate, collate_sequences, pairs_from_prompt_mask
+from workbench.core.collation import collate, collate_sequences, pairs_from_prompt_mask
 from workbench.errors import WorkbenchError
 
 PAIRS = [Pair((1, 2, 3), (4, 5), (6,)), Pair((7,), (8,), (9, 10, 11))]

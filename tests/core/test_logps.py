@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from workbench.core import logps as logps_module
 from workbench.core.batch import Pair
-from workbench.core.collate import collate, collate_sequences
+from workbench.core.collation import collate, collate_sequences
 from workbench.core.logps import completion_logps, sequence_logps, token_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError

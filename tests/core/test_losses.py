@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.loss_inputs import PairLogps
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError

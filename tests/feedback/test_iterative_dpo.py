@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.core import tabular
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from workbench.core.batch import Pair
-from workbench.core.collate import collate, collate_sequences
+from workbench.core.collation import collate, collate_sequences
 from workbench.core.config import LAYOUTS
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.models.heads import RewardModel, last_scored

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.logps import completion_logps
 from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workbench.compare.open_handles import open_handles
+from workbench.compare.handle_sources import open_handles
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
 from workbench.runs import reopen as module

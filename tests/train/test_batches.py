@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.core.batch import Pair, SequenceBatch
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.errors import WorkbenchError
 from workbench.train.batches import POOL, FixedBatches, ShuffledBatches, batches_for, in_order
 from workbench.train.method import find_method

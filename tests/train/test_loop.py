@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from workbench.core.batch import Pair, PreferenceBatch
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.losses import LOSSES
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError

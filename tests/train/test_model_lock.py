@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.compare.tokens import compare_tokens
 from workbench.runs.run import Run
 from workbench.train.events import StepEvent

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import cache_folder

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -21,7 +21,10 @@ from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Sample, Sam
 from workbench.train.settings import LiveSettings
 from workbench.view.live.model_thread import ModelThread
 
-PAIR_METRICS = ("loss", "rewards/margins", "logratios/chosen", "logratios/rejected")
+PAIR_METRICS = (
+    "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "logratios/chosen",
+    "logratios/rejected", "logps/chosen", "logps/rejected",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class FakeRun:
             self.step += 1
             self.at.get(self.step, lambda: None)()
             metrics = dict.fromkeys(PAIR_METRICS, 0.1 * self.step)
-            metrics |= {"beta": self.settings["beta"], "lr": self.settings["lr"]}
+            metrics |= {"beta": self.settings["beta"], "lr": self.settings["lr"], "grad_norm": 1.0}
             yield StepEvent(self.step, self.total, 0, metrics | {"pairs_per_second": 31.0})
             if self.step % 3 == 0 and self.step < self.total:
                 yield from self._evaluate()

@@ -16,7 +16,7 @@ from workbench.cli.flags import Command, Compare, Evaluate, Methods, SampleComma
 from workbench.cli.terminal import console, progress, show_table
 from workbench.cli.train_command import train
 from workbench.compare.answers import answers_frame
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.core.losses import LOSSES
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from workbench.compare.answers import Answer, measure, sample_answers
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.generation.config import SamplingConfig
 from workbench.runs.record import Record, step_of
 from workbench.runs.reopen import walk_checkpoints

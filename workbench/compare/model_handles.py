@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.core.batch import SequenceBatch
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.logps import next_token
 from workbench.data.tokenizer import Tokenizer
 from workbench.generation.config import SamplingConfig

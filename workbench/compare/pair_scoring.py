@@ -23,7 +23,7 @@ from workbench.compare.mistakes import (
     Mistake,
     Rows,
 )
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.logps import sequence_logps, token_logps
 from workbench.core.loss_inputs import PairLogps
 from workbench.core.losses import LOSSES

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.compare.model_handles import Ids, ModelHandle
 from workbench.compare.tokens import check_comparable
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.logps import completion_logps
 from workbench.core.metrics import sampled_kl
 from workbench.errors import WorkbenchError

@@ -4,7 +4,7 @@ Read in this order:
 
 * `transformer`: the small decoder; `attention`: rotary positions, softmax attention, the cache;
   `kernels`: normalisation and gate as they are defined; `policy`: what every model here can do.
-* `batch`: rows of tokens with masks; `collate`: from token ids to batches.
+* `batch`: rows of tokens with masks; `collation`: from token ids to batches.
 * `logps`: from logits to log-probabilities: the only next-token shift.
 * `losses`: every loss, one short function each; `loss_inputs`: what they take; `loss_registry`:
   their parameters, and `LOSSES`.
@@ -12,3 +12,7 @@ Read in this order:
 * `tabular`: a world small enough to enumerate.
 * `fast/`: the same operations in their fastest form. Nothing above needs them.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,11 @@
 * `evaluate`: the held-out evaluation.
 * `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
   again.
-* `sweep`: many runs, one table; `tabular_sweep`: the same where everything is exact.
+* `sweep`: many runs, one table; `exact_sweep`: the same where everything is exact.
 * `pretraining_eval`: snapshots while the base model is pretrained.
 * `machine`: what this machine has.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.batch import SequenceBatch
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.logps import completion_logps
 from workbench.core.metrics import mean_metrics, sampled_kl, wilson_interval
 from workbench.core.policy import Policy

@@ -13,7 +13,7 @@ from statistics import fmean
 
 import torch
 
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.logps import completion_logps
 from workbench.data.pairs import TextPair
 from workbench.data.reviews.likelihood import fitting_words, next_words, review_logp

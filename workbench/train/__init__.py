@@ -10,3 +10,7 @@
 * `base_model`: the embedded base model and its pretraining.
 * `model_lock`: one thread at a time uses models.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

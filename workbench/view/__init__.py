@@ -10,3 +10,7 @@ compare/     what training changed
 votes/       blind votes
 lessons/     the interactive figures of the lessons
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

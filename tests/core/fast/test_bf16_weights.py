@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.fast import bf16_weights as working
 from workbench.core.fast.bf16_weights import BF16Weights
 from workbench.core.logps import completion_logps

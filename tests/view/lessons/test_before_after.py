@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from workbench.view.lessons.before_after import before_after, draw_before_after
+from workbench.view.lessons.before_after import before_after_figure, draw_before_after
 from workbench.view.plot.primitives import GUIDE
 
 FRAME = pd.DataFrame(
@@ -35,7 +35,7 @@ def test_an_arrow_where_there_is_room_for_one() -> None:
 
 @pytest.mark.parametrize("metrics", [["reward"], ["reward", "share"]])
 def test_a_panel_a_metric(metrics: list[str]) -> None:
-    figure = before_after(pd.concat([FRAME.assign(metric=metric) for metric in metrics]))
+    figure = before_after_figure(pd.concat([FRAME.assign(metric=metric) for metric in metrics]))
     assert [axes.get_title("left") for axes in figure.axes] == metrics
     assert figure.get_facecolor() == (1, 1, 1, 1)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before", "after"]

@@ -106,7 +106,7 @@ def test_pause_step_and_resume(board: Board) -> None:
 
 
 def test_beta_moves_the_run(board: Board) -> None:
-    board.inputs.beta.value = 0.5
+    board.inputs.parameters["beta"].value = 0.5
     board.shows("beta 0.1 → 0.5")
     board.press("Step")
     board.shows('data-beta="0.5"')
@@ -119,7 +119,7 @@ def test_branch_is_chosen_and_commanded_alone(board: Board) -> None:
     board.shows('data-run="branch 1"')
     board.until(lambda: board.inputs.runs.value == "branch 1")
     assert board.inputs.runs.options == ("run", "branch 1", "all")
-    board.inputs.beta.value = 0.5
+    board.inputs.parameters["beta"].value = 0.5
     board.press("Step")
     board.shows('data-state="paused" data-step="2" data-beta="0.5"')
     board.shows('data-step="1" data-beta="0.1"')
@@ -133,7 +133,9 @@ def test_branch_is_chosen_and_commanded_alone(board: Board) -> None:
 def test_generate_fills_both_panes_and_the_table(board: Board) -> None:
     board.inputs.prompt.value = "<img src=x onerror=y>"
     board.press("Generate")
-    board.until(lambda: "step 1" in board.out.answer.value)
+    board.until(
+        lambda: "step 1" in board.out.answer.value and 'state="finished"' in board.out.answer.value
+    )
     assert "&lt;img src=x onerror=y&gt;: " in board.out.answer.value
     assert "<img" not in board.out.answer.value
     assert ">old</del>" in board.out.answer.value
@@ -255,8 +257,10 @@ def test_new_dashboard_stops_the_old_one(board: Board, fake_run: Any) -> None:
 def test_inputs_are_not_written_while_a_run_goes_on(fake_run: Any) -> None:
     board = Board(lambda config, progress: fake_run(config, total=12))
     written: list[str] = []
-    for name in ("beta", "lr", "loss", "prompt", "temperature", "seed"):
-        getattr(board.inputs, name).observe(lambda change: written.append(change["name"]))
+    inputs = board.inputs
+    own = [getattr(inputs, name) for name in ("lr", "loss", "prompt", "temperature", "seed")]
+    for widget in (*own, *inputs.parameters.values()):
+        widget.observe(lambda change: written.append(change["name"]))
     board.press("Start")
     assert board.board.join(PATIENCE)
     assert written == []

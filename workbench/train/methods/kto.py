@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.core.batch import Completion, LabelledBatch, SequenceBatch
-from workbench.core.collate import collate_labelled
+from workbench.core.collation import collate_labelled
 from workbench.core.logps import completion_logps
 from workbench.core.loss_inputs import LabelledLogps
 from workbench.core.metrics import label_metrics

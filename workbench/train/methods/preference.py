@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from workbench.core.batch import Pair, PreferenceBatch, SequenceBatch
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.logps import completion_logps
 from workbench.core.loss_inputs import PairLogps
 from workbench.core.metrics import pair_metrics

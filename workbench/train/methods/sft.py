@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.core.batch import Completion, SequenceBatch
-from workbench.core.collate import collate_sequences
+from workbench.core.collation import collate_sequences
 from workbench.core.logps import completion_logps
 from workbench.data.completions import TextCompletion, encode_completions, read_completions
 from workbench.data.pairs import SkippedRow, TextPair

@@ -12,8 +12,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from workbench.compare.answers import answers_frame
+from workbench.compare.handle_sources import Source, open_handles
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import Source, open_handles
 from workbench.generation.config import SamplingConfig
 from workbench.runs.evaluate import TextScores
 from workbench.runs.run import Run

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import ipywidgets as widgets
 from IPython.display import display
 
+from workbench.compare.handle_sources import open_handles
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import open_handles
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pandas as pd
 from torch import Tensor
 
-from workbench.compare.open_handles import handles
+from workbench.compare.handle_sources import handles
 from workbench.compare.tokens import PairTokens, compare_pair
 from workbench.errors import WorkbenchError
 from workbench.runs.reopen import load_run

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from IPython import get_ipython
 
+from workbench.compare.handle_sources import Source, is_run, open_handles
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import Source, is_run, open_handles
 from workbench.errors import WorkbenchError
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run

@@ -16,16 +16,15 @@ MOST_ROWS = 200  # skipped rows that are listed
 
 def status(run_state: RunState) -> Html:
     """State of a run, for people and, in `data-` attributes, for programs."""
-    loss = run_state.metrics.get("loss")
+    loss, parameters = run_state.metrics.get("loss"), _parameters(run_state)
     facts = {
         "state": run_state.state,
         "step": run_state.step,
+        **{name.replace("_", "-"): f"{run_state.settings[name]:g}" for name in parameters},
         "loss": "" if loss is None else f"{loss:.4f}",
         "loss-name": run_state.settings["loss"],
         "run": run_state.name,
     }
-    for name in _parameters(run_state):
-        facts[name.replace("_", "-")] = f"{run_state.settings[name]:g}"
     text = describe(run_state)
     return render("status", facts=facts, value=run_state.step, max=run_state.total, text=text)
 

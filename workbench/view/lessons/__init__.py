@@ -3,10 +3,14 @@
 derivation.py    objective, optimum, implied reward and preference
 descent.py       the loss of one pair, and gradient descent
 beta.py          the effect of beta, and of the reference's temperature
-frontier.py      reward against KL
+reward_and_kl.py reward against KL
 loss_shapes.py   every loss and its gradient, and the weights of pairs
 scoring.py       a typed pair, scored correctly and with mistakes
 pretraining.py   pretraining, shown live
 before_after.py  metrics before and after training
 policies.py      policies as bars and tables: what the others draw with
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

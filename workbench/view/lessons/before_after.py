@@ -17,7 +17,7 @@ ROW = 46  # pixels
 BESIDE = 13  # points from the middle of a circle to its number
 
 
-def before_after(frame: pd.DataFrame, width: int = 940) -> Figure:
+def before_after_figure(frame: pd.DataFrame, width: int = 940) -> Figure:
     """One panel per metric, side by side.
 
     `frame` is that of `draw_before_after` with one more column, `metric`.

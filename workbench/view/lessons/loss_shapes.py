@@ -47,7 +47,7 @@ BINS = 10  # of the weights divided by beta, between 0 and 1
 def explore_losses(
     losses: Sequence[str] = ("dpo", "cdpo", "ipo", "hinge"), beta: float = 0.5
 ) -> Explorer:
-    """Every registered loss against the margin, and its gradient by autograd.
+    """Every loss on pairs against the margin, and its gradient by autograd.
 
     The chosen log-ratio is half the margin, the rejected minus half. Both completions have 10
     tokens, which matters to losses on log-probabilities per token.
@@ -70,7 +70,7 @@ def explore_losses(
     def draw(beta: float, **shown: bool) -> Figure:
         scale = next((scale for scale in SCALES if scale >= beta), beta)
         slopes.set_ylim(-1.3 * scale, 0.7 * scale)
-        curves = {name: shape(name, beta) for name, wanted in shown.items() if wanted}
+        curves = {name: loss_and_gradient(name, beta) for name, wanted in shown.items() if wanted}
         for index, name in enumerate(shown):
             look = _look(index)
             for side, axes in enumerate((heights, slopes)):
@@ -85,14 +85,15 @@ def explore_losses(
 
     boxes = {
         name: widgets.Checkbox(value=name in chosen, description=name, indent=False)
-        for name in LOSSES
+        for name, loss in LOSSES.items()
+        if loss.method == "preference"
     }
     for box in boxes.values():
         box.layout.width = "auto"
     return Explorer(draw, beta=beta_slider(beta), **boxes)
 
 
-def shape(loss: str, beta: float) -> tuple[Values, Values]:
+def loss_and_gradient(loss: str, beta: float) -> tuple[Values, Values]:
     """A registered loss at every margin of MARGINS and its derivative by the margin."""
     function = find_loss(loss)
     margins = MARGINS.clone().requires_grad_()

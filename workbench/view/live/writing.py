@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from workbench.compare.handle_sources import handles
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.open_handles import handles
 from workbench.compare.streams import stream_together
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run

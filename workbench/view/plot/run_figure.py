@@ -194,7 +194,7 @@ def gradient_norm(history: History, axes: Axes) -> None:
     primitives.draw_training(history, axes, "grad_norm", BLUE)
 
 
-@panel("Learning rate", "", "lr")
+@panel("Learning rate", "AdamW", "lr")
 def learning_rate(history: History, axes: Axes) -> None:
     """Of each step."""
     primitives.draw_training(history, axes, "lr", BLUE)

@@ -9,13 +9,13 @@ import pytest
 import torch
 from workbench.train.objectives import LiveSettings, bradley_terry
 
-from workbench.compare.reward_judge import (
+from workbench.compare.reward_model_judge import (
     RewardJudge,
     reward_judge,
     start_from_reference,
     train_reward_model,
 )
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.core.metrics import wilson_interval
 from workbench.data.pairs import encode_pairs
 from workbench.data.reviews.config import ReviewsConfig

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from workbench.compare.judges import TIE, Outcomes, compare
 from workbench.core.batch import Pair
-from workbench.core.collate import collate
+from workbench.core.collation import collate
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel

@@ -1,0 +1,14 @@
+from .endpoint import Endpoint as Endpoint
+from .handle_sources import handles as handles
+from .handle_sources import open_handles as open_handles
+from .judges import TrueReward as TrueReward
+from .judges import outcomes_of_votes as outcomes_of_votes
+from .mistakes import MISTAKES as MISTAKES
+from .pair_scoring import score_pair as score_pair
+from .pair_scoring import score_rows as score_rows
+from .pair_scoring import text_rows as text_rows
+from .reward_model_judge import reward_judge as reward_judge
+from .tokens import PairTokens as PairTokens
+from .tokens import compare_tokens as compare_tokens
+from .win_rate import judge_models as judge_models
+from .win_rate import rates_frame as rates_frame

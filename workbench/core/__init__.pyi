@@ -1,0 +1,12 @@
+from . import tabular as tabular
+from .batch import Pair as Pair
+from .collation import collate as collate
+from .logps import completion_logps as completion_logps
+from .logps import sequence_logps as sequence_logps
+from .logps import token_logps as token_logps
+from .loss_registry import find_loss as find_loss
+from .metrics import sampled_kl as sampled_kl
+from .tabular import TabularWorld as TabularWorld
+from .tabular import optimal_logps as optimal_logps
+from .transformer import Transformer as Transformer
+from .transformer import TransformerConfig as TransformerConfig

@@ -1,0 +1,11 @@
+from .compare.probability_mass import explore_probability_mass as explore_probability_mass
+from .html.tokens import Strip as Strip
+from .html.tokens import draw_strip as draw_strip
+from .html.tokens import pair_strips as pair_strips
+from .html.tokens import shift_table as shift_table
+from .html.tokens import strips as strips
+from .plot.outcome import margins_before_and_after as margins_before_and_after
+from .plot.outcome import rewards_before_and_after as rewards_before_and_after
+from .plot.rounds_figure import draw_rounds as draw_rounds
+from .plot.run_figure import overview as overview
+from .votes.ballot import rounds_table as rounds_table
