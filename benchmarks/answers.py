@@ -12,6 +12,7 @@ import statistics
 import time
 from dataclasses import replace
 
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer
 from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig
@@ -27,7 +28,7 @@ def main() -> None:
     world = Reviews()
     base = new_model(world)
     shape = replace(base.policy.config, max_length=2 * NEW_TOKENS)
-    models = [Transformer(shape, seed=seed) for seed in (0, 1)]
+    models = [Transformer(shape, seed, FAST) for seed in (0, 1)]
     set_threads(models[0])
     texts = [example.prompt for example in world.corpus(PROMPTS, seed=0)]
     prompts = [base.tokenizer.render_prompt(text) for text in texts]

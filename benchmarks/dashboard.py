@@ -60,7 +60,7 @@ def drawing() -> None:
     run = Run.create(config)
     run_state = RunState.of(run)
     worker = SimpleNamespace(run_states={"run": run_state}, error=None)
-    screen = LiveScreen(Outputs(), lambda run_state: None, lambda worker: None)
+    screen = LiveScreen(Outputs(), lambda run_state: None, lambda worker: None, lambda: None)
     screen.opened(run_state, None)
     frames = time_frames()
     order, ratios, shares = random.Random(0), [], []

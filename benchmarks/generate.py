@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from benchmarks.against import OURS, Choose, everyone
 from benchmarks.report import outcome_rows
 from benchmarks.side_by_side import Contender, measure
 from benchmarks.workloads import smollm2_tokenizer
@@ -17,12 +18,12 @@ BATCHES = (1, 16)
 PRECISIONS = ("float32", "bf16")
 
 
-def run(rounds: int | None = None) -> pd.DataFrame:
+def run(rounds: int | None = None, choose: Choose = everyone) -> pd.DataFrame:
     """Measure every batch size in every precision, always the same on both sides."""
     tables = []
     for batch in BATCHES:
         for precision in PRECISIONS:
-            outcomes = measure(contenders(batch, precision), rounds or ROUNDS, 1)
+            outcomes = measure(choose(contenders(batch, precision)), rounds or ROUNDS, 1)
             name = f"generate_{batch}_{precision}"
             tables.append(outcome_rows(name, "tokens/s", batch * NEW_TOKENS, outcomes))
     return pd.concat(tables, ignore_index=True)
@@ -42,7 +43,7 @@ def contenders(batch: int, precision: str) -> list[Contender]:
     words = f"{batch} at a time, {precision}"
     cast = {"float32": "", "bf16": ", weights in bf16"}[precision]
     return [
-        Contender("workbench", ("-m", "benchmarks.ours", "answer"), setting, words),
+        Contender("workbench", (*OURS, "answer"), setting, words),
         Contender(
             "transformers",
             ("-m", "benchmarks.transformers_peer"),

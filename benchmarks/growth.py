@@ -18,20 +18,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.train.objectives import preference, sft
-
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
 from benchmarks.ours import Steps, prepared
 from benchmarks.report import own_process, save, show
 from benchmarks.side_by_side import spread
-from benchmarks.workloads import assistant_text, cut_pairs
-from workbench.core.batch import Pair, SequenceBatch
+from workbench.core.batch import Completion, Pair, SequenceBatch
 from workbench.core.collation import collate_sequences
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model
-from workbench.train.batches import Batches
-from workbench.train.loop import TrainState, fit
+from workbench.train.batches import Counted
+from workbench.train.loop import fit
 
 SIZES = (100, 1_000, 10_000, 100_000)
 BATCH, STEPS = 50, 20
@@ -39,11 +36,11 @@ LENGTHS = (128, 256, 512, 1024, 2048)
 TOKENS = 2048  # a step
 
 
-@dataclass(frozen=True)
-class Spread:
+@dataclass
+class Spread(Counted):
     """Some steps of an epoch, evenly far apart."""
 
-    batches: Batches
+    batches: Counted
     steps: int
 
     def __len__(self) -> int:
@@ -114,9 +111,8 @@ def pair_seconds() -> Callable[[int], Mapping[str, float]]:
         prepared_at = time.perf_counter()
         parts.batches.at(0)  # draws the order of the epoch
         arranged = time.perf_counter()
-        state = TrainState.start(model.policy, parts.config)
-        batches, objective = Spread(parts.batches, STEPS), preference(parts.reference)
-        for _ in fit(model.policy, batches, parts.config, objective=objective, state=state):
+        batches = Spread(parts.batches, STEPS)
+        for _ in fit(parts.model.policy, batches, parts.config, reference=parts.reference):
             pass
         return {
             "preparing, reference included": (prepared_at - begin) / size,
@@ -128,7 +124,7 @@ def pair_seconds() -> Callable[[int], Mapping[str, float]]:
 
 
 @dataclass
-class Current:
+class Current(Counted):
     """The one batch that is set, at every step."""
 
     batch: SequenceBatch | None = None
@@ -144,9 +140,10 @@ class Current:
 
 def token_seconds() -> Callable[[int], Mapping[str, float]]:
     """How to measure one length of rows: plain next-token training, all tokens scored."""
-    parts = prepared(cut_pairs(assistant_text(), (8, 8, 8), 8), model="smollm2", max_steps=10**6)
+    few = [Completion((number,), (number,)) for number in range(8)]  # never trained on
+    parts = prepared(few, method="sft", model="smollm2", max_steps=10**6)
     current = Current()
-    steps, draw = Steps(parts, current, sft), random.Random(0)
+    steps, draw = Steps(parts, current), random.Random(0)
 
     def measure(length: int) -> Mapping[str, float]:
         rows = [draw.choices(range(1000, 40_000), k=length) for _ in range(TOKENS // length)]

@@ -7,42 +7,35 @@ import time
 from typing import Any
 from unittest.mock import patch
 
-from workbench.train.objectives import Objective
-
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
 from benchmarks.contender import Turns, serve
 from benchmarks.workloads import read_token_pairs, tiny_model
-from workbench.core.batch import Pair, PreferenceBatch
+from workbench.core.batch import SequenceBatch
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.models.load import Model, load_model
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.run import Run
 from workbench.runs.run_data import RunData
-from workbench.train.batches import Batches
+from workbench.train.batches import BatchSource
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.loop import fit
 from workbench.train.precision import computing, pick_device, set_threads
 
 
-def prepared(pairs: list[Pair], base: Model | None = None, **settings: Any) -> Parts:
-    """The parts of a run on these token pairs: all as `prepare` makes it, but the pairs' reading.
+def prepared(items: list[Any], base: Model | None = None, **settings: Any) -> Parts:
+    """The parts of a run on these token ids: all as `prepare` makes it, but the reading of a file.
 
     Nothing is held out and nothing sampled, so that a run consists of its steps.
     """
-    data = RunData(pairs, [], [], [], [], [])
+    data = RunData(items, [], [], [], [], [])
     config = TrainConfig(held_out=0, samples=0, eval_every=0, **settings)
     with patch("workbench.runs.prepare.load_data", lambda *_, **__: data):
         return prepare(config, base=base)
 
 
-def batches_of(parts: Parts, step: int) -> list[PreferenceBatch]:
-    """The micro-batches of a step, as the run takes them."""
-    return [batch for batch in parts.batches.at(step) if isinstance(batch, PreferenceBatch)]
-
-
-def places(batches: list[PreferenceBatch]) -> list[int]:
+def places(batches: list[SequenceBatch]) -> list[int]:
     """Which pairs are in them."""
     return [place for batch in batches if batch.index is not None for place in batch.index.tolist()]
 
@@ -50,8 +43,14 @@ def places(batches: list[PreferenceBatch]) -> list[int]:
 class Steps:
     """The loop's own steps, one at a time, with forward and backward timed apart."""
 
-    def __init__(self, parts: Parts, batches: Batches, objective: Objective) -> None:
-        self._events = fit(parts.model.policy, batches, parts.config, objective=objective)
+    def __init__(self, parts: Parts, batches: BatchSource | None = None) -> None:
+        self._events = fit(
+            parts.model.policy,
+            batches or parts.batches,
+            parts.config,
+            method=parts.method,
+            reference=parts.reference,
+        )
 
     def take(self) -> tuple[float, float]:
         """Seconds of the next step: up to the end of its last backward pass, and in all."""
@@ -78,7 +77,7 @@ def train(setting: dict[str, Any], turns: Turns) -> None:
     config = {"max_steps": steps, **setting["config"]}
     parts = prepared(pairs, tiny_model() if config["model"] == "tiny" else None, **config)
     run = Run(parts)
-    batches = [batches_of(parts, step) for step in range(steps)]
+    batches = [parts.batches.at(step) for step in range(steps)]
     positions = sum(batch.tokens.numel() for step in batches for batch in step)
     order = [places(step) for step in batches]
     turns.ready(

@@ -39,7 +39,7 @@ def main() -> None:
     run = Run.create(config, base=model)
     print(
         f"pairs, reference, cache: {time.perf_counter() - begin:.1f} s ({run.config.precision}, "
-        f"{len(run.data.train)} + {len(run.data.held_out)} pairs, {len(run.skipped)} set aside)"
+        f"{len(run.data.train)} + {len(run.data.held_out)} pairs, {len(run.skipped)} skipped)"
     )
 
     begin, epoch_at = time.perf_counter(), None

@@ -31,13 +31,15 @@ def outcome_rows(workload: str, unit: str, items: int, outcomes: Sequence[Outcom
     Args:
         workload, unit: names, such as "short" and "pairs/s".
         items: how many of the unit a round holds.
-        outcomes: ours first; `ratio` is how many times as fast it was as the row's contender.
+        outcomes: ours first; `ratio` is how many times as fast it was as the row's contender, or
+            how many times as fast the one was that the row's contender is to stand `beside`.
     """
-    ours = outcomes[0].seconds
+    seconds = {found.contender.name: found.seconds for found in outcomes}
     rows = []
     for found in outcomes:
         rate = spread([items / seconds for seconds in found.seconds])
-        ratio = spread(ratios(ours, found.seconds))
+        beside = seconds[found.contender.beside or outcomes[0].contender.name]
+        ratio = spread(ratios(beside, found.seconds))
         rows.append(
             {
                 "workload": workload,

@@ -48,6 +48,8 @@ class Contender:
         setting: what the program is told at the start; JSON.
         words: the setting in words, for the table.
         environment: variables that its process has; None removes one.
+        root: the checkout that its `benchmarks` and `workbench` are taken from.
+        beside: whose seconds its ratio is taken of, by name; left out: those of the first one.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Contender:
     setting: Mapping[str, Any] = field(default_factory=dict)
     words: str = ""
     environment: Mapping[str, str | None] = field(default_factory=lambda: UNSET)
+    root: Path = ROOT
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class Child:
             stderr=self._said,
             text=True,
             encoding="utf-8",
-            env=environment(contender.environment),
+            cwd=contender.root,  # Python looks for a module (-m) there before anywhere else
+            env=environment(contender.environment, contender.root),
         )
 
     def start(self, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,10 +167,10 @@ class Child:
         self._said.close()
 
 
-def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """This process's variables with some changed or removed; `benchmarks` can be imported."""
+def environment(changes: Mapping[str, str | None], root: Path = ROOT) -> dict[str, str]:
+    """This process's variables with some changed or removed; modules are looked for in `root`."""
     merged: dict[str, str | None] = {**os.environ, **changes}
-    merged["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    merged["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import generate
+from benchmarks.against import choosing
 from benchmarks.report import RESULTS, save, show_outcomes
 from benchmarks.side_by_side import ContenderError, environment
 from benchmarks.training import TRAININGS, run
@@ -35,17 +36,21 @@ class Benchmark:
 def train(name: str, given: argparse.Namespace) -> None:
     """A workload of `training.py`."""
     workload = TRAININGS[name]
-    frame = run(name, workload, given.pairs, given.rounds)
+    frame = run(name, workload, given.pairs, given.rounds, given.choose)
     show_outcomes(workload.title, frame)
-    save(frame, RESULTS, name)
+    save(frame, _results(given), name)
 
 
 def answer(given: argparse.Namespace) -> None:
     """Generation; one table for each batch size and precision."""
-    frame = generate.run(given.rounds)
+    frame = generate.run(given.rounds, given.choose)
     for name, part in frame.groupby("workload", sort=False):
         show_outcomes(f"{generate.TITLE}: {name}", part)
-    save(frame, RESULTS, "generate")
+    save(frame, _results(given), "generate")
+
+
+def _results(given: argparse.Namespace) -> Path:
+    return RESULTS / "against" if given.against else RESULTS
 
 
 def alone(*program: str, options: Options = lambda given: []) -> Measure:
@@ -93,6 +98,7 @@ BENCHMARKS = {
     "answers": Benchmark("a hundred answers of two tiny models", 0.5, _script("answers.py")),
     "sliders": Benchmark("how soon a moved slider has its picture", 0.5, _script("sliders.py")),
 }
+BESIDE_PEERS = (*TRAININGS, "generate")  # what --against and --no-peers are for
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -113,9 +119,20 @@ def arguments(given: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help=f"left out: {ASSISTANT}, which is shipped",
     )
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help="the workbench at another commit, or in the folder of another checkout, takes part in "
+        f"{', '.join(BESIDE_PEERS)}",
+    )
+    parser.add_argument(
+        "--no-peers", dest="peers", action="store_false", help="there, other libraries don't"
+    )
     found = parser.parse_args(given)
-    if unknown := [name for name in found.names if name not in BENCHMARKS]:
-        parser.error(f"unknown: {', '.join(unknown)}; accepted: {', '.join(BENCHMARKS)}")
+    accepted = BESIDE_PEERS if found.against or not found.peers else tuple(BENCHMARKS)
+    if unknown := [name for name in found.names if name not in accepted]:
+        parser.error(f"unknown: {', '.join(unknown)}; accepted: {', '.join(accepted)}")
+    found.names = found.names or list(accepted)
     return found
 
 
@@ -126,13 +143,22 @@ def _rounds(text: str) -> int:
 
 
 def main(given: list[str]) -> int:
-    """Measure what was asked for; one that fails doesn't keep the others from their turn."""
+    """Measure what was asked for."""
     asked = arguments(given)
-    names = asked.names or list(BENCHMARKS)
-    minutes = sum(BENCHMARKS[name].minutes for name in names)
-    print(f"{', '.join(names)}: about {math.ceil(minutes)} min on two cores.", flush=True)
+    minutes = sum(BENCHMARKS[name].minutes for name in asked.names)
+    print(f"{', '.join(asked.names)}: about {math.ceil(minutes)} min on two cores.", flush=True)
+    try:
+        with choosing(asked.against, asked.peers) as asked.choose:
+            return measure_all(asked)
+    except ContenderError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def measure_all(asked: argparse.Namespace) -> int:
+    """One that fails doesn't keep the others from their turn; returns the exit code."""
     failed = []
-    for name in names:
+    for name in asked.names:
         print(f"\n== {name}: {BENCHMARKS[name].words}", flush=True)
         try:
             BENCHMARKS[name].measure(asked)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.against import OURS, Choose, everyone
 from benchmarks.report import outcome_rows
 from benchmarks.side_by_side import Contender, measure
 from benchmarks.workloads import (
@@ -53,7 +54,13 @@ class Training:
     steps: int
 
 
-def run(name: str, workload: Training, source: str, rounds: int | None = None) -> pd.DataFrame:
+def run(
+    name: str,
+    workload: Training,
+    source: str,
+    rounds: int | None = None,
+    choose: Choose = everyone,
+) -> pd.DataFrame:
     """Measure one workload; `source` is the preference file of the short pairs."""
     rounds = rounds or workload.rounds
     pairs = workload.pairs(source, (rounds + 1) * workload.steps * workload.batch)
@@ -62,7 +69,7 @@ def run(name: str, workload: Training, source: str, rounds: int | None = None) -
         write_pairs(pairs, path)
         told = [
             replace(contender, setting={**contender.setting, "pairs": str(path)})
-            for contender in workload.contenders()
+            for contender in choose(workload.contenders())
         ]
         outcomes = measure(told, rounds, workload.steps)
     return outcome_rows(name, "pairs/s", workload.batch * workload.steps, outcomes)
@@ -70,7 +77,7 @@ def run(name: str, workload: Training, source: str, rounds: int | None = None) -
 
 def ours(name: str, words: str, **config: Any) -> Contender:
     """The workbench with some settings of its `TrainConfig`."""
-    return Contender(name, ("-m", "benchmarks.ours", "train"), {"config": config}, words)
+    return Contender(name, (*OURS, "train"), {"config": config}, words)
 
 
 def trl(

@@ -13,10 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.train.objectives import preference
-
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
-from benchmarks.ours import Steps, batches_of, places, prepared
+from benchmarks.ours import Steps, places, prepared
 from benchmarks.profile_step import by_part
 from benchmarks.report import own_process, save, show
 from benchmarks.side_by_side import spread
@@ -76,10 +74,10 @@ def measure(
     parts = prepared(pairs, model="smollm2", max_steps=rounds + 2)
     policy, precision = parts.model.policy, parts.config.precision
     assert isinstance(policy, Transformer)
-    steps = Steps(parts, parts.batches, preference(parts.reference))
+    steps = Steps(parts)
     rates: dict[str, list[float]] = {}
     for number in range(rounds + 1):
-        chosen = [pairs[place] for place in places(batches_of(parts, number))]
+        chosen = [pairs[place] for place in places(parts.batches.at(number))]
         needed = sum(needed_flops(chosen, policy).values())
         for what, seconds in zip(("forward and backward", "whole step"), steps.take(), strict=True):
             if number:  # the first one warms up

@@ -1,6 +1,7 @@
 """The command: names, options, and that one failure doesn't keep the rest from running."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,8 @@ def test_some_with_their_options(done: list[tuple[str, int | None, str]]) -> Non
     ("arguments", "words"),
     [
         (["c"], "unknown: c; accepted: a, sick, b"),
+        (["a", "--no-peers"], "unknown: a; accepted: short, short_4, long_prompts,"),
+        (["a", "--against", "HEAD"], "unknown: a; accepted: short, short_4, long_prompts,"),
         (["--rounds", "0"], "'0' is not accepted: a whole number from 1"),
         (["--rounds", "many"], "'many' is not accepted: a whole number from 1"),
     ],
@@ -74,3 +77,15 @@ def test_names_are_those_that_the_help_lists(capsys: pytest.CaptureFixture[str])
         suite.main(["--help"])
     words = capsys.readouterr().out
     assert all(f"  {name} " in words for name in suite.BENCHMARKS)
+
+
+def test_against_nothing_measures_nothing(
+    done: list[tuple[str, int | None, str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(suite, "BESIDE_PEERS", ("a",))
+    assert suite.main(["--against", str(tmp_path)]) == 1
+    assert "has no benchmarks/ours.py" in capsys.readouterr().err
+    assert not done
