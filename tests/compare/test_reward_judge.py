@@ -15,7 +15,6 @@ from workbench.compare.reward_judge import (
     start_from_reference,
     train_reward_model,
 )
-
 from workbench.core.collate import collate
 from workbench.core.metrics import wilson_interval
 from workbench.data.pairs import encode_pairs

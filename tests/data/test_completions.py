@@ -257,9 +257,7 @@ def test_what_is_too_long_loses_its_end(
     if before >= longest:
         assert kept == [other]
         assert skipped == [
-            SkippedRow(
-                7, f"the prompt has {before} tokens, no room for a completion in {longest}"
-            )
+            SkippedRow(7, f"the prompt has {before} tokens, no room for a completion in {longest}")
         ]
         return
     whole = words.completion(row.completion)

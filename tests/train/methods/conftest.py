@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -28,6 +28,15 @@ def decoder(seed: int) -> Transformer:
         VOCAB, dim=16, layers=2, heads=2, kv_heads=1, hidden_dim=24, max_length=24
     )
     return Transformer(shape, seed=seed).double()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products this small take longer in several threads, where other programs run as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -95,7 +95,11 @@ def test_far_log_ratios_stay_finite() -> None:
 
 
 def written_out(
-    policy: Any, reference: Any, logp: Callable[..., Tensor], beta: float, weights: dict[bool, float]
+    policy: Any,
+    reference: Any,
+    logp: Callable[..., Tensor],
+    beta: float,
+    weights: dict[bool, float],
 ) -> tuple[Tensor, float]:
     """(mean loss, z) of one step over `ITEMS`, one sequence at a time; z is a plain number."""
     with torch.no_grad():
@@ -171,7 +175,9 @@ def test_z_is_never_below_0(
 
 
 def test_no_gradient_goes_through_z(policy: Transformer, reference: LiveReference) -> None:
-    assert not KTO.statistics(policy, [collate(list(ITEMS))], {"loss": "kto"}, reference).requires_grad
+    assert not KTO.statistics(
+        policy, [collate(list(ITEMS))], {"loss": "kto"}, reference
+    ).requires_grad
 
 
 @pytest.mark.parametrize("max_tokens", [0, 4, 8, 14])
@@ -181,9 +187,7 @@ def test_the_settings_that_split_a_step_leave_it_as_it_is(
     max_tokens: int, batch_size: int, accumulate: int,
 ) -> None:  # fmt: skip
     whole, told = take_step(policy, [collate(list(ITEMS))], reference, method="kto")
-    source = batches_for(
-        KTO, ITEMS, PAD, batch_size, accumulate, "packed", max_tokens=max_tokens
-    )
+    source = batches_for(KTO, ITEMS, PAD, batch_size, accumulate, "packed", max_tokens=max_tokens)
     assert len(source) == 1
     batches = source.at(0)
     assert max_tokens == 0 or len(batches) >= accumulate
@@ -251,7 +255,9 @@ def test_the_next_other_prompt_is_taken() -> None:
 
 
 def test_a_batch_of_one_is_refused(make_run: Callable[..., Run]) -> None:
-    with pytest.raises(WorkbenchError, match=r"batch_size=1 is not accepted: kto .* two are needed"):
+    with pytest.raises(
+        WorkbenchError, match=r"batch_size=1 is not accepted: kto .* two are needed"
+    ):
         make_run(method="kto", batch_size=1)
 
 
@@ -358,9 +364,7 @@ def test_held_out_metrics_are_those_of_the_items(
     with torch.no_grad():
 
         def ratio(prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
-            return float(
-                logp(run.policy, prompt, completion) - logp(theirs, prompt, completion)
-            )
+            return float(logp(run.policy, prompt, completion) - logp(theirs, prompt, completion))
 
         ratios = [ratio(item.prompt, item.completion) for item in items]
         typical = [ratio(item.prompt, item.mismatched) for item in items]
