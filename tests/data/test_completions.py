@@ -120,7 +120,7 @@ def test_rows_that_are_no_objects_are_skipped(tmp_path: Path, odd: Any) -> None:
 @pytest.mark.parametrize("odd", [5, "a completion", None, ["completion"], True])
 def test_a_file_of_no_objects_is_refused(tmp_path: Path, odd: Any) -> None:
     for rows in ([odd], [odd, odd]):
-        with pytest.raises(WorkbenchError, match="can be used|no known layout|not JSON|object"):
+        with pytest.raises(WorkbenchError, match=r"can be used|no known layout|not JSON|object"):
             read_completions(write(tmp_path, rows))
 
 

@@ -222,7 +222,7 @@ def test_gamma_is_a_flag() -> None:
     command = parse(["train", "--loss", "simpo", "--gamma", "0.8"])
     assert isinstance(command, TrainConfig)
     assert command.gamma == 0.8  # type: ignore[attr-defined]
-    with pytest.raises(WorkbenchError, match="gamma=7.0 is not accepted: 0 to 5"):
+    with pytest.raises(WorkbenchError, match=r"gamma=7\.0 is not accepted: 0 to 5"):
         parse(["train", "--loss", "simpo", "--gamma", "7"])
 
 
