@@ -339,8 +339,8 @@ def test_labels_of_one_kind_alone_train(make_run: Callable[..., Run], tmp_path: 
 def test_weights_that_even_out_labels_even_out_the_first_gradient(
     make_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """8 desirable and 4 undesirable rows: with weights 1 and 2, 12 rows of loss 0.5, 0.5, ... sum to
-    (8 * 0.5 + 4 * 2 * 0.5) / 12 = 2 / 3."""
+    """8 desirable and 4 undesirable rows with weights 1 and 2: at first each row has weight * 0.5,
+    and the mean is (8 * 0.5 + 4 * 2 * 0.5) / 12 = 2 / 3."""
     rows = write(tmp_path, labelled_rows(8, 4))
     run = make_run(
         method="kto", data=rows, held_out=0, batch_size=12, undesirable_weight=2.0, samples=0
