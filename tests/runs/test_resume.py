@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -399,3 +401,202 @@ def test_adapters_alone_are_trained_kept_and_resumed(
     branch = branched.branch("twin")
     list(branch)
     assert weights(folder_of(branch)) == weights(whole)
+
+
+# -- every method -----------------------------------------------------------------------------
+
+BY_METHOD: dict[str, dict[str, Any]] = {
+    "dpo": {"loss": "dpo"},
+    "simpo": {"loss": "simpo"},
+    "kto": {"method": "kto"},
+    "sft": {"method": "sft"},
+    "reward_model": {"method": "reward_model"},
+}
+CHANGES: dict[str, dict[str, Any]] = {
+    "dpo": {"loss": "ipo", "beta": 0.7},
+    "simpo": {"gamma": 0.3},
+    "kto": {"undesirable_weight": 3.0},
+    "sft": {"lr": 3e-3},
+    "reward_model": {"lr": 3e-3},
+}
+
+
+@pytest.mark.parametrize("name", BY_METHOD)
+def test_a_run_of_every_method_goes_on_bit_for_bit(
+    make_recorded: MakeRun, to_step: ToStep, name: str
+) -> None:
+    """Changed at step 2, forgotten after step 7, branched at step 5."""
+    settings = {**BY_METHOD[name], "max_tokens": 160, "accumulate": 2, "lr": 1e-2}
+    whole = start(make_recorded, "whole", **settings)
+    to_step(whole, 2)
+    whole.control.set(**CHANGES[name])
+    list(whole)
+    expected = folder_of(whole)
+    assert CHANGES[name].items() <= summary(expected)["settings"].items()
+
+    run = start(make_recorded, "killed", **settings)
+    to_step(run, 2)
+    run.control.set(**CHANGES[name])
+    to_step(run, 5)
+    branch = run.branch("twin")
+    to_step(run, 7)
+    resumed = Run.resume(folder_of(run))
+    assert resumed.step == 6
+    list(resumed)
+    assert_same(folder_of(run), expected)
+
+    to_step(branch, 7)
+    list(Run.resume(folder_of(branch)))
+    assert weights(folder_of(branch)) == weights(expected)
+    assert summary(folder_of(branch)) == summary(expected)
+    changed = start(make_recorded, "unchanged", **settings)
+    list(changed)
+    assert weights(folder_of(changed)) != weights(expected), "the change has an effect"
+
+
+# -- a source with a state --------------------------------------------------------------------
+
+# Used by this test's own process and by the one that is killed.
+STREAM = '''
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+import workbench.runs.run as module
+from workbench.train.method import Method
+
+
+@dataclass
+class Stream:
+    """Rows drawn at random, without end: what comes next depends on a state, not on a counter."""
+
+    method: Method[Any]
+    items: list[Any]
+    pad_id: int
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(11))
+
+    def __len__(self) -> int:
+        return 4
+
+    def next(self, policy: Any) -> list[Any]:
+        passes = int(torch.randint(1, 3, (), generator=self.generator))
+        drawn = torch.randint(len(self.items), (passes, 5), generator=self.generator).tolist()
+        return [
+            self.method.collate([self.items[i] for i in rows], self.pad_id, "packed", rows)
+            for rows in drawn
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state().tolist()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(torch.tensor(state["generator"], dtype=torch.uint8))
+
+    def fork(self) -> Stream:
+        other = replace(self, generator=torch.Generator())
+        other.load_state_dict(self.state_dict())
+        return other
+
+
+unchanged = module.prepare
+
+
+def prepare(*args: Any) -> Any:
+    parts = unchanged(*args)
+    source = Stream(parts.method, parts.data.train, parts.model.tokenizer.pad_id)
+    return replace(parts, batches=source)
+'''
+KILLED = (
+    STREAM
+    + '''
+import json
+import os
+import signal
+import sys
+
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.runs.run import Run
+from workbench.train.config import TrainConfig
+
+
+class Killed(Stream):
+    """Killed when it is asked for the ninth batch, two steps after the checkpoint at 6."""
+
+    drawn = 0
+
+    def next(self, policy):
+        self.drawn += 1
+        if self.drawn == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().next(policy)
+
+    def fork(self):
+        return self
+
+
+Stream = Killed
+module.prepare = prepare
+settings = json.loads(sys.argv[1])
+settings["world"] = ReviewsConfig(**settings["world"])
+list(Run.create(TrainConfig(**settings)))
+'''
+)
+
+
+@pytest.fixture
+def from_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {"__name__": "stream"}
+    sys.modules["stream"] = types.ModuleType("stream")  # where a dataclass looks its names up
+    exec(compile(STREAM, "stream", "exec"), names)
+    monkeypatch.setattr("workbench.runs.run.prepare", names["prepare"])
+
+
+@pytest.mark.usefixtures("from_a_stream")
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_sigkill_between_two_batches_of_a_stream(
+    make_recorded: MakeRun, to_step: ToStep, tmp_path: Path, small: dict[str, Any],
+    model_folder: Path, name: str,
+) -> None:  # fmt: skip
+    whole = start(make_recorded, "whole", **BY_METHOD[name])
+    list(whole)
+    settings = {
+        **small, "checkpoint_every": 3, "max_steps": 11, "model": str(model_folder),
+        "out": str(tmp_path / "killed"), "world": asdict(small["world"]), **BY_METHOD[name],
+    }  # fmt: skip
+    process = subprocess.run([sys.executable, "-c", KILLED, json.dumps(settings)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    folder = tmp_path / "killed"
+    assert [e["step"] for e in told(folder) if e["event"] == "step"][-1] == 8
+    resumed = Run.resume(folder)
+    assert resumed.step == 6
+    list(resumed)
+    assert_same(folder, folder_of(whole))
+
+
+@pytest.mark.usefixtures("from_a_stream")
+def test_a_branch_has_a_stream_of_its_own_from_where_it_set_out(
+    make_recorded: MakeRun, to_step: ToStep
+) -> None:
+    whole = start(make_recorded, "whole")
+    list(whole)
+    run = start(make_recorded, "run")
+    to_step(run, 5)
+    branch = run.branch("twin")
+    while not (run.finished and branch.finished):  # one step of each in turn
+        next(run, None)
+        next(branch, None)
+    list(run)
+    list(branch)
+    assert_same(folder_of(run), folder_of(whole))
+    assert weights(folder_of(branch)) == weights(folder_of(whole))
+
+    other = start(make_recorded, "other")
+    to_step(other, 5)
+    killed = other.branch("killed")
+    to_step(killed, 8)
+    list(Run.resume(folder_of(killed)))
+    assert weights(folder_of(killed)) == weights(folder_of(whole))

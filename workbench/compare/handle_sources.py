@@ -18,7 +18,16 @@ from workbench.train.precision import pick_device, pick_precision, set_threads
 
 
 def handles(run: Run) -> tuple[ModelHandle, ModelHandle]:
-    """Reference and policy of a run, as they are now."""
+    """Reference and policy of a run, as they are now.
+
+    Raises:
+        WorkbenchError: its method trains no model that generates texts.
+    """
+    if not run.policy.generates:
+        raise WorkbenchError(
+            f"a run of method {run.method.name} has no model that generates texts; accepted here: "
+            "runs of a method that trains a language model"
+        )
     config = run.config
     separate = run.reference.model is not run.policy
     policy = ModelHandle(

@@ -16,6 +16,7 @@ from workbench.data.pairs import (
     ASSISTANT,
     SkippedRow,
     TextPair,
+    columns_of,
     describe_columns,
     is_unicode,
     read_pairs,
@@ -60,7 +61,8 @@ def read_completions(source: str | Path) -> tuple[list[TextCompletion], list[Ski
     of no known layout, or where no row can be used.
     """
     rows = [] if source == ASSISTANT else rows_of(Path(source))
-    if not any(isinstance(row, dict) and "completion" in row for row in rows):
+    columns = columns_of(rows)
+    if "completion" not in columns:
         try:
             file = read_pairs(source)
         except WorkbenchError as error:
@@ -70,7 +72,7 @@ def read_completions(source: str | Path) -> tuple[list[TextCompletion], list[Ski
         return [TextCompletion.of(p, side) for p in file.pairs for side in (True, False)], (
             file.skipped
         )
-    missing = [name for name in COLUMNS if not any(name in row for row in rows)]
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise WorkbenchError(
             f"{source}: no column {missing[0]!r}; found {describe_columns(rows)}, accepted are "

@@ -134,7 +134,7 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
 def rows_of(path: Path) -> list[Any]:
     """The rows of a JSON or JSONL file; of an object with a single list, those of the list."""
     rows = read_json_rows(path)
-    if len(rows) == 1 and not (find_layout(rows) or "completion" in rows[0]):
+    if len(rows) == 1 and not (find_layout(rows) or "completion" in columns_of(rows)):
         return _only_list(rows[0]) or rows
     return rows
 
@@ -146,8 +146,13 @@ def _only_list(content: Any) -> list[Any]:
     return lists[0] if len(lists) == 1 else []
 
 
+def columns_of(rows: Sequence[Any]) -> list[str]:
+    """The columns of at least one row, in the order of their first appearance."""
+    return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+
+
 def describe_columns(rows: Sequence[Any]) -> str:
-    columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    columns = columns_of(rows)
     if columns:
         return "columns " + ", ".join(map(repr, columns[:12])) + (", ..." if columns[12:] else "")
     return f"{len(rows)} rows that are not objects" if rows else "no rows"

@@ -130,7 +130,9 @@ class Evaluator:
         `beside` False leaves the start model's texts empty.
         """
         if not policy.generates:
-            raise WorkbenchError(f"a run of method {self.method.name} trains no model that writes")
+            raise WorkbenchError(
+                f"a run of method {self.method.name} has no model that generates texts"
+            )
         rendered = self._render(prompts)
 
         def decode(ids: list[int]) -> str:

@@ -27,6 +27,7 @@ from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import config_from_toml, config_to_toml, naming, write_text
 from workbench.train.config import TrainConfig
+from workbench.train.distributed import load_whole_state
 from workbench.train.events import Event, event_from_dict, event_to_dict
 
 
@@ -147,7 +148,7 @@ class Record:
     ) -> None:
         """Fill policy and optimiser from the newest checkpoint or the one of `step`."""
         chosen = self.checkpoint(step)
-        load_trainable_state(policy, load_file(chosen / "policy.safetensors"))
+        load_whole_state(policy, load_file(chosen / "policy.safetensors"))
         if optimizer is not None:
             moments = chosen / "optimizer.safetensors"
             if not moments.exists():
@@ -167,17 +168,6 @@ class Record:
 def step_of(checkpoint: Path) -> int:
     """The step at which a checkpoint was made."""
     return int(checkpoint.name.removeprefix("step-"))
-
-
-@torch.no_grad()
-def load_trainable_state(policy: nn.Module, weights: dict[str, Tensor]) -> None:
-    """The inverse of `distributed.whole_state`; both must name the same weights."""
-    trainable = {name: p for name, p in policy.named_parameters() if p.requires_grad}
-    if trainable.keys() != weights.keys():
-        odd = sorted(trainable.keys() ^ weights.keys())[0]
-        raise WorkbenchError(f"the checkpoint does not fit the model: {odd} is only in one of them")
-    for name, parameter in trainable.items():
-        parameter.copy_(weights[name])
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -55,8 +55,9 @@ def sweep(
 
     Yields:
         One row an evaluation: `beta`, `seed`, the fields of `grid`, `step`, and every held-out
-        metric without `held_out/`. Where a world knows reward and grammar, `samples/parsed_reward`
-        is the mean over texts of the reward, counted as 0 for texts that do not parse.
+        metric without `held_out/` (where `loss` is swept, that metric stays `held_out/loss`). Where
+        a world knows reward and grammar, `samples/parsed_reward` is the mean over texts of the
+        reward, counted as 0 for texts that do not parse.
 
     Raises:
         WorkbenchError: at once, before anything is trained: an unknown field, no values, a value
@@ -109,7 +110,7 @@ def _train(
                 progress(f"run {number + 1} of {len(runs)}", share)
             elif isinstance(event, EvalEvent):
                 named = {name: _setting(config, name) for name in columns}
-                found = {k.removeprefix(PREFIX): v for k, v in event.metrics.items()}
+                found = {_column(name, columns): v for name, v in event.metrics.items()}
                 rows.append({**named, "step": event.step, **found})
         yield pd.DataFrame(rows)
 
@@ -158,6 +159,12 @@ def _start(parts: Parts, config: TrainConfig) -> Run:
         run.record = Record.create(Path(config.out), run.config)
         run.record.list_skipped(run.skipped)
     return run
+
+
+def _column(metric: str, settings: tuple[str, ...]) -> str:
+    """The column of a held-out metric: without its prefix, unless a setting has that name."""
+    name = metric.removeprefix(PREFIX)
+    return metric if name in settings else name
 
 
 def _setting(config: TrainConfig, name: str) -> Any:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
 from workbench.core.metrics import mean_metrics
+from workbench.errors import WorkbenchError
 
 
 def world_size() -> int:
@@ -25,10 +27,23 @@ def is_main() -> bool:
 
 
 def total(value: Tensor) -> Tensor:
-    """The sum of `value` over all processes; itself in one process."""
-    if world_size() > 1:
-        distributed.all_reduce(value)
-    return value
+    """The sum of `value` over all processes, without gradient; itself in one process."""
+    if world_size() == 1:
+        return value
+    on_gpu = distributed.get_backend() == "nccl"  # which sums nothing that is elsewhere
+    added = value.detach().to("cuda" if on_gpu else value.device, copy=True)
+    distributed.all_reduce(added)
+    return added.to(value.device)
+
+
+def require_equal(what: str, count: int) -> None:
+    """Raise WorkbenchError where processes differ in a number that they wait for each other by."""
+    if world_size() == 1:
+        return
+    counts: list[int] = [0] * world_size()
+    distributed.all_gather_object(counts, count)
+    if len(set(counts)) > 1:
+        raise WorkbenchError(f"processes differ in their {what}: {counts}; all need the same")
 
 
 def mean_over_all(values: dict[str, Tensor]) -> dict[str, float]:
@@ -43,8 +58,7 @@ def mean_over_all(values: dict[str, Tensor]) -> dict[str, float]:
 
 def clip(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
     """Clip the gradients to `max_norm`; returns their norm before, over all shards."""
-    norm = nn.utils.clip_grad_norm_(parameters, max_norm)
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return _whole(nn.utils.clip_grad_norm_(parameters, max_norm))
 
 
 def unwrap(policy: nn.Module) -> nn.Module:
@@ -53,12 +67,44 @@ def unwrap(policy: nn.Module) -> nn.Module:
     return inner if isinstance(inner, nn.Module) else policy
 
 
+def is_sharded(policy: nn.Module) -> bool:
+    """Whether each process holds a part of the weights only, as under FSDP2."""
+    return any(map(_is_part, policy.parameters()))
+
+
 def whole_state(policy: nn.Module) -> dict[str, Tensor]:
     """The trainable weights by name, detached and on the processor, put together from shards."""
-    found = {}
-    for name, weight in unwrap(policy).named_parameters():
-        if weight.requires_grad:
-            value = weight.detach()
-            value = value.full_tensor() if hasattr(value, "full_tensor") else value
-            found[name] = value.cpu().contiguous()
-    return found
+    return {
+        name: _whole(weight.detach()).cpu().contiguous()
+        for name, weight in unwrap(policy).named_parameters()
+        if weight.requires_grad
+    }
+
+
+@torch.no_grad()
+def load_whole_state(policy: nn.Module, state: dict[str, Tensor]) -> None:
+    """The inverse of `whole_state`; both must name the same weights."""
+    trainable = {name: p for name, p in unwrap(policy).named_parameters() if p.requires_grad}
+    if trainable.keys() != state.keys():
+        odd = sorted(trainable.keys() ^ state.keys())[0]
+        raise WorkbenchError(f"the checkpoint does not fit the model: {odd} is only in one of them")
+    for name, weight in trainable.items():
+        weight.copy_(_part_of(weight, state[name]))
+
+
+def _is_part(value: Tensor) -> bool:
+    """Whether it is a DTensor, whose class takes a second to import."""
+    return hasattr(value, "full_tensor")
+
+
+def _whole(value: Any) -> Tensor:
+    return value.full_tensor() if _is_part(value) else value
+
+
+def _part_of(weight: Any, value: Tensor) -> Tensor:
+    """Of a whole value the part that this process has of `weight`."""
+    if not _is_part(weight):
+        return value
+    from torch.distributed.tensor import distribute_tensor  # here, see `_is_part`
+
+    return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)

@@ -131,7 +131,7 @@ def fit(
         metrics = step(parts, state)
         state.step += 1
         state.seconds += time.perf_counter() - begin
-        state.pairs += sum(part.items for part in parts) * distributed.world_size()
+        state.pairs += int(distributed.total(torch.tensor(sum(part.items for part in parts))))
         metrics |= {"lr": lr, "pairs_per_second": state.pairs / state.seconds}
         metrics |= {n: state.settings[n] for n in step.method.loss(state.settings).parameters}
         yield StepEvent(state.step, total, (state.step - 1) // len(source), metrics)
@@ -170,12 +170,18 @@ class _Step:
     def freeze_if_needed(self, settings: LiveSettings) -> None:
         """Make the reference that was left out."""
         if self._reference is None and self.method.needs_reference(settings):
+            if distributed.is_sharded(self._policy):
+                raise WorkbenchError(
+                    "no reference can be copied from shards; make it of the policy before it is "
+                    "sharded and give it as `reference`"
+                )
             frozen = freeze(distributed.unwrap(self._policy), self._precision)  # type: ignore[arg-type]
             self._reference = LiveReference(frozen, self._device, self._precision)
 
     def __call__(self, parts: list[SequenceBatch], state: TrainState) -> dict[str, float]:
         """Change the weights; returns the means of the metrics."""
         method, settings = self.method, state.settings
+        distributed.require_equal("numbers of forward passes per step", len(parts))
         weight = torch.stack([method.weights(part).sum().float() for part in parts]).sum()
         all_weights = distributed.total(weight)
         scale = distributed.world_size() / all_weights  # wrappers average over processes

@@ -15,6 +15,7 @@ from torch import nn
 from workbench.core.fast.bf16_weights import BF16Weights
 from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
+from workbench.train.distributed import is_sharded
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 LARGE = 2_000_000  # parameters from which bf16 and several threads pay
@@ -82,10 +83,13 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
 
 
 def bf16_weights(policy: nn.Module, device: str, precision: str) -> BF16Weights | None:
-    """The policy's matrices in bf16, on a processor that is to compute with them."""
+    """The policy's matrices in bf16, on a processor that is to compute with them.
+
+    Not for shards: their wrapper exchanges the weights itself, and autocast rounds them.
+    """
     if precision != "bf16" or torch.device(device).type != "cpu" or not isinstance(policy, Policy):
         return None
-    return None if policy.kernels.plain else BF16Weights(policy)
+    return None if policy.kernels.plain or is_sharded(policy) else BF16Weights(policy)
 
 
 @contextmanager
