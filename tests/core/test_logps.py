@@ -1,4 +1,4 @@
-"""Log-probabilities: the shift, the masks, and every layout by both kernels against the definition."""
+"""Log-probabilities: the shift, the masks, and every layout and both kernels by definition."""
 
 import copy
 import math

@@ -11,7 +11,6 @@ from workbench.core.loss_inputs import LabelledLogps, PairLogps
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 
-
 OF_PAIRS = [name for name, loss in LOSSES.items() if loss.method == "preference"]
 
 
