@@ -114,7 +114,7 @@ def test_the_global_random_state_and_the_mode_stay_as_they_were(policy) -> None:
 
 def test_columns_can_meet_autograd(policy) -> None:
     column = next(stream(policy, PROMPTS, CONFIGS[1], (), 0))
-    policy(column[:, None]).sum().backward()
+    policy.logits(column[:, None]).sum().backward()
     policy.zero_grad()
 
 

@@ -145,7 +145,9 @@ def test_contrast_by_plain_forwards(models) -> None:
         for prompt, text in zip(PROMPTS, found, strict=True):
             tokens = list(prompt)
             for token in text:
-                expert, other = (m(torch.tensor([tokens]))[0, -1].softmax(-1) for m in models)
+                expert, other = (
+                    m.logits(torch.tensor([tokens]))[0, -1].softmax(-1) for m in models
+                )
                 likely = expert >= 0.1 * expert.max()
                 assert int(((expert / other) * likely).argmax()) == token
                 tokens.append(token)
@@ -198,7 +200,7 @@ def test_prompt_and_answer_are_penalised(models) -> None:
         for prompt, text in zip(PROMPTS, generate(policy, PROMPTS, config, (), 0), strict=True):
             tokens = list(prompt)
             for token in text:
-                logits = policy(torch.tensor([tokens]))[0, -1]
+                logits = policy.logits(torch.tensor([tokens]))[0, -1]
                 for seen in set(tokens):
                     logits[seen] = logits[seen] / 10 if logits[seen] > 0 else logits[seen] * 10
                 assert int(logits.argmax()) == token

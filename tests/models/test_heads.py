@@ -57,7 +57,7 @@ def by_hand(model: RewardModel, pair: Pair) -> list[float]:
 @pytest.mark.parametrize("kernels", [PLAIN, FAST], ids=["plain", "fast"])
 def test_rewards_are_read_at_the_end_of_each_text(layout: str, kernels: Kernels) -> None:
     model = filled(decoder(kernels))
-    assert model.kernels is kernels
+    assert model.kernels == kernels
     expected = torch.tensor([reward for pair in PAIRS for reward in by_hand(model, pair)])
     for pad_id in (0, 1):  # padding may be the end of sequence
         found = model(collate(PAIRS, pad_id, layout))
