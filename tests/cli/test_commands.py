@@ -93,7 +93,7 @@ def test_train_tells_where_it_stands_and_how_it_ended(
     (folder,) = (here / "runs").iterdir()
     assert folder.name.startswith("tiny-reviews-dpo-")
     told = capsys.readouterr()
-    assert "step    0  held out: rewards/accuracies" in told.out
+    assert "step    0  held out: loss 0.693  rewards/accuracies" in told.out
     assert "held_out/rewards/accuracies" in told.out
     assert "finished" in told.out
     assert told.err == ""
@@ -190,7 +190,7 @@ def test_compare_writes_one_page(
     assert "after step 4 of 4" in page
 
 
-def test_rows_set_aside_are_told_up_to_ten(
+def test_skipped_rows_are_told_up_to_ten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = [{**ROWS[0], "chosen": "[red]", "rejected": "[red]"} for _ in range(13)]
@@ -199,8 +199,8 @@ def test_rows_set_aside_are_told_up_to_ten(
     flags = [*FLAGS, "--data", str(data), "--held-out", "1", "--out", "run"]
     assert main(["train", *flags]) == 0
     told = capsys.readouterr().out
-    assert told.count(" set aside: ") == 10
-    assert "row 10 set aside: chosen and rejected are identical" in told
+    assert told.count(" skipped: ") == 10
+    assert "row 10 skipped: chosen and rejected are identical" in told
     assert "and 3 more rows" in told
     assert len(Path("run/skipped.jsonl").read_text().splitlines()) == 13
 

@@ -14,6 +14,7 @@ from workbench.compare.handle_sources import handles
 from workbench.compare.model_handles import ModelHandle
 from workbench.compare.probability_mass import Continuation, find_probability_mass, remaining_mass
 from workbench.compare.tokens import compare_tokens
+from workbench.core.policy import Policy
 from workbench.core.tabular import kl
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -26,11 +27,13 @@ END = WORDS.eos_id
 NEVER = -60.0
 
 
-class Table(nn.Module):
+class Table(Policy):
     """What follows a word depends on that word alone: log-probabilities (word, next word).
 
     After the question an answer of one word, yes or no, or of two; then the end.
     """
+
+    vocab_size = WORDS.vocab_size
 
     def __init__(self, yes: float, again: float) -> None:
         super().__init__()
@@ -40,7 +43,6 @@ class Table(nn.Module):
             table[word, YES] = table[word, NO] = math.log(again / 2)
             table[word, END] = math.log(1 - again)
         self.table = nn.Parameter(table)
-        self.vocab_size = WORDS.vocab_size
 
     def hidden(self, tokens: Tensor, *_: object) -> Tensor:
         return nn.functional.one_hot(tokens, self.vocab_size).float()

@@ -7,14 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from workbench.train.objectives import LiveSettings, bradley_terry
 
-from workbench.compare.reward_model_judge import (
-    RewardJudge,
-    reward_judge,
-    start_from_reference,
-    train_reward_model,
-)
+from workbench.compare.reward_model_judge import RewardJudge, reward_judge, start_from_reference
 from workbench.core.collation import collate
 from workbench.core.metrics import wilson_interval
 from workbench.data.pairs import encode_pairs
@@ -24,10 +18,17 @@ from workbench.data.split import split_by_group
 from workbench.models.heads import RewardModel
 from workbench.models.load import Model
 from workbench.runs.run import Run
+from workbench.train.batches import batches_for
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
+from workbench.train.loop import fit
+from workbench.train.method import find_method
 
-QUICK = TrainConfig(lr=4e-3, epochs=4, batch_size=32, warmup=5, precision="float32", device="cpu")
+METHOD = find_method("reward_model")
+QUICK = TrainConfig(
+    method="reward_model", lr=4e-3, epochs=4, batch_size=32, warmup=5, precision="float32",
+    device="cpu",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,8 @@ def judged(trained: Model) -> tuple[RewardJudge, Reviews, list[StepEvent], tuple
     train, held_out = split_by_group(encoded.texts, lambda text: text.group, 120, 0)
     model = RewardModel(trained.policy)
     pairs = [encoded.pairs[index] for index in train]
-    events = list(train_reward_model(model, pairs, trained.tokenizer.pad_id, QUICK))
+    batches = batches_for(METHOD, pairs, trained.tokenizer.pad_id, QUICK.batch_size)
+    events = list(fit(model, batches, QUICK, method=METHOD))
     judge = RewardJudge(model, trained.tokenizer, device="cpu")
     chosen, rejected = judge.rewards([encoded.pairs[index] for index in held_out])
     share = (chosen > rejected).double().mean().item()
@@ -52,11 +54,13 @@ def test_bradley_terry_by_hand(make_run: Callable[..., Run]) -> None:
     with torch.no_grad():
         model.weight.normal_(generator=torch.Generator().manual_seed(2))
     batch = collate(run.data.train[:3], run.tokenizer.pad_id)
-    rewards = model.rewards(batch).tolist()
-    losses, metrics = bradley_terry(model, batch, LiveSettings())  # type: ignore[arg-type]
+    rewards = model(batch).tolist()
+    found = METHOD.losses(model, batch, {"loss": "bradley_terry"})
     margins = [rewards[0] - rewards[1], rewards[2] - rewards[3], rewards[4] - rewards[5]]
-    assert losses.tolist() == pytest.approx([math.log1p(math.exp(-m)) for m in margins], rel=1e-4)
-    assert metrics["rewards/margins"].tolist() == pytest.approx(margins, rel=1e-4)
+    assert found.values.tolist() == pytest.approx(
+        [math.log1p(math.exp(-m)) for m in margins], rel=1e-4
+    )
+    assert found.metrics["rewards/margins"].tolist() == pytest.approx(margins, rel=1e-4)
 
 
 def test_it_starts_at_log_2_and_ranks_held_out_topics_better_than_chance(

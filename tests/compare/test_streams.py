@@ -63,13 +63,13 @@ def test_between_steps_nothing_is_left_on(run: Run) -> None:
     weights = {name: weight.dtype for name, weight in run.policy.named_parameters()}
     tokens = torch.tensor([[3, 4, 5]])
     with torch.no_grad():
-        wanted = run.policy(tokens)
+        wanted = run.policy.logits(tokens)
     for _ in stream_together([reference, policy], prompts, sampling):
         assert torch.is_grad_enabled()
         assert not torch.is_autocast_enabled("cpu")
         assert {name: weight.dtype for name, weight in run.policy.named_parameters()} == weights
         with torch.no_grad():
-            assert torch.equal(run.policy(tokens), wanted)  # adapters are on
+            assert torch.equal(run.policy.logits(tokens), wanted)  # adapters are on
 
 
 def test_weights_are_rounded_once_a_stream(

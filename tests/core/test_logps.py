@@ -1,4 +1,4 @@
-"""Log-probabilities: the shift, the masks, and every layout against the plain definition."""
+"""Log-probabilities: the shift, the masks, and every layout and both kernels by definition."""
 
 import copy
 import math
@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.core import logps as logps_module
 from workbench.core.batch import Pair
 from workbench.core.collation import collate, collate_sequences
+from workbench.core.fast.fast_kernels import FAST
+from workbench.core.kernels import PLAIN
 from workbench.core.logps import completion_logps, sequence_logps, token_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
@@ -22,6 +23,10 @@ MODEL = Transformer(
 for parameter in MODEL.parameters():  # far from uniform, so that mistakes show
     parameter.data *= 12 if parameter.dim() > 1 else 1
 
+QUICK = copy.deepcopy(MODEL)  # the same weights
+QUICK.kernels = FAST
+BY_KERNELS = pytest.mark.parametrize("model", [MODEL, QUICK], ids=["plain", "fast"])
+
 ids = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9).map(tuple)
 pair = st.builds(Pair, ids, ids, ids)
 
@@ -30,7 +35,7 @@ pair = st.builds(Pair, ids, ids, ids)
 def one_by_one(prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
     """Straight from the definition: a full softmax at each place, no batch, no mask."""
     tokens = torch.tensor([[*prompt, *completion]])
-    probabilities = MODEL(tokens)[0].softmax(-1)
+    probabilities = MODEL.logits(tokens)[0].softmax(-1)
     places = range(len(prompt), tokens.shape[1])
     return sum(math.log(probabilities[place - 1, tokens[0, place]]) for place in places)
 
@@ -60,27 +65,28 @@ def test_shapes_that_do_not_fit_are_refused():
         sequence_logps(torch.zeros(1, 3), torch.ones(1, 4), "max")
 
 
+@BY_KERNELS
 @settings(max_examples=60, deadline=None)
 @given(st.lists(pair, min_size=1, max_size=4), st.integers(0, VOCAB - 1))
-def test_all_layouts_equal_the_definition(pairs, pad_id):
+def test_all_layouts_equal_the_definition(model, pairs, pad_id):
     expected = torch.tensor(
         [one_by_one(p.prompt, side) for p in pairs for side in (p.chosen, p.rejected)]
     )
     with torch.no_grad():
         stacked = collate(pairs, pad_id)
-        logits = MODEL(stacked.tokens, stacked.positions)
-        plain = sequence_logps(token_logps(logits, stacked.tokens), stacked.completion_mask)
-        shared = completion_logps(MODEL, collate(pairs, pad_id, "shared_prefix"))
+        logits = model.logits(stacked.tokens)
+        whole = sequence_logps(token_logps(logits, stacked.tokens), stacked.completion_mask)
+        scored = completion_logps(model, stacked)
+        shared = completion_logps(model, collate(pairs, pad_id, "shared_prefix"))
         unpadded = [
-            completion_logps(MODEL, collate([p], pad_id, layout))
+            completion_logps(model, collate([p], pad_id, layout))
             for p in pairs
             for layout in ("stacked", "shared_prefix")
         ]
-        packed = completion_logps(MODEL, collate(pairs, pad_id, "packed"))
-        fast = completion_logps(MODEL, stacked)
+        packed = completion_logps(model, collate(pairs, pad_id, "packed"))
     kinds = {"atol": 1e-5, "rtol": 1e-5}
-    torch.testing.assert_close(plain, expected, **kinds)
-    torch.testing.assert_close(fast, expected, **kinds)
+    torch.testing.assert_close(whole, expected, **kinds)
+    torch.testing.assert_close(scored, expected, **kinds)
     torch.testing.assert_close(shared, expected, **kinds)
     torch.testing.assert_close(packed, expected, **kinds)
     torch.testing.assert_close(torch.cat(unpadded[0::2]), expected, **kinds)
@@ -92,17 +98,17 @@ def test_all_layouts_equal_the_definition(pairs, pad_id):
 def test_layouts_have_the_same_gradient(pairs):
     model = copy.deepcopy(MODEL).double()  # so that only a mistake could tell them apart
     gradients = []
-    for layout, plain, recompute in (
-        ("stacked", True, False),
-        ("stacked", False, False),
-        ("shared_prefix", True, False),
-        ("shared_prefix", False, False),
-        ("packed", True, False),
-        ("packed", False, False),
-        ("packed", False, True),
+    for layout, kernels, recompute in (
+        ("stacked", PLAIN, False),
+        ("stacked", FAST, False),
+        ("shared_prefix", PLAIN, False),
+        ("shared_prefix", FAST, False),
+        ("packed", PLAIN, False),
+        ("packed", FAST, False),
+        ("packed", FAST, True),
     ):
         model.zero_grad()
-        model.plain, model.recompute = plain, recompute
+        model.kernels, model.recompute = kernels, recompute
         weights = torch.arange(1.0, 2 * len(pairs) + 1)
         (completion_logps(model, collate(pairs, 0, layout)) * weights).sum().backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
@@ -124,45 +130,19 @@ def test_exactly_the_completion_is_scored(pairs, layout):
     assert batch.lengths().tolist() == [len(side) for side in sides]
 
 
-def test_what_the_other_side_says_does_not_matter():
+@BY_KERNELS
+def test_what_the_other_side_says_does_not_matter(model):
     one = collate([Pair((1, 2), (3, 4), (5, 6, 7))], 0, "shared_prefix")
     other = collate([Pair((1, 2), (8, 9), (5, 6, 7))], 0, "shared_prefix")
     with torch.no_grad():
-        assert completion_logps(MODEL, one)[1] == completion_logps(MODEL, other)[1]
+        assert completion_logps(model, one)[1] == completion_logps(model, other)[1]
 
 
-def test_chunked_head_equals_whole_head(monkeypatch):
-    batch = collate([Pair((1, 2), (3, 4, 5, 6), (7, 8, 9))] * 3, 0)
-    results = []
-    for chunk in (1 << 20, 8 * VOCAB):  # all at once, or two positions
-        monkeypatch.setattr(logps_module, "CHUNK_BYTES", chunk)
-        MODEL.zero_grad()
-        values = completion_logps(MODEL, batch)
-        values.sum().backward()
-        results.append((values.detach(), MODEL.embed_tokens.weight.grad.clone()))
-    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
-
-
-def test_log_probabilities_of_half_precision_logits_are_summed_in_float32(monkeypatch):
-    monkeypatch.setattr(logps_module, "ROWS", 2)
-    generator = torch.Generator().manual_seed(0)
-    for kind, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
-        logits = (5 * torch.randn(5, 40, generator=generator)).to(kind).requires_grad_()
-        targets = torch.tensor([0, 39, 7, 7, 1])
-        weights = torch.tensor([1.0, -2.0, 0.0, 3.0, 0.5])
-        found = logps_module._TokenLogps.apply(logits * 1, targets)
-        (found * weights).sum().backward()
-        wide = logits.detach().double().requires_grad_()
-        expected = wide.log_softmax(-1).gather(-1, targets[:, None])[:, 0]
-        (expected * weights).sum().backward()
-        # The value is as good as float32 for logits of any type; the gradient has their type.
-        torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(logits.grad.double(), wide.grad, atol=tolerance, rtol=tolerance)
-
-
-def test_single_sequences():
+@BY_KERNELS
+@pytest.mark.parametrize("layout", ["stacked", "packed"])
+def test_single_sequences(model, layout):
     sequences = [((1, 2), (3,)), ((4,), (5, 6, 7))]
     with torch.no_grad():
-        values = completion_logps(MODEL, collate_sequences(sequences, 0))
+        values = completion_logps(model, collate_sequences(sequences, 0, layout))
     expected = [one_by_one(*sequence) for sequence in sequences]
     assert values.tolist() == pytest.approx(expected, abs=1e-5)

@@ -7,9 +7,11 @@ import torch
 
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
-from workbench.core.loss_inputs import PairLogps
+from workbench.core.loss_inputs import LabelledLogps, PairLogps
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
+
+OF_PAIRS = [name for name, loss in LOSSES.items() if loss.method == "preference"]
 
 
 def pair_logps(policy=(-8.0, -12.0), reference=(-10.0, -11.0), lengths=(4, 2)) -> PairLogps:
@@ -35,6 +37,9 @@ BY_HAND = [
     ("ipo", {"normalize": True}, (1 - 1 / (2 * 0.5)) ** 2),
     ("dpo_norm", {}, -math.log(sigmoid(0.5))),
     ("hinge", {}, 0.0),
+    # Without the reference: -8/4 - (-12/2) = 4 per token, scaled 2, and 1.5 above gamma.
+    ("simpo", {"gamma": 0.5}, -math.log(sigmoid(0.5 * (-8 / 4 + 12 / 2) - 0.5))),
+    ("simpo", {"gamma": 0.0}, -math.log(sigmoid(2.0))),
 ]
 
 
@@ -44,8 +49,41 @@ def test_by_hand(name, parameters, expected):
     assert value.tolist() == pytest.approx([expected])
 
 
+def test_the_hinge_below_its_corner_by_hand():
+    # Margin 3 at beta 0.1 is a reward margin of 0.3, so 0.7 short of 1.
+    assert LOSSES["hinge"](pair_logps(), beta=0.1).tolist() == pytest.approx([0.7])
+
+
+def test_kto_by_hand():
+    # Log-ratios 2 and -1 against z = 1.5, beta 0.5: 0.25 and -1.25 above the typical text. What is
+    # desirable should lie above it: 2 * (1 - sigmoid(0.25)); the other below: 3 * sigmoid(-1.25).
+    logps = LabelledLogps(
+        policy=torch.tensor([-8.0, -12.0]),
+        reference=torch.tensor([-10.0, -11.0]),
+        labels=torch.tensor([True, False]),
+        z=torch.tensor(1.5),
+    )
+    found = LOSSES["kto"](logps, beta=0.5, desirable_weight=2.0, undesirable_weight=3.0)
+    expected = [2 * (1 - sigmoid(0.5 * (2 - 1.5))), 3 * (1 - sigmoid(0.5 * (1.5 + 1)))]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_sft_by_hand():
+    # Three tokens of probability 1/2, 1/4, 1/8: their product is 2^-6.
+    logps = torch.tensor([1 / 2, 1 / 4, 1 / 8]).log().sum()[None]
+    assert LOSSES["sft"](logps).tolist() == pytest.approx([6 * math.log(2)])
+
+
+def test_bradley_terry_by_hand():
+    # Rewards log 6 and 0 win 6 times of 7.
+    found = LOSSES["bradley_terry"](torch.tensor([math.log(6), 1.0]), torch.tensor([0.0, 1.0]))
+    assert found.tolist() == pytest.approx([-math.log(6 / 7), math.log(2)])
+
+
 def test_every_loss_is_worked_by_hand():
-    assert {name for name, _, _ in BY_HAND} == set(LOSSES)
+    alone = {"kto", "sft", "bradley_terry"}  # each in a test of its own, above
+    assert {name for name, _, _ in BY_HAND} == set(OF_PAIRS)
+    assert set(LOSSES) == alone | set(OF_PAIRS)
 
 
 @pytest.mark.parametrize("name", ["dpo", "cdpo", "dpo_norm"])
@@ -55,7 +93,7 @@ def test_log_two_when_policy_equals_reference(name, beta):
     assert LOSSES[name](logps, beta=beta).item() == pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", OF_PAIRS)
 def test_one_value_a_pair_and_gradients(name):
     generator = torch.Generator().manual_seed(1)
     values = torch.randn(4, 5, generator=generator, dtype=torch.float64) * 3
@@ -71,7 +109,7 @@ def test_one_value_a_pair_and_gradients(name):
     assert torch.autograd.gradcheck(loss, tuple(policy))
 
 
-@pytest.mark.parametrize("name", ["dpo", "cdpo", "ipo", "dpo_norm", "hinge"])
+@pytest.mark.parametrize("name", OF_PAIRS)
 def test_descent_raises_chosen_and_lowers_rejected(name):
     policy = torch.tensor([[-10.0], [-11.0]], requires_grad=True)
     logps = PairLogps(*policy, *torch.tensor([[-10.0], [-11.0]]), *torch.tensor([[4], [2]]))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from workbench.core.loss_inputs import PairLogps
+from workbench.core.losses import LOSSES
 from workbench.core.metrics import (
     mean_metrics,
     pair_metrics,
@@ -23,7 +24,10 @@ def test_pair_metrics_by_hand():
         torch.tensor([-10.0, -5.0]), torch.tensor([-11.0, -6.0]),
         torch.tensor([4, 2]), torch.tensor([3, 1]),
     )  # fmt: skip
-    values = pair_metrics(logps, beta=0.5, losses=torch.tensor([0.2, 0.6]))
+    rewards = LOSSES["dpo"].rewards(logps, beta=0.5)
+    values = pair_metrics(logps, rewards, torch.tensor([0.2, 0.6]))
+    assert values["logratios/chosen"].tolist() == [2.0, 0.0]
+    assert values["logratios/rejected"].tolist() == [-1.0, 0.0]
     assert values["rewards/chosen"].tolist() == [1.0, 0.0]
     assert values["rewards/rejected"].tolist() == [-0.5, 0.0]
     assert values["rewards/margins"].tolist() == [1.5, 0.0]
@@ -37,13 +41,24 @@ def test_pair_metrics_by_hand():
 
 
 def test_without_reference_rewards_come_from_the_policy():
-    values = pair_metrics(PairLogps(torch.tensor([-1.0]), torch.tensor([-3.0])), beta=2.0)
+    # SimPO's are per token: -4 over 4 tokens and -6 over 2, times beta 2.
+    logps = PairLogps(
+        torch.tensor([-4.0]), torch.tensor([-6.0]),
+        chosen_lengths=torch.tensor([4]), rejected_lengths=torch.tensor([2]),
+    )  # fmt: skip
+    values = pair_metrics(logps, LOSSES["simpo"].rewards(logps, beta=2.0, gamma=0.5))
+    assert values["rewards/chosen"].tolist() == [-2.0]
+    assert values["rewards/rejected"].tolist() == [-6.0]
     assert values["rewards/margins"].tolist() == [4.0]
+    assert not {"logratios/chosen", "logratios/rejected", "grad_weight"} & set(values)
 
 
 def test_metrics_carry_no_gradient():
     policy = torch.zeros(2, requires_grad=True)
-    values = pair_metrics(PairLogps(policy, policy * 2), 0.1, losses=policy * 3)
+    logps = PairLogps(policy, policy * 2, torch.zeros(2), torch.zeros(2))
+    rewards = policy * 4, policy * 5
+    values = pair_metrics(logps, rewards, policy * 3)
+    values |= {f"of dpo {n}": side for n, side in enumerate(LOSSES["dpo"].rewards(logps, beta=1))}
     assert not any(value.requires_grad for value in values.values())
 
 

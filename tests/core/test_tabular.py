@@ -119,7 +119,14 @@ def test_ipo_stops_where_its_paper_says_and_dpo_does_not(beta: float, limit: flo
     assert margins[-1] > math.log(limit / (1 - limit))
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "dpo_norm"])
+LENGTHLESS = [  # responses of the enumerable world have no length
+    name
+    for name, loss in LOSSES.items()
+    if loss.method == "preference" and name not in ("dpo_norm", "simpo")
+]
+
+
+@pytest.mark.parametrize("loss", LENGTHLESS)
 def test_every_loss_of_pairs_can_be_descended(loss: str) -> None:
     first, *_, last = descend(TabularWorld.example(), 0.5, loss, steps=10)
     assert last.loss < first.loss
@@ -137,5 +144,8 @@ def test_what_can_not_be_is_refused() -> None:
         TabularWorld.example().optimum(0)
     with pytest.raises(WorkbenchError, match="loss='dop' is unknown; accepted: dpo"):
         next(descend(two_actions(), 1.0, "dop"))
-    with pytest.raises(WorkbenchError, match="chosen_lengths is missing"):
-        next(descend(two_actions(), 1.0, "dpo_norm", lr=1.0))
+    with pytest.raises(WorkbenchError, match="loss='kto' is unknown for method preference"):
+        next(descend(two_actions(), 1.0, "kto"))
+    for loss in ("dpo_norm", "simpo"):
+        with pytest.raises(WorkbenchError, match="chosen_lengths is missing"):
+            next(descend(two_actions(), 1.0, loss, lr=1.0))

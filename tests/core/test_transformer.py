@@ -19,7 +19,7 @@ def test_it_is_a_policy():
 def test_later_tokens_do_not_matter():
     changed = TOKENS.clone()
     changed[:, 5:] = 0
-    torch.testing.assert_close(MODEL(TOKENS)[:, :5], MODEL(changed)[:, :5])
+    torch.testing.assert_close(MODEL.logits(TOKENS)[:, :5], MODEL.logits(changed)[:, :5])
 
 
 @pytest.mark.parametrize("first", [1, 4, 8])

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from workbench.core.fast.fast_kernels import FAST
+from workbench.core.kernels import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -21,7 +23,7 @@ CONFIGS = [
 @pytest.fixture(scope="module")
 def policy() -> Transformer:
     shape = {"dim": 32, "layers": 2, "heads": 4, "kv_heads": 2, "hidden_dim": 48}
-    policy = Transformer(TransformerConfig(VOCAB, **shape, max_length=40), seed=1)
+    policy = Transformer(TransformerConfig(VOCAB, **shape, max_length=40), seed=1, kernels=FAST)
     with torch.no_grad():  # far from uniform, so that a wrong mask or position changes the text
         for parameter in policy.parameters():
             if parameter.ndim == 2:
@@ -32,7 +34,7 @@ def policy() -> Transformer:
 def plain_greedy(policy: Transformer, prompt: list[int], count: int) -> list[int]:
     tokens = list(prompt)
     for _ in range(count):
-        tokens.append(int(policy(torch.tensor([tokens]))[0, -1].argmax()))
+        tokens.append(int(policy.logits(torch.tensor([tokens]))[0, -1].argmax()))
     return tokens[len(prompt) :]
 
 
@@ -112,7 +114,7 @@ def test_the_global_random_state_and_the_mode_stay_as_they_were(policy) -> None:
 
 def test_columns_can_meet_autograd(policy) -> None:
     column = next(stream(policy, PROMPTS, CONFIGS[1], (), 0))
-    policy(column[:, None]).sum().backward()
+    policy.logits(column[:, None]).sum().backward()
     policy.zero_grad()
 
 
@@ -126,7 +128,7 @@ def test_padding_sees_itself_and_no_text_sees_padding(policy, monkeypatch) -> No
         return plain(tokens, positions, mask, cache)
 
     monkeypatch.setattr(policy, "hidden", hidden)
-    monkeypatch.setattr(policy, "plain", True)  # the quick step has a test of its own
+    monkeypatch.setattr(policy, "kernels", PLAIN)  # the quick step has a test of its own
     list(stream(policy, [[1, 2, 3], [4]], SamplingConfig(max_new_tokens=2), (), 0))
     first, second = masks
     assert first[0].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]

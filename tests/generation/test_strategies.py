@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -44,7 +45,8 @@ def models(request, make_model):
         kind = {"head_dim": 8, "final_logit_softcapping": 3.0, "sliding_window": 40}
         return HubPolicy(make_model("Gemma2Config", **kind)), HubPolicy(make_model("LlamaConfig"))
     shape = {"dim": 32, "layers": 2, "heads": 4, "kv_heads": 2, "hidden_dim": 48}
-    both = [Transformer(TransformerConfig(VOCAB, **shape, max_length=40), seed=s) for s in (1, 2)]
+    config = TransformerConfig(VOCAB, **shape, max_length=40)
+    both = [Transformer(config, seed=seed, kernels=FAST) for seed in (1, 2)]
     with torch.no_grad():  # far from uniform, so that a wrong mask or position changes the text
         for parameter in (p for model in both for p in model.parameters() if p.ndim == 2):
             parameter.mul_(8)
@@ -143,7 +145,9 @@ def test_contrast_by_plain_forwards(models) -> None:
         for prompt, text in zip(PROMPTS, found, strict=True):
             tokens = list(prompt)
             for token in text:
-                expert, other = (m(torch.tensor([tokens]))[0, -1].softmax(-1) for m in models)
+                expert, other = (
+                    m.logits(torch.tensor([tokens]))[0, -1].softmax(-1) for m in models
+                )
                 likely = expert >= 0.1 * expert.max()
                 assert int(((expert / other) * likely).argmax()) == token
                 tokens.append(token)
@@ -196,7 +200,7 @@ def test_prompt_and_answer_are_penalised(models) -> None:
         for prompt, text in zip(PROMPTS, generate(policy, PROMPTS, config, (), 0), strict=True):
             tokens = list(prompt)
             for token in text:
-                logits = policy(torch.tensor([tokens]))[0, -1]
+                logits = policy.logits(torch.tensor([tokens]))[0, -1]
                 for seen in set(tokens):
                     logits[seen] = logits[seen] / 10 if logits[seen] > 0 else logits[seen] * 10
                 assert int(logits.argmax()) == token

@@ -15,6 +15,8 @@ from torch import nn
 from workbench.core.batch import Pair
 from workbench.core.collation import collate, collate_sequences
 from workbench.core.config import LAYOUTS
+from workbench.core.fast.fast_kernels import FAST
+from workbench.core.kernels import PLAIN, Kernels
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.models.heads import RewardModel, last_scored
 from workbench.models.hub import HubPolicy
@@ -27,9 +29,10 @@ PAIRS = [
 IDS = st.lists(st.integers(0, 22), min_size=1, max_size=5).map(tuple)
 
 
-def decoder(**changes: Any) -> Transformer:
+def decoder(kernels: Kernels = FAST, **changes: Any) -> Transformer:
     shape: dict[str, Any] = {"dim": 16, "layers": 2, "heads": 2, "kv_heads": 1, "hidden_dim": 24}
-    return Transformer(TransformerConfig(23, max_length=32, **{**shape, **changes}), seed=4)
+    config = TransformerConfig(23, max_length=32, **{**shape, **changes})
+    return Transformer(config, seed=4, kernels=kernels)
 
 
 def filled(policy: nn.Module) -> RewardModel:
@@ -51,11 +54,13 @@ def by_hand(model: RewardModel, pair: Pair) -> list[float]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_rewards_are_read_at_the_end_of_each_text(layout: str) -> None:
-    model = filled(decoder())
+@pytest.mark.parametrize("kernels", [PLAIN, FAST], ids=["plain", "fast"])
+def test_rewards_are_read_at_the_end_of_each_text(layout: str, kernels: Kernels) -> None:
+    model = filled(decoder(kernels))
+    assert model.kernels == kernels
     expected = torch.tensor([reward for pair in PAIRS for reward in by_hand(model, pair)])
     for pad_id in (0, 1):  # padding may be the end of sequence
-        found = model.rewards(collate(PAIRS, pad_id, layout))
+        found = model(collate(PAIRS, pad_id, layout))
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -65,7 +70,7 @@ def test_other_people_s_models_give_rewards(kind: str, make_model: Callable[...,
     model = filled(HubPolicy(make_model(kind)))
     expected = torch.tensor([reward for pair in PAIRS for reward in by_hand(model, pair)])
     for layout in ("stacked", "shared_prefix"):
-        found = model.rewards(collate(PAIRS, 0, layout))
+        found = model(collate(PAIRS, 0, layout))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -81,7 +86,7 @@ def test_the_last_scored_token_comes_from_lengths(
 
 
 def test_before_the_first_step_all_texts_are_worth_the_same() -> None:
-    assert RewardModel(decoder()).rewards(collate(PAIRS, 0)).tolist() == [0.0] * 6
+    assert RewardModel(decoder())(collate(PAIRS, 0)).tolist() == [0.0] * 6
 
 
 def test_a_reference_that_is_kept_in_bf16_is_read_in_float32() -> None:
@@ -95,7 +100,7 @@ def test_the_policy_is_left_alone_and_gradients_are_dense(tied: bool) -> None:
     policy = decoder(tie_embeddings=tied).requires_grad_(False)
     before = copy.deepcopy(policy.state_dict())
     model = filled(policy)
-    model.rewards(collate(PAIRS, 0)).sum().backward()
+    model(collate(PAIRS, 0)).sum().backward()
     table = model.body.embed_tokens.weight  # type: ignore[union-attr]
     assert table.grad is not None
     assert not table.grad.is_sparse

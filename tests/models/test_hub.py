@@ -42,7 +42,7 @@ def test_head_and_hidden_states_give_the_model_s_logits(policy, tokens) -> None:
     assert isinstance(policy, Policy)
     expected = policy.model(tokens).logits
     assert expected.std() > 0.1
-    torch.testing.assert_close(policy(tokens), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(policy.logits(tokens), expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def test_a_llama_checkpoint_gives_the_same_logits(
     assert policy.config.rope_theta == theta
     expected = model(tokens).logits
     assert expected.std() > 0.5  # not all alike, or nothing is compared
-    torch.testing.assert_close(policy(tokens), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(policy.logits(tokens), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -56,7 +56,7 @@ def test_transformers_loads_what_we_write(tokens, tmp_path, tied) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert type(model).__name__ == "LlamaForCausalLM"
     assert model.config.max_position_embeddings == 50
-    torch.testing.assert_close(policy(tokens), model(tokens).logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(policy.logits(tokens), model(tokens).logits, atol=1e-5, rtol=1e-5)
 
 
 def test_what_we_write_comes_back_bit_for_bit_ready_for_training(tmp_path) -> None:
@@ -92,7 +92,7 @@ def test_a_checkpoint_in_several_files_and_in_bfloat16(make_model, tokens, tmp_p
     assert {parameter.dtype for parameter in policy.parameters()} == {torch.float32}
     loaded = type(model).from_pretrained(tmp_path, dtype=torch.float32)
     expected = loaded(tokens).logits
-    torch.testing.assert_close(policy(tokens), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(policy.logits(tokens), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.models import download, load
@@ -18,7 +19,7 @@ from workbench.models.lora import add_lora
 @pytest.fixture
 def native(tokenizer) -> Model:
     config = TransformerConfig(61, dim=32, heads=4, kv_heads=2, hidden_dim=48, layers=2)
-    return Model("small", Transformer(config, seed=4), tokenizer, config.max_length)
+    return Model("small", Transformer(config, seed=4, kernels=FAST), tokenizer, config.max_length)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.models.hub import HubPolicy
@@ -25,7 +26,7 @@ pytest.importorskip("peft")
 def policy(request, make_model) -> torch.nn.Module:
     if request.param == "native":
         config = TransformerConfig(61, dim=32, heads=4, kv_heads=2, hidden_dim=48, layers=2)
-        return Transformer(config, seed=2)
+        return Transformer(config, seed=2, kernels=FAST)
     return HubPolicy(make_model(request.param))
 
 

@@ -96,10 +96,10 @@ def test_converted_weights_give_what_transformers_reads_from_gguf(tiny_gguf, tmp
     tokens = torch.randint(0, 43, (3, 20), generator=torch.Generator().manual_seed(0))
     expected = theirs.policy.head(theirs.policy.hidden(tokens))
     assert expected.std() > 0.2
-    torch.testing.assert_close(ours.policy(tokens), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.policy.logits(tokens), expected, atol=1e-5, rtol=1e-4)
     save_model(theirs, tmp_path / "saved")
     again = load_model(str(tmp_path / "saved")).policy
-    torch.testing.assert_close(again(tokens), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(again.logits(tokens), expected, atol=1e-5, rtol=1e-4)
     assert ours.tokenizer.encode("abc") == theirs.tokenizer.encode("abc")
     assert ours.tokenizer.render_prompt("ab") == theirs.tokenizer.render_prompt("ab") == [
         1, ours.tokenizer.backend.token_to_id("ab"), 2, 1,
@@ -274,7 +274,9 @@ def test_the_real_model_equals_transformers(real) -> None:
     prompt = reader.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
     assert prompt == real.tokenizer.render_prompt(text)
     tokens = torch.tensor([prompt])
-    torch.testing.assert_close(real.policy(tokens), model(tokens).logits, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        real.policy.logits(tokens), model(tokens).logits, atol=1e-3, rtol=1e-4
+    )
     found = model.generate(
         tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=24, do_sample=False
     )

@@ -65,7 +65,7 @@ def test_loss_and_floor_are_means_over_the_same_tokens(examination: PretrainingE
         prompt = model.tokenizer.render_prompt(example.prompt)
         completion = model.tokenizer.completion(example.completion)
         with torch.no_grad():
-            logps = model.policy(torch.tensor([prompt + completion])).log_softmax(-1)[0]
+            logps = model.policy.logits(torch.tensor([prompt + completion])).log_softmax(-1)[0]
         ours -= sum(float(logps[len(prompt) - 1 + i, word]) for i, word in enumerate(completion))
         grammars -= review_logp(WORLD.topic_of(example.prompt), example.completion)
         count += len(completion)

@@ -61,12 +61,16 @@ def test_without_buckets_all_pairs_come_all_the_same(make_run: Callable[..., Run
     assert seen[0] == seen[1] == list(range(len(runs[0].data.train)))
 
 
-FAST = (
-    "workbench.core.attention.attend_packed",
-    "workbench.core.logps._TokenLogps.apply",
-    "workbench.core.transformer.rms_norm",
-    "workbench.core.transformer.swiglu",
-    "workbench.core.fast.kernels._written_out",
+FAST = tuple(
+    f"workbench.core.fast.{name}"
+    for name in (
+        "packed_attention.attend_packed",
+        "scored_logps._TokenLogps.apply",
+        "block_kernels._RMSNorm.apply",
+        "block_kernels._SwiGLU.apply",
+        "block_kernels._written_out",
+        "decode_step.DecodeStep",
+    )
 )
 
 

@@ -11,13 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from workbench.core.loss_registry import all_parameters
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import config_from_toml, config_to_toml
 from workbench.train.config import DEFAULTS, TrainConfig
 
 RANGED = [part for part in fields(TrainConfig) if part.metadata.get("low") is not None]
-BOUNDED = [part for part in RANGED if part.name != "beta"]
+# Parameters that are set in equal ratios have a slider and take any number above 0.
+RATIOS = [name for name, (parameter, _) in all_parameters().items() if parameter.log]
+BOUNDED = [part for part in RANGED if part.name not in RATIOS]
 WHOLE = [part for part in RANGED if str(part.type).startswith("int")]
 CHOSEN = [part for part in fields(TrainConfig) if part.metadata.get("choices")]
 TEXTS = [part for part in fields(TrainConfig) if str(part.type).startswith("str")]
@@ -71,14 +74,16 @@ def test_a_switch_is_on_or_off() -> None:
     refused("normalize", 1)
 
 
+@pytest.mark.parametrize("name", RATIOS)
 @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, "0.1", True])
-def test_beta_is_a_finite_number_above_0(value: Any) -> None:
-    refused("beta", value)
+def test_a_ratio_is_a_finite_number_above_0(name: str, value: Any) -> None:
+    assert "a finite number above 0" in refused(name, value)
 
 
+@pytest.mark.parametrize("name", RATIOS)
 @pytest.mark.parametrize("value", [1e-9, 25, 1e6])
-def test_beta_may_lie_beyond_its_slider(value: float) -> None:
-    assert TrainConfig(beta=value).beta == value
+def test_a_ratio_may_lie_beyond_its_slider(name: str, value: float) -> None:
+    assert getattr(TrainConfig(**{name: value}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -89,9 +94,12 @@ def test_open_fields_take_the_values_of_the_model(settings: dict[str, Any], kind
     config = TrainConfig(**settings).resolved()
     table = DEFAULTS["real"] | DEFAULTS["lora"] if kind == "lora" else DEFAULTS[kind]
     assert {name: getattr(config, name) for name in table} == table
-    # Layout and largest pass are chosen with model and device in hand; `out` may stay open.
+    # Layout and largest pass are chosen with model and device in hand; `out` may stay open, and
+    # what dpo has no use for does.
     still_open = {part.name for part in fields(config) if getattr(config, part.name) is None}
-    assert still_open == {"layout", "out", "max_tokens"}
+    unused = set(all_parameters()) - {"beta"}
+    assert still_open == {"layout", "out", "max_tokens"} | unused
+    assert (config.method, config.loss, config.beta) == ("preference", "dpo", 0.1)
     assert config.resolved() == config
 
 
@@ -107,7 +115,7 @@ def test_a_value_that_was_given_stays(model: str, name: str) -> None:
         for part in fields(before)
         if getattr(before, part.name) == getattr(resolved, part.name)
     }
-    assert changed == set(DEFAULTS["tiny"]) - {name}
+    assert changed == {"method", "loss", "beta"} | set(DEFAULTS["tiny"]) - {name}
 
 
 printable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)

@@ -13,6 +13,7 @@ from torch import nn
 
 from workbench.core.batch import Pair, PreferenceBatch
 from workbench.core.collation import collate
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.losses import LOSSES
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
@@ -45,7 +46,7 @@ def policy() -> Transformer:
     shape = TransformerConfig(
         VOCAB, dim=16, layers=2, heads=2, kv_heads=1, hidden_dim=24, max_length=16
     )
-    return Transformer(shape, seed=4)
+    return Transformer(shape, seed=4, kernels=FAST)
 
 
 @pytest.fixture

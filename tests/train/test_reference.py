@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
+from workbench.core.fast.fast_kernels import FAST
 from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import cache_folder
@@ -195,7 +196,7 @@ def test_a_parked_reference_answers_as_before_and_holds_no_memory_between(
 ) -> None:
     shape = TransformerConfig(Reviews().tokenizer.vocab_size, dim=16, layers=2, hidden_dim=24)
     batch = collate(pairs[:4], 0)
-    reference = LiveReference(freeze(Transformer(shape), "bf16"), precision="bf16")
+    reference = LiveReference(freeze(Transformer(shape, kernels=FAST), "bf16"), precision="bf16")
     before = reference.logps(batch)
     reference.park()
     assert all(parameter.is_meta for parameter in reference.model.parameters())

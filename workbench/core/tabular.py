@@ -168,7 +168,7 @@ def expected_loss(
     Raises:
         WorkbenchError: an unknown loss, or one that needs lengths, which responses here lack.
     """
-    function = find_loss(loss)
+    function = find_loss(loss, "preference")
     count = policy_logps.shape[-1]
     i, j = (~torch.eye(count, dtype=torch.bool, device=policy_logps.device)).nonzero().T
     logps = PairLogps(
@@ -235,7 +235,7 @@ def _inverse_curvature(preferences: Tensor, beta: float, loss: str) -> float:
     margin = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     zero = torch.zeros_like(margin)
     with torch.enable_grad():
-        value = find_loss(loss)(PairLogps(margin, zero, zero, zero), beta=beta).sum()
+        value = find_loss(loss, "preference")(PairLogps(margin, zero, zero, zero), beta=beta).sum()
         (slope,) = torch.autograd.grad(value, margin, create_graph=True)
         bend = torch.autograd.grad(slope, margin)[0].item() if slope.requires_grad else 0.0
     pairs = preferences.clone()

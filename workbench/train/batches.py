@@ -151,8 +151,8 @@ class ShuffledBatches(Counted, Generic[T]):
 class FixedBatches(Counted):
     """A given list of batches, one per step, the same every epoch."""
 
-    def __init__(self, batches: Sequence[SequenceBatch]) -> None:
-        self.batches = batches
+    def __init__(self, batches: Sequence[SequenceBatch], step: int = 0) -> None:
+        self.batches, self.step = batches, step
 
     def __len__(self) -> int:
         return len(self.batches)

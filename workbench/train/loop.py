@@ -100,7 +100,8 @@ def fit(
 
     Args:
         policy: what the method trains, or a wrapper of it (DDP, FSDP2).
-        batches: a source of batches; a plain list is taken one per step, again and again.
+        batches: a source of batches, which goes on from where it stands; a plain list is taken one
+            per step, again and again, from the step of `state` on.
         config: loss, learning rate and so on; open fields are filled in.
         control: live changes and the wish to stop; taken before each step.
         method: that of `config` when left out.
@@ -112,11 +113,11 @@ def fit(
         NonFiniteLossError: before the weights are touched, naming step and rows.
     """
     config = config.resolved()
-    source = FixedBatches(batches) if isinstance(batches, Sequence) else batches
-    if not len(source):
+    if not len(batches):
         raise WorkbenchError("batches is empty; at least one is needed")
     device = pick_device(config.device)
     state = state or TrainState.start(policy, config)
+    source = FixedBatches(batches, state.step) if isinstance(batches, Sequence) else batches
     step = _Step(policy, config, method or find_method(str(config.method)), device, reference)
     step.freeze_if_needed(state.settings)
     control, total = control or Control(), total_steps(source, config)

@@ -10,6 +10,8 @@ from workbench.core.batch import Pair
 from workbench.core.collation import collate
 from workbench.core.fast import bf16_weights as working
 from workbench.core.fast.bf16_weights import BF16Weights
+from workbench.core.fast.fast_kernels import FAST
+from workbench.core.kernels import PLAIN
 from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.train.config import TrainConfig
@@ -21,7 +23,7 @@ PAIRS = [Pair((1, 2, 3), (4, 5), (6, 7, 8)), Pair((9,), (10, 11, 12), (13,))]
 
 def make(tied: bool = True) -> Transformer:
     config = TransformerConfig(32, dim=16, layers=2, heads=4, kv_heads=2, tie_embeddings=tied)
-    policy = Transformer(config, seed=1)
+    policy = Transformer(config, seed=1, kernels=FAST)
     for weight in policy.parameters():
         weight.data *= 4 if weight.dim() > 1 else 1
     return policy
@@ -124,7 +126,7 @@ def test_weights_changed_from_outside_are_rounded_anew() -> None:
 
 def all_gradients(precision: str, way: str) -> torch.Tensor:
     policy = make()
-    policy.plain = way == "plain"
+    policy.kernels = PLAIN if way == "plain" else FAST
     batch = collate(PAIRS, 0, "packed")
     copies = BF16Weights(policy) if way == "copies" else None
     with copies.active() if copies else nullcontext():

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from workbench.core.attention import KVCache
 from workbench.core.fast import decode_step as stepper
-from workbench.core.fast.decode_step import DecodeStep
+from workbench.core.fast.decode_step import DecodeStep, decode_step
+from workbench.core.fast.fast_kernels import FAST
+from workbench.core.kernels import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 
 VOCAB, WIDTH, STEPS = 23, 5, 4
@@ -82,11 +84,10 @@ def test_steps_are_the_decoders(
 
 def test_only_what_it_computes_is_stepped_through() -> None:
     policy = decoder()
-    assert DecodeStep.fits(policy, policy.new_cache(1, 4))
-    assert not DecodeStep.fits(policy, None)
-    assert not DecodeStep.fits(torch.nn.Linear(2, 2), policy.new_cache(1, 4))
+    assert isinstance(decode_step(policy, policy.new_cache(1, 4), 1), DecodeStep)
+    assert decode_step(policy, None, 1) is None
+    assert decode_step(torch.nn.Linear(2, 2), policy.new_cache(1, 4), 1) is None
     policy.layers[0].mlp.up_proj = torch.nn.Sequential(policy.layers[0].mlp.up_proj)
-    assert not DecodeStep.fits(policy, policy.new_cache(1, 4))
-    plain = decoder()
-    plain.plain = True
-    assert not DecodeStep.fits(plain, plain.new_cache(1, 4))
+    assert decode_step(policy, policy.new_cache(1, 4), 1) is None
+    assert PLAIN.decode_step(decoder(), decoder().new_cache(1, 4), 1) is None
+    assert isinstance(FAST.decode_step(decoder(), decoder().new_cache(1, 4), 1), DecodeStep)

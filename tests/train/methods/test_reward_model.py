@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.__main__ import main
 from workbench.compare.checkpoint_answers import checkpoint_answers
-from workbench.compare.open_handles import handles, open_handles
+from workbench.compare.handle_sources import handles, open_handles
 from workbench.core.batch import Pair
 from workbench.core.transformer import Transformer
 from workbench.errors import WorkbenchError
