@@ -14,3 +14,7 @@ judges              the true reward and people's votes as judges
 reward_judge        a reward model as a judge
 endpoint            a language model behind an API as a judge
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

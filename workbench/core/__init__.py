@@ -1,1 +1,5 @@
 """Model, loss, masking: tensors in, tensors out. No files, no widgets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,3 +9,7 @@ chat       a model's chat template
 cache      the user's cache folder, and atomic writes
 reviews    the reviews world
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,3 +4,7 @@ votes          a file of votes, and the preference pairs that they give
 questions      pairs of answers to vote on, a simulated voter, agreement with votes
 iterative_dpo  rounds of answering, voting and training
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,3 +10,7 @@ lora       low-rank adapters
 heads      reward and value heads
 optional   imports of packages that come with the extra `hub`
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ from workbench.view.lessons.loss_shapes import (
     _look,
     explore_gradient_weight,
     explore_losses,
-    shape,
+    loss_and_gradient,
 )
 
 
@@ -43,7 +43,7 @@ def numbers(explorer: Explorer) -> str:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_slopes_are_those_of_the_curve(name: str) -> None:
-    values, slopes = shape(name, 0.3)
+    values, slopes = loss_and_gradient(name, 0.3)
     assert values.shape == slopes.shape == MARGINS.shape
     # Central differences; at the hinge's corner the slope is one of two.
     between = (values[2:] - values[:-2]) / (MARGINS[2:] - MARGINS[:-2]).numpy()
@@ -63,7 +63,7 @@ def test_slopes_are_those_of_the_curve(name: str) -> None:
     ],
 )
 def test_losses_at_margin_0(name: str, loss: float, slope: float) -> None:
-    values, slopes = shape(name, 0.5)
+    values, slopes = loss_and_gradient(name, 0.5)
     assert MARGINS[100] == 0
     assert (values[100], slopes[100]) == (pytest.approx(loss), pytest.approx(slope))
 
@@ -72,7 +72,9 @@ def test_every_registered_loss_can_be_chosen(losses: Explorer) -> None:
     assert set(losses.values) == {"beta", *LOSSES}
     for name in LOSSES:
         losses.set(**{name: True})
-        np.testing.assert_array_equal(lines(losses, 0)[name].get_ydata(), shape(name, 0.5)[0])
+        np.testing.assert_array_equal(
+            lines(losses, 0)[name].get_ydata(), loss_and_gradient(name, 0.5)[0]
+        )
     for name in LOSSES:
         losses.set(**{name: name in ("dpo", "ipo")})
     assert np.isnan(lines(losses, 0)["hinge"].get_ydata()).all()
@@ -89,13 +91,15 @@ def test_names_stand_on_their_lines(losses: Explorer) -> None:
         written = {text.get_text(): text.get_position() for text in axes.texts if text.get_text()}
         assert written.keys() == {"dpo", "ipo"}
         for name, (x, y) in written.items():
-            assert y == pytest.approx(np.interp(x, MARGINS, shape(name, 0.5)[side]))
+            assert y == pytest.approx(np.interp(x, MARGINS, loss_and_gradient(name, 0.5)[side]))
 
 
 def test_beta_moves_the_curves(losses: Explorer) -> None:
     losses.set(beta=2.0)
     assert numbers(losses).startswith("beta 2   gradient at margin 0:   dpo -1.000")
-    np.testing.assert_array_equal(lines(losses, 1)["dpo"].get_ydata(), shape("dpo", 2.0)[1])
+    np.testing.assert_array_equal(
+        lines(losses, 1)["dpo"].get_ydata(), loss_and_gradient("dpo", 2.0)[1]
+    )
     losses.set(beta=0.5)
 
 

@@ -1,1 +1,5 @@
 """The lessons' pictures: each interactive figure is one call that fits into any notebook."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

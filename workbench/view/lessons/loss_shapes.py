@@ -69,7 +69,7 @@ def explore_losses(
     def draw(beta: float, **shown: bool) -> Figure:
         scale = next((scale for scale in SCALES if scale >= beta), beta)
         slopes.set_ylim(-1.3 * scale, 0.7 * scale)
-        curves = {name: shape(name, beta) for name, wanted in shown.items() if wanted}
+        curves = {name: loss_and_gradient(name, beta) for name, wanted in shown.items() if wanted}
         for place, name in enumerate(shown):
             look = _look(place)
             for side, axes in enumerate((heights, slopes)):
@@ -91,7 +91,7 @@ def explore_losses(
     return Explorer(draw, beta=beta_slider(beta), **boxes)
 
 
-def shape(loss: str, beta: float) -> tuple[Values, Values]:
+def loss_and_gradient(loss: str, beta: float) -> tuple[Values, Values]:
     """A registered loss at every margin of MARGINS and its derivative by the margin."""
     function = find_loss(loss)
     margins = MARGINS.clone().requires_grad_()

@@ -1,0 +1,11 @@
+from .machine import check_machine as check_machine
+from .pretraining_eval import PretrainingEval as PretrainingEval
+from .reopen import load_run as load_run
+from .run import Run as Run
+from .run_data import review_scores as review_scores
+from .sweep import sweep as sweep
+from .tabular_sweep import KL as KL
+from .tabular_sweep import REWARD as REWARD
+from .tabular_sweep import fixed_budget as fixed_budget
+from .tabular_sweep import sample_pairs as sample_pairs
+from .tabular_sweep import tabular_sweep as tabular_sweep
