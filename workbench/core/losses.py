@@ -19,6 +19,10 @@ from workbench.core.loss_inputs import LabelledLogps, PairLogps
 from workbench.core.loss_registry import LOSSES as LOSSES
 from workbench.core.loss_registry import Parameter, loss
 
+# For those who read the registry: imported from here, it is never empty.
+from workbench.core.loss_registry import check_parameter as check_parameter
+from workbench.core.loss_registry import find_loss as find_loss
+
 if TYPE_CHECKING:
     from torch import Tensor
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.loss_inputs import PairLogps
-from workbench.core.loss_registry import check_parameter, find_loss
+from workbench.core.losses import check_parameter, find_loss
 from workbench.errors import WorkbenchError
 
 

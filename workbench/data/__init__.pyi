@@ -1,7 +1,16 @@
+from .completions import TextCompletion as TextCompletion
 from .completions import read_completions as read_completions
+from .pairs import PairFile as PairFile
+from .pairs import SkippedRow as SkippedRow
+from .pairs import TextPair as TextPair
+from .pairs import encode_pairs as encode_pairs
 from .pairs import read_pairs as read_pairs
 from .pairs import write_jsonl as write_jsonl
+from .reviews.config import ReviewsConfig as ReviewsConfig
 from .reviews.grammar import TOPICS as TOPICS
 from .reviews.grammar import split_words as split_words
 from .reviews.likelihood import next_words as next_words
+from .reviews.likelihood import review_logp as review_logp
+from .reviews.world import Reviews as Reviews
+from .split import split_by_group as split_by_group
 from .tokenizer import Tokenizer as Tokenizer

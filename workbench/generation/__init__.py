@@ -8,3 +8,7 @@ stops          end tokens and stop strings
 decoding_rows  rows of tokens while they are decoded, with mask and cache
 scoped_policy  a policy within a context, such as with its adapters switched off
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

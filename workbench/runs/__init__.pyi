@@ -3,5 +3,9 @@ from .exact_sweep import REWARD as REWARD
 from .exact_sweep import fixed_budget as fixed_budget
 from .exact_sweep import sample_pairs as sample_pairs
 from .exact_sweep import tabular_sweep as tabular_sweep
+from .machine import check_machine as check_machine
 from .pretraining_eval import PretrainingEval as PretrainingEval
+from .reopen import load_run as load_run
+from .run import Run as Run
 from .run_data import review_scores as review_scores
+from .sweep import sweep as sweep

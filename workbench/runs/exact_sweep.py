@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.core.loss_registry import check_parameter
+from workbench.core.losses import check_parameter
 from workbench.core.tabular import TabularWorld, descend, expected, expected_loss, kl
 from workbench.errors import WorkbenchError
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workbench.core.loss_registry import find_loss
+from workbench.core.losses import find_loss
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.prepare import Parts, prepare

@@ -2,6 +2,12 @@ from .base_model import BaseConfig as BaseConfig
 from .base_model import cached_base as cached_base
 from .base_model import new_model as new_model
 from .base_model import pretrain as pretrain
+from .base_model import tiny_base as tiny_base
+from .batches import batches_for as batches_for
+from .config import TrainConfig as TrainConfig
 from .control import Control as Control
+from .events import EvalEvent as EvalEvent
+from .events import StepEvent as StepEvent
 from .loop import fit as fit
+from .method import Method as Method
 from .method import find_method as find_method

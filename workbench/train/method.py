@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.core.batch import SequenceBatch
-from workbench.core.loss_registry import Loss, find_loss
+from workbench.core.loss_registry import Loss
+from workbench.core.losses import find_loss
 from workbench.core.policy import Policy
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer

@@ -1,6 +1,6 @@
 """Widgets, figures and HTML: the only part of the package that knows of notebooks.
 
-show.py      HTML or a figure below a cell
+cell_output.py      HTML or a figure below a cell
 throttle.py  how often something is redrawn
 plot/        figures
 html/        HTML, templates and style sheets

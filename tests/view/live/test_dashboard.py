@@ -363,7 +363,7 @@ def test_twin_tells_how_far_it_is_in_one_line_that_changes(
         return fake_run(config)
 
     monkeypatch.setattr("workbench.view.live.static.get_ipython", lambda: "a notebook")
-    monkeypatch.setattr("workbench.view.show.display", show)
+    monkeypatch.setattr("workbench.view.cell_output.display", show)
     dashboard(live=False, make_run=make)
     assert said[0] == "<p>loading · loading the &lt;model&gt; · 50%</p>"
     assert said[-1].startswith("<p>run · finished · step 6 of 6")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from workbench.view.cell_output import CellOutput
 from workbench.view.html.render import render
-from workbench.view.show import CellOutput
 from workbench.view.throttle import Throttle
 
 RATE = 2  # updates of the line per second, at most

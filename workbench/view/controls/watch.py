@@ -12,7 +12,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
-from workbench.view.show import CellOutput
+from workbench.view.cell_output import CellOutput
 from workbench.view.throttle import Throttle
 
 T = TypeVar("T")

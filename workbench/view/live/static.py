@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Event, Sample, SampleEvent
+from workbench.view.cell_output import CellOutput, displayed, show
 from workbench.view.html.elements import describe, facts
 from workbench.view.html.render import render
 from workbench.view.live.run_answers import policy_and_reference
@@ -22,7 +23,6 @@ from workbench.view.live.run_state import RunState
 from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Worker
 from workbench.view.plot.live_figure import LiveFigure
-from workbench.view.show import CellOutput, displayed, show
 from workbench.view.throttle import Throttle
 
 
