@@ -117,6 +117,8 @@ def fit(
         raise WorkbenchError("batches is empty; at least one is needed")
     device = pick_device(config.device)
     state = state or TrainState.start(policy, config)
+    if isinstance(source, FixedBatches) and source is not batches:
+        source.step = state.step  # a list knows nothing of the steps that were taken
     step = _Step(policy, config, method or find_method(str(config.method)), device, reference)
     step.freeze_if_needed(state.settings)
     control, total = control or Control(), total_steps(source, config)
