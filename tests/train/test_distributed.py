@@ -82,10 +82,7 @@ def batch_of(method: Method[Any], items: Sequence[Any], indices: range, layout: 
 def wrap(policy: Policy, wrapper: str) -> nn.Module:
     """As one would for several GPUs: FSDP2 shards every block, then the rest."""
     if wrapper == "ddp":
-        # The untied head of a reward model's body is never used.
-        return DistributedDataParallel(
-            policy, find_unused_parameters=isinstance(policy, RewardModel)
-        )
+        return DistributedDataParallel(policy)
     body = policy.body if isinstance(policy, RewardModel) else policy
     for block in body.layers:  # type: ignore[union-attr]
         fully_shard(block)

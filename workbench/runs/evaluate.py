@@ -105,7 +105,7 @@ class Evaluator:
             assert batch.index is not None
             parts.append(found.metrics)
             order.append(batch.index)
-            total += float(found.values.double().sum())
+            total += float(found.values.detach().double().sum())
             weight += float(method.weights(batch).sum())
         positions = torch.cat(order).argsort()
         values = {name: torch.cat([part[name] for part in parts])[positions] for name in parts[0]}
