@@ -73,6 +73,7 @@ def test_logps_and_kl_are_those_of_the_models(run: Run) -> None:
     tokenizer = run.tokenizer
     start = tokenizer.render_prompt(prompt)
     ids = [*answer.ids, *([tokenizer.eos_id] if answer.ended else [])]
+    tokens = torch.tensor([start + ids])
     with torch.no_grad():
         both = [
             log_softmax(
