@@ -73,11 +73,10 @@ def test_logps_and_kl_are_those_of_the_models(run: Run) -> None:
     tokenizer = run.tokenizer
     start = tokenizer.render_prompt(prompt)
     ids = [*answer.ids, *([tokenizer.eos_id] if answer.ended else [])]
+    tokens = torch.tensor([start + ids])
     with torch.no_grad():
         both = [
-            log_softmax(
-                model.logits(torch.tensor([start + ids]))[0, len(start) - 1 : -1], -1
-            ).double()
+            log_softmax(model.logits(tokens)[0, len(start) - 1 : -1], -1).double()
             for model in (reference.model, policy.model)
         ]
     row = frame[frame.who == "policy"].iloc[0]

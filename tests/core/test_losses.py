@@ -5,8 +5,6 @@ import math
 import pytest
 import torch
 
-from workbench.core.batch import Pair
-from workbench.core.collation import collate
 from workbench.core.loss_inputs import LabelledLogps, PairLogps
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
@@ -150,12 +148,3 @@ def test_entries_carry_their_facts():
     assert LOSSES["cdpo"].defaults == {"beta": 0.1, "label_smoothing": 0.1}
     assert LOSSES["dpo"].pick({"beta": 0.2, "label_smoothing": 0.3}) == {"beta": 0.2}
     assert all(loss.summary and loss.source for loss in LOSSES.values())
-
-
-def test_pairs_come_apart_by_side():
-    batch = collate([Pair((1,), (2, 3), (4,)), Pair((5,), (6,), (7, 8, 9))], 0)
-    logps = PairLogps.from_sequences(batch, torch.tensor([1.0, 2, 3, 4]), torch.zeros(4))
-    assert logps.policy_chosen.tolist() == [1, 3]
-    assert logps.policy_rejected.tolist() == [2, 4]
-    assert logps.chosen_lengths.tolist() == [2, 1]
-    assert logps.rejected_lengths.tolist() == [1, 3]

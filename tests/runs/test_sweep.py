@@ -13,9 +13,7 @@ from workbench.core.tabular import TabularWorld
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, model_hash
 from workbench.runs.run import Run
-from workbench.runs.sweep import (
-    sweep,
-)
+from workbench.runs.sweep import sweep
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
 
@@ -111,7 +109,7 @@ def test_with_a_folder_each_run_is_written(
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
-        ({"gamma": [1]}, "'gamma' can't be swept; accepted: .*beta.*label_noise"),
+        ({"delta": [1]}, "'delta' can't be swept; accepted: .*beta.*label_noise"),
         ({"out": ["x"]}, "'out' can't be swept"),
         ({"beta": []}, r"grid\['beta'\]=\[\] is not accepted: a list of values"),
         ({"loss": "dpo"}, r"grid\['loss'\]='dpo' is not accepted: a list of values"),

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.errors import WorkbenchError
+from workbench.generation.filters import FILTERS
 
 
 def _setting(default: float, help: str, low: float, high: float) -> Any:
     return field(default=default, metadata={"help": help, "low": low, "high": high})
 
 
+C = TypeVar("C", bound=type)
+
+
+def _with_filters(cls: C) -> C:
+    """Add a field for every filter, behind the temperature."""
+    first, *others = cls.__annotations__.items()
+    added = {}
+    for name, entry in FILTERS.items():
+        setattr(cls, name, _setting(entry.neutral, entry.help, entry.low, entry.high))
+        added[name] = type(entry.neutral).__name__
+    cls.__annotations__ = dict([first]) | added | dict(others)
+    return cls
+
+
 @dataclass(frozen=True)
+@_with_filters
 class SamplingConfig:
     """How tokens are chosen. Bounds are inclusive; a value outside raises WorkbenchError.
 
@@ -21,12 +37,6 @@ class SamplingConfig:
     """
 
     temperature: float = _setting(1.0, "divides the logits; 0: the likeliest token", 0.0, 5.0)
-    top_k: int = _setting(0, "keep this many likeliest tokens; 0: all", 0, 1_000_000)
-    top_p: float = _setting(1.0, "keep the likeliest tokens up to this probability", 0.001, 1.0)
-    min_p: float = _setting(0.0, "keep tokens this likely relative to the likeliest", 0.0, 1.0)
-    top_a: float = _setting(
-        0.0, "keep tokens of at least this times the largest probability squared", 0.0, 1.0
-    )
     repetition_penalty: float = _setting(
         1.0,
         "divides positive logits of tokens already in the text, multiplies negative ones",
@@ -41,6 +51,10 @@ class SamplingConfig:
         0.0,
         1.0,
     )
+    if TYPE_CHECKING:  # the fields of the filters
+
+        def __getattr__(self, name: str) -> Any: ...
+
     stop: tuple[str, ...] = field(
         default=(), metadata={"help": "stop strings: an answer ends before the first of them"}
     )
@@ -62,12 +76,12 @@ class SamplingConfig:
             self._check_beams()
 
     def _check_beams(self) -> None:
-        neutral = {"temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0, "top_a": 0}
-        for name, accepted in {**neutral, "contrast_alpha": 0}.items():
+        filters = {name: entry.neutral for name, entry in FILTERS.items()}
+        for name, accepted in {"temperature": 0, **filters, "contrast_alpha": 0}.items():
             if (value := getattr(self, name)) != accepted:
                 raise WorkbenchError(
                     f"{name}={value:g} with beams={self.beams} is not accepted: beam search looks "
-                    f"for the likeliest text; set {name}={accepted}, or beams=1"
+                    f"for the likeliest text; set {name}={accepted:g}, or beams=1"
                 )
 
 

@@ -1,28 +1,71 @@
-"""Changes to logits before a token is chosen: (row, vocab) in and out, one function each.
+"""What is done to logits before a token is chosen: (row, vocab) in and out, one function each.
 
-A new filter is one function in `FILTERS` and one field, of the same name, in `SamplingConfig`.
+A new filter is one decorated function here: the field of `SamplingConfig`, its range and its flag
+follow. Reading this file loads no torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 
-RANKED_FIRST = 512  # most likely tokens that `top_p` sorts before it sorts the whole vocabulary
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RANKED_FIRST = 512  # most likely tokens that `top_p` looks at before it ranks a whole vocabulary
 
 
+@dataclass(frozen=True)
+class Filter:
+    """A registered filter, and the setting that it brings.
+
+    Attributes:
+        help: one line.
+        neutral: the value at which it does nothing, its default.
+        low, high: the range of its value, inclusive.
+    """
+
+    function: Callable[[Tensor, Any], Tensor]
+    help: str
+    neutral: float
+    low: float
+    high: float
+
+    def __call__(self, logits: Tensor, value: Any) -> Tensor:
+        """The logits (row, vocab) with those of tokens that are not kept at minus infinity."""
+        return self.function(logits, value)
+
+
+FILTERS: dict[str, Filter] = {}  # applied in this order, after the temperature
+
+
+def sampling_filter(
+    help: str, neutral: float, low: float, high: float
+) -> Callable[[Callable[[Tensor, Any], Tensor]], Filter]:
+    """Register a function as a filter under its own name."""
+
+    def register(function: Callable[[Tensor, Any], Tensor]) -> Filter:
+        entry = Filter(function, help, neutral, low, high)
+        FILTERS[function.__name__] = entry
+        return entry
+
+    return register
+
+
+@sampling_filter("keep this many likeliest tokens; 0: all", neutral=0, low=0, high=1_000_000)
 def top_k(logits: Tensor, value: int) -> Tensor:
     """Keep the `value` largest of each row; ties with the last one are kept too."""
     smallest = logits.topk(min(value, logits.shape[-1])).values[:, -1:]
     return logits.masked_fill(logits < smallest, -math.inf)
 
 
+@sampling_filter(
+    "keep the likeliest tokens up to this probability", neutral=1.0, low=0.001, high=1.0
+)
 def top_p(logits: Tensor, value: float) -> Tensor:
     """Keep the fewest most likely tokens that sum to `value`, at least one (Holtzman et al. 2020).
 
@@ -37,11 +80,20 @@ def top_p(logits: Tensor, value: float) -> Tensor:
     return logits.masked_fill(probabilities < ranked.gather(-1, last), -math.inf)
 
 
+@sampling_filter(
+    "keep tokens this likely relative to the likeliest", neutral=0.0, low=0.0, high=1.0
+)
 def min_p(logits: Tensor, value: float) -> Tensor:
     """Keep tokens at least `value` times as likely as the most likely (Nguyen et al. 2024)."""
     return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(value), -math.inf)
 
 
+@sampling_filter(
+    "keep tokens of at least this times the largest probability squared",
+    neutral=0.0,
+    low=0.0,
+    high=1.0,
+)
 def top_a(logits: Tensor, value: float) -> Tensor:
     """Keep tokens of at least `value` times the square of the largest probability.
 
@@ -52,15 +104,6 @@ def top_a(logits: Tensor, value: float) -> Tensor:
     return logits.masked_fill(logps < lowest, -math.inf)
 
 
-# Applied in this order, after the temperature; the default of the field of that name is neutral.
-FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {
-    "top_k": top_k,
-    "top_p": top_p,
-    "min_p": min_p,
-    "top_a": top_a,
-}
-
-
 def repetition_penalty(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
     """Divide the logits of `tokens` (row, pos) by `value` where positive, else multiply them.
 
@@ -68,7 +111,7 @@ def repetition_penalty(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
     them, which would favour repetition where logits are negative; `transformers` multiplies too.
     """
     own = logits.gather(-1, tokens)
-    return logits.scatter(-1, tokens, torch.where(own > 0, own / value, own * value))
+    return logits.scatter(-1, tokens, (own / value).where(own > 0, own * value))
 
 
 def contrast(expert: Tensor, amateur: Tensor, alpha: float) -> Tensor:

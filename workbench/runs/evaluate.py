@@ -83,11 +83,11 @@ class Evaluator:
         named = {PREFIX + name: value for name, value in metrics.items()}
         return [EvalEvent(step, named), *events]
 
-    @torch.no_grad()
     def item_values(self, policy: Policy, settings: LiveSettings) -> dict[str, Tensor]:
         """Every metric of every held-out item, (item,) each, in the order of the data."""
         return self._item_values(policy, settings)[0]
 
+    @torch.no_grad()
     def _item_values(
         self, policy: Policy, settings: LiveSettings
     ) -> tuple[dict[str, Tensor], float]:

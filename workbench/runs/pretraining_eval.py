@@ -121,7 +121,7 @@ class PretrainingEval:
             topic, start = self.world.topic_of(prompt), model.tokenizer.render_prompt(prompt)
             completion = model.tokenizer.completion(review)
             with torch.no_grad():
-                logits = model.policy(torch.tensor([start + completion], device=device))[0]
+                logits = model.policy.logits(torch.tensor([start + completion], device=device))[0]
             chances = logits[len(start) - 1 : -1].softmax(-1)  # (word, vocab)
             for position, chance in enumerate(chances):
                 so_far = model.tokenizer.decode(completion[:position])
