@@ -281,7 +281,7 @@ def test_it_shows_html_beside_the_widget(
 
 
 def test_what_is_given_in_the_wrong_place_is_refused(rounds: IterativeDPO, path: Path) -> None:
-    with pytest.raises(WorkbenchError, match="belong to Rounds"):
+    with pytest.raises(WorkbenchError, match="belong to IterativeDPO"):
         blind_votes(rounds, file=path)
 
 
