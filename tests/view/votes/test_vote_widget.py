@@ -273,7 +273,7 @@ def test_it_shows_html_beside_the_widget(
     board: BlindVotes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundles: list[Any] = []
-    monkeypatch.setattr(label, "display", lambda what, raw=False: bundles.append(what))
+    monkeypatch.setattr(vote_widget, "display", lambda what, raw=False: bundles.append(what))
     board._ipython_display_()
     assert "application/vnd.jupyter.widget-view+json" in bundles[0]
     assert bundles[0]["text/html"] == board.html
