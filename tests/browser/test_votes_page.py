@@ -17,8 +17,8 @@ from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
-# Names that stand nowhere else on the page.
-WRITERS = ("heidelberg-model", "uppsala-model")
+# Names of the models, which occur nowhere else on the page.
+NAMES = ("heidelberg-model", "uppsala-model")
 NOTEBOOK = f"""
 import torch
 from workbench.feedback.votes import Question
@@ -27,7 +27,7 @@ from workbench.data.reviews.world import Reviews
 from workbench.feedback.questions import QuestionSet
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.feedback.iterative_dpo import Rounds
+from workbench.feedback.iterative_dpo import IterativeDPO
 from workbench.view.votes.vote_widget import blind_votes
 
 torch.set_num_threads(1)
@@ -36,7 +36,7 @@ shape = BaseConfig(dim=32, layers=1, heads=2, kv_heads=1, hidden_dim=64)
 config = TrainConfig(world=world, epochs=1, max_new_tokens=8)
 hostile = {HOSTILE!r}
 
-class Hostile(Rounds):
+class Hostile(IterativeDPO):
     def ask(self):
         asked = super().ask()
         if self.number:
@@ -44,7 +44,7 @@ class Hostile(Rounds):
         return QuestionSet([
             Question(f"prompt {{n}} {{text}}", f"the plot was good. {{n}} {{text}}",
                      f"the plot was bad. {{n}} {{text}}",
-                     "heidelberg-" + "writer", "uppsala-" + "writer", 0, 0)
+                     "heidelberg-" + "model", "uppsala-" + "model", 0, 0)
             for n, text in enumerate([*hostile, *"abcdefg"])
         ], 0)
 
@@ -94,7 +94,7 @@ def test_person_votes_by_keyboard_and_trains_on_the_votes(
     root = page.locator(".wb-votes")
     expect(root).to_be_visible(timeout=3 * PATIENCE)
     shows(root, 0)
-    assert not any(name in page.content() for name in WRITERS)
+    assert not any(name in page.content() for name in NAMES)
     delay = votes_takes_back_and_votes_again(root, tmp_path)
     hostile_text_is_text(root)
     holding_a_key_votes_once(root, tmp_path)
@@ -108,11 +108,11 @@ def test_person_votes_by_keyboard_and_trains_on_the_votes(
 
 def votes_takes_back_and_votes_again(root: Locator, folder: Path) -> float:
     delay = press(root, "a", 1)
-    expect(root.locator(".wb-reveal")).to_contain_text(WRITERS[0])
+    expect(root.locator(".wb-reveal")).to_contain_text(NAMES[0])
     expect(root.locator(".wb-keys input")).to_have_value("")
     press(root, "u", 0)
     expect(root.locator(".wb-reveal")).to_have_count(0)
-    assert not any(name in root.page.content() for name in WRITERS)
+    assert not any(name in root.page.content() for name in NAMES)
     press(root, "b", 1)
     first, back, second = read(folder)
     assert (first["vote"], second["vote"]) == ("a", "b")

@@ -119,7 +119,7 @@ def test_what_can_not_be_scored_is_told_in_a_card(explorer: Explorer) -> None:
     explorer.set(prompt="")
     assert "the prompt has no tokens" in plain(explorer.shown)
     explorer.set(prompt="how " * 200)
-    assert "the texts make 208 tokens a row; at most 160 are shown" in plain(explorer.shown)
+    assert "the texts make 208 tokens per row; at most 160 are shown" in plain(explorer.shown)
     explorer.set(prompt="how was the film?")
     assert "loss" in plain(explorer.shown)
 

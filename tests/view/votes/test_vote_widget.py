@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from workbench.feedback.votes import Question, Vote, append_vote, read_votes, vo
 from workbench.runs.run_data import review_scores
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
+from workbench.view.live.one_line import RATE, OneLine
+from workbench.view.live.worker import Worker
 from workbench.view.plot.rounds_figure import draw_rounds
-from workbench.view.votes import ballot
-from workbench.view.votes import vote_widget as label
+from workbench.view.votes import ballot, vote_widget
 from workbench.view.votes.ballot import Ballot
 from workbench.view.votes.vote_widget import BlindVotes, blind_votes
 
@@ -31,11 +33,11 @@ HOSTILE = (
     "<script>alert(1)</script>", '<img src=x onerror="alert(1)">', "&amp; &lt;b&gt;",
     "<|endoftext|>", "</script>", "\u202eto the left\u202c", "zero\u200bwidth",
 )  # fmt: skip
-WRITERS = ("ada", "grace")
+NAMES = ("ada", "grace")
 
 
 def questions(count: int = 4) -> list[Question]:
-    return [Question(f"p{n}", f"one {n}", f"two {n}", *WRITERS) for n in range(count)]
+    return [Question(f"p{n}", f"one {n}", f"two {n}", *NAMES) for n in range(count)]
 
 
 class Clock:
@@ -112,7 +114,7 @@ def test_opened_anew_it_goes_on_and_asks_no_voted_pair_again(path: Path) -> None
 
 
 def test_votes_of_other_pairs_in_the_file_are_left_alone(path: Path) -> None:
-    append_vote(path, Vote.cast(Question("other", "x", "y", *WRITERS), "a"))
+    append_vote(path, Vote.cast(Question("other", "x", "y", *NAMES), "a"))
     one = Ballot(questions(), path)
     assert one.voted == 0
     assert not one.undo()
@@ -199,7 +201,7 @@ def test_training_waits_for_enough_votes_and_then_the_new_policy_answers(
     assert 'data-round="1"' in shown(board)
     assert "round 1 is trained" in shown(board)
     assert "<td>1</td>" in board._html["table"].value
-    assert board.train_button.description.startswith(label.TRAIN)
+    assert board.train_button.description.startswith(vote_widget.TRAIN)
     assert len(votes_to_pairs(board.rounds.file, 0).pairs) == MINIMUM
     act(board, "a")
     assert board.ballot.voted == 1
@@ -209,7 +211,7 @@ def test_training_can_be_stopped_and_the_policy_stays(board: BlindVotes) -> None
     act(board, *"a" * MINIMUM)
     model = board.rounds.model
     board.train_button.click()
-    assert board.train_button.description == label.STOP
+    assert board.train_button.description == vote_widget.STOP
     board.train_button.click()
     assert board.join(60)
     assert board.rounds.model is model or board.rounds.number == 1  # it may have been too late
@@ -272,7 +274,7 @@ def test_it_shows_html_beside_the_widget(
     board: BlindVotes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundles: list[Any] = []
-    monkeypatch.setattr(label, "display", lambda what, raw=False: bundles.append(what))
+    monkeypatch.setattr(vote_widget, "display", lambda what, raw=False: bundles.append(what))
     board._ipython_display_()
     assert "application/vnd.jupyter.widget-view+json" in bundles[0]
     assert bundles[0]["text/html"] == board.html
@@ -282,7 +284,7 @@ def test_it_shows_html_beside_the_widget(
 
 
 def test_what_is_given_in_the_wrong_place_is_refused(rounds: IterativeDPO, path: Path) -> None:
-    with pytest.raises(WorkbenchError, match="belong to Rounds"):
+    with pytest.raises(WorkbenchError, match="belong to IterativeDPO"):
         blind_votes(rounds, file=path)
 
 
@@ -311,3 +313,14 @@ def test_rounds_are_drawn_and_listed_with_dashes_where_nothing_is_known(
 def figure_texts() -> Callable[[Any], str]:
     """All that is written in a figure."""
     return lambda figure: " ".join(t.get_text() for axes in figure.axes for t in axes.texts)
+
+
+def test_the_line_of_a_run_is_left_to_the_view_at_its_end(fake_run: Any) -> None:
+    said: list[str] = []
+    worker = Worker(
+        lambda progress: fake_run(), OneLine(said.append, lambda worker: said.append("trained"))
+    )
+    worker.run_here()
+    time.sleep(1.5 / RATE)
+    worker._screen.refresh(worker)
+    assert said[-1] == "trained"

@@ -17,7 +17,6 @@ from workbench.compare.probability_mass import (
 )
 from workbench.compare.tokens import Position, TokenLogps, compare_tokens
 from workbench.data.tokenizer import Tokenizer
-from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.view.compare.sources import Sources, reference_and_policy, state_of
 from workbench.view.compare.token_parts import (
@@ -31,7 +30,6 @@ from workbench.view.compare.token_parts import (
 )
 from workbench.view.compare.token_view import largest_share, token_slider
 from workbench.view.controls.explorer import Explorer
-from workbench.view.html.elements import error_card
 from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import signed, visible
 
@@ -79,10 +77,7 @@ def explore_probability_mass(
 
     def draw(token: int, seed: int) -> str:
         state = state_of(source)
-        try:
-            tokens, mass = score(state), draw_texts(state, seed)
-        except WorkbenchError as error:
-            return error_card(error)
+        tokens, mass = score(state), draw_texts(state, seed)
         parts = [tokens_html(tokens, tokenizer, token - 1), mass_html(mass, tokenizer)]
         return render("probability_mass", parts=parts)
 

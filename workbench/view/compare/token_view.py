@@ -24,7 +24,7 @@ from workbench.view.compare.token_parts import (
     token_view,
 )
 from workbench.view.controls.explorer import Explorer
-from workbench.view.html.elements import error_card
+from workbench.view.controls.fields import text_fields
 from workbench.view.html.tokens import signed
 
 CACHED = 16  # texts whose scores are kept, so that controls that score nothing answer at once
@@ -46,10 +46,7 @@ def explore_answer(source: Sources, prompt: str, text: str, token: int | None = 
     score, tokenizer, lines = scorer(source, two), two[1].tokenizer, LogratioLines()
 
     def draw(prompt: str, text: str, token: int, below: str) -> str:
-        try:
-            tokens = score(prompt, text)
-        except WorkbenchError as error:
-            return error_card(error)
+        tokens = score(prompt, text)
         at = min(token, len(tokens.ids)) - 1
         title = f"log-ratio {signed(tokens.total)} · under each token: {below}"
         strip = token_strip(tokens, tokenizer, title, UNDER[below](tokens), at)
@@ -57,7 +54,7 @@ def explore_answer(source: Sources, prompt: str, text: str, token: int | None = 
         where = f"token {at + 1} of {len(tokens.ids)}"
         return token_view([strip], picture, alternatives_html(tokens, at, tokenizer, where))
 
-    fields = text_fields(two[1], prompt=prompt, text=text)
+    fields = text_fields(not is_large(two[1].model), prompt=prompt, text=text)
     slider = token_slider(token or largest_share(lambda: [score(prompt, text).logratios])[1])
     limit(slider, lambda: len(tokenizer.completion(fields["text"].value)), [fields["text"]])
     return Explorer(draw, **fields, token=slider, below=below_dropdown(UNDER))
@@ -89,13 +86,12 @@ def explore_pair(
         return PairTokens(score(prompt, chosen), score(prompt, rejected))
 
     def draw(prompt: str, chosen: str, rejected: str, side: str, token: int, below: str) -> str:
-        try:
-            pair = pair_of(prompt, chosen, rejected)
-        except WorkbenchError as error:
-            return error_card(error)
+        pair = pair_of(prompt, chosen, rejected)
         return pair_html(pair, tokenizer, lines, SIDES.index(side), token - 1, below)
 
-    fields = text_fields(two[1], prompt=prompt, chosen=chosen, rejected=rejected)
+    fields = text_fields(
+        not is_large(two[1].model), prompt=prompt, chosen=chosen, rejected=rejected
+    )
     found = largest_share(lambda: pair_of(prompt, chosen, rejected).shares, side)
     sides, slider = side_dropdown(SIDES[found[0]]), token_slider(token or found[1])
     limit(
@@ -136,17 +132,6 @@ def largest_share(
     except WorkbenchError:  # which the explorer shows
         return only or 0, 1
     return max(largest)[1:]
-
-
-def text_fields(policy: ModelHandle, **texts: str) -> dict[str, widgets.Textarea]:
-    """Fields to type in; a large model answers when the field is left, not at every letter."""
-    at_once, auto = not is_large(policy.model), widgets.Layout(width="auto")
-    return {
-        name: widgets.Textarea(
-            value=text, description=name, rows=1, layout=auto, continuous_update=at_once
-        ).add_class("wb-wide")
-        for name, text in texts.items()
-    }
 
 
 def token_slider(token: int) -> widgets.IntSlider:

@@ -13,7 +13,9 @@ import ipywidgets as widgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from workbench.errors import WorkbenchError
 from workbench.view.controls.fields import log_slider
+from workbench.view.html.elements import error_card
 from workbench.view.html.images import png
 from workbench.view.html.render import style
 from workbench.view.plot.layers import Layers
@@ -23,6 +25,8 @@ BETAS = (0.05, 10.0)
 
 class Explorer:
     """Controls above, and below what `draw` returns for their values; the last line of a cell.
+
+    A WorkbenchError of a `draw` that returns HTML is shown instead.
 
     Args:
         draw: called with the value of every control by name; returns HTML, or a figure. Returning
@@ -66,7 +70,12 @@ class Explorer:
 
     def _show(self) -> None:
         with self._lock:
-            made = self._draw(**self.values)
+            try:
+                made = self._draw(**self.values)
+            except WorkbenchError as error:
+                if isinstance(self.shown, Figure):
+                    raise
+                made = error_card(error)
             if isinstance(made, str):
                 self._text.value = made
             else:

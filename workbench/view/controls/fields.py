@@ -41,6 +41,23 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
     return widget.add_class(f"wb-{name.replace('_', '-')}")
 
 
+def text_fields(at_once: bool = True, **texts: str) -> dict[str, widgets.Textarea]:
+    """Fields to type in, by name; not `at_once`: their value changes when the field is left."""
+    return {  # more than one line, since line ends make tokens too
+        name: widgets.Textarea(
+            value=text, description=name, rows=1, continuous_update=at_once,
+            layout=widgets.Layout(width="auto"),
+        ).add_class("wb-wide")
+        for name, text in texts.items()
+    }  # fmt: skip
+
+
+def checkbox(label: str, value: bool, tip: str = "") -> widgets.Checkbox:
+    """A checkbox as wide as its label."""
+    auto = widgets.Layout(width="auto")
+    return widgets.Checkbox(value=value, description=label, tooltip=tip, indent=False, layout=auto)
+
+
 def log_slider(
     value: float, low: float, high: float, about: dict[str, str]
 ) -> widgets.FloatLogSlider:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import torch
@@ -18,6 +17,7 @@ from workbench.core.loss_inputs import PairLogps
 from workbench.core.loss_registry import find_loss
 from workbench.core.losses import LOSSES
 from workbench.view.controls.explorer import Explorer, beta_slider
+from workbench.view.controls.fields import checkbox
 from workbench.view.lessons.policies import SMALL, write_above
 from workbench.view.plot.primitives import (
     BLUE,
@@ -83,13 +83,7 @@ def explore_losses(
         write_above(figure, "Losses and their gradients by margin", written)
         return figure
 
-    boxes = {
-        name: widgets.Checkbox(value=name in chosen, description=name, indent=False)
-        for name, loss in LOSSES.items()
-        if loss.method == "preference"
-    }
-    for box in boxes.values():
-        box.layout.width = "auto"
+    boxes = {name: checkbox(name, name in chosen) for name in LOSSES}
     return Explorer(draw, beta=beta_slider(beta), **boxes)
 
 

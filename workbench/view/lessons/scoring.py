@@ -13,7 +13,7 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.view.controls.explorer import Explorer, beta_slider
-from workbench.view.html.elements import error_card
+from workbench.view.controls.fields import checkbox, text_fields
 from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import pair_strips, signed
 
@@ -57,18 +57,15 @@ def explore_scoring(
         **switches: bool,
     ) -> str:  # fmt: skip
         texts, made = (prompt, chosen, rejected), _switched_on(switches)
-        try:
-            right = score(texts, (), width, beta)
-            wrong = score(texts, made, width, beta) if made else None
-        except WorkbenchError as error:
-            return error_card(error)
+        right = score(texts, (), width, beta)
+        wrong = score(texts, made, width, beta) if made else None
         same = wrong is not None and wrong.rows.same_as(right.rows)
         strips = [_strips(each, tokenizer, below) if each else "" for each in (right, wrong)]
         return score_table(right, wrong) + _both_strips(strips, made, same)
 
     return Explorer(
         draw,
-        **_fields(prompt, chosen, rejected),
+        **text_fields(prompt=prompt, chosen=chosen, rejected=rejected),
         beta=beta_slider(beta),
         width=widgets.BoundedIntText(value=0, min=0, max=LONGEST, description="pad rows to"),
         below=widgets.Dropdown(options=BELOW, description="under the tokens"),
@@ -93,19 +90,17 @@ def explore_tokens(
     def draw(prompt: str, chosen: str, rejected: str, **switches: bool) -> str:
         used = tokenizer if switches.pop("template", True) else without_template(tokenizer)
         texts, made = (prompt, chosen, rejected), _switched_on(switches)
-        try:
-            right = _short(text_rows(used, *texts))
-            wrong = _short(text_rows(used, *texts, made))
-        except WorkbenchError as error:
-            return error_card(error)
+        right, wrong = (_short(text_rows(used, *texts, mistakes)) for mistakes in ((), made))
         strips = [pair_strips(right, used), pair_strips(wrong, used) if made else ""]
         return _both_strips(strips, made, wrong.same_as(right))
 
     switches = _switches(names, mistakes)
     if tokenizer.chat_template is not None:
         tip = "wrap the prompt as the model's chats are"
-        switches = {"template": _checkbox("chat template", template, tip), **switches}
-    return Explorer(draw, **_fields(prompt, chosen, rejected), **switches)
+        switches = {"template": checkbox("chat template", template, tip), **switches}
+    return Explorer(
+        draw, **text_fields(prompt=prompt, chosen=chosen, rejected=rejected), **switches
+    )
 
 
 def without_template(tokenizer: Tokenizer) -> Tokenizer:
@@ -176,7 +171,7 @@ def _strips(scoring: Scoring, tokenizer: Tokenizer, below: str) -> str:
 def _short(rows: Rows) -> Rows:
     length = rows.tokens.shape[1]
     if length > LONGEST:
-        raise WorkbenchError(f"the texts make {length} tokens a row; at most {LONGEST} are shown")
+        raise WorkbenchError(f"the texts make {length} tokens per row; at most {LONGEST} are shown")
     return rows
 
 
@@ -184,25 +179,7 @@ def _switched_on(switches: dict[str, bool]) -> tuple[str, ...]:
     return tuple(name for name, on in switches.items() if on)
 
 
-def _fields(prompt: str, chosen: str, rejected: str) -> dict[str, widgets.Textarea]:
-    texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    auto = widgets.Layout(width="auto")
-    return {  # more than one line, since line ends make tokens too
-        name: widgets.Textarea(value=text, description=name, rows=1, layout=auto).add_class(
-            "wb-wide"
-        )
-        for name, text in texts.items()
-    }
-
-
 def _switches(names: Collection[str], on: Collection[str]) -> dict[str, widgets.Checkbox]:
     return {
-        name: _checkbox(MISTAKES[name].label, name in on, MISTAKES[name].summary) for name in names
+        name: checkbox(MISTAKES[name].label, name in on, MISTAKES[name].summary) for name in names
     }
-
-
-def _checkbox(label: str, value: bool, tip: str) -> widgets.Checkbox:
-    return widgets.Checkbox(
-        value=value, description=label, tooltip=tip, indent=False,
-        layout=widgets.Layout(width="auto"),
-    )  # fmt: skip

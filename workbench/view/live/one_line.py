@@ -16,6 +16,7 @@ class OneLine(Screen):
 
     def __init__(self, tell: Callable[[str], None], ended: Callable[[Driver], None]) -> None:
         self._tell, self._ended, self._throttle = tell, ended, Throttle(RATE)
+        self._over = False
 
     def loading(self, text: str, share: float) -> None:
         """What is being done before the first step."""
@@ -23,11 +24,12 @@ class OneLine(Screen):
 
     def refresh(self, worker: Driver) -> None:
         """How far the run is, a few times per second."""
-        if self._throttle.due():
+        if self._throttle.due() and not self._over:
             with self._throttle.measure():
                 for run_state in worker.run_states.values():
                     self._tell(describe(run_state))
 
     def ended(self, worker: Driver) -> None:
-        """Leave the last line to the view."""
+        """Leave the last line to the view; later commands of the thread do not change it."""
+        self._over = True
         self._ended(worker)

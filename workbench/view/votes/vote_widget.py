@@ -67,7 +67,7 @@ def blind_votes(
             raise WorkbenchError("file is missing: name a JSONL file for the votes on this run")
         of = IterativeDPO.after(of, file, prompts, seed)
     elif file is not None or prompts:
-        raise WorkbenchError("file and prompts belong to Rounds; leave them out here")
+        raise WorkbenchError("file and prompts belong to IterativeDPO; leave them out here")
     board = BlindVotes(of, live)
     if voter is not None:
         board.vote_all(voter)
