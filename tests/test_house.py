@@ -23,9 +23,10 @@ def sources(package: Path) -> list[Path]:
 
 
 def folders(package: Path) -> list[Path]:
-    """All that hold anything but what Python itself leaves there."""
+    """All that hold anything but what Python itself leaves there, or what the HTML is made of."""
     files = (path for path in package.rglob("*") if path.is_file())
-    return sorted({path.parent for path in files if path.parent.name != "__pycache__"} | {package})
+    other = ("__pycache__", "templates", "static")
+    return sorted({path.parent for path in files if path.parent.name not in other} | {package})
 
 
 def crowded(package: Path) -> list[str]:

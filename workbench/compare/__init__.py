@@ -9,10 +9,6 @@ tokens              both distributions at every position of a completion
 probability_mass    sampled completions and their probabilities
 pair_scoring        one pair from text to loss and gradient
 mistakes            common mistakes in scoring a pair
-win_rate            win rates with intervals, raw and at equal length
-judges              the true reward and people's votes as judges
-reward_model_judge        a reward model as a judge
-endpoint            a language model behind an API as a judge
 """
 
 import lazy_loader

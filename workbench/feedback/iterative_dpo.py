@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.compare.handle_sources import handles
-from workbench.compare.judges import LOSS, WIN, compare
+from workbench.compare.judging.judges import LOSS, WIN, compare
+from workbench.compare.judging.win_rate import design_effect
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.win_rate import design_effect
 from workbench.core.metrics import win_interval
 from workbench.data.pairs import PairFile, write_jsonl
 from workbench.errors import WorkbenchError

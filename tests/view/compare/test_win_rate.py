@@ -9,8 +9,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.compare.judges import Outcomes, TrueReward
-from workbench.compare.win_rate import Judged, judge_models, rates_frame
+from workbench.compare.judging.judges import Outcomes, TrueReward
+from workbench.compare.judging.win_rate import Judged, judge_models, rates_frame
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.view.compare.win_rate import explore_win_rates, win_rates

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.compare.win_rate import Judged, rates_frame
+from workbench.compare.judging.win_rate import Judged, rates_frame
 from workbench.view.controls.explorer import Explorer
 from workbench.view.plot import primitives
 from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE, Values, move_line, move_texts

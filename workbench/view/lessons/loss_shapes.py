@@ -83,7 +83,8 @@ def explore_losses(
         write_above(figure, "Losses and their gradients by margin", written)
         return figure
 
-    boxes = {name: checkbox(name, name in chosen) for name in LOSSES}
+    pairwise = [name for name, loss in LOSSES.items() if loss.method == "preference"]
+    boxes = {name: checkbox(name, name in chosen) for name in pairwise}
     return Explorer(draw, beta=beta_slider(beta), **boxes)
 
 

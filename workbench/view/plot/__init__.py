@@ -2,7 +2,8 @@
 
 primitives.py     lines, bars, texts and limits that all figures are drawn with
 history.py        the events of runs as curves of bounded size
-run_figure.py     the panels of a run, and all of them in one figure
+panels.py         the panels of a run: one function each
+run_figure.py     the figure of a run: the panels that fit, with a key
 live_figure.py    the same figure redrawn while the run goes on
 layers.py         quick redrawing of a figure whose controls move
 outcome.py        rewards and margins before and after

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from workbench.compare.judges import LOSS, TIE, UNJUDGED, WIN, Outcomes
+from workbench.compare.judging.judges import LOSS, TIE, UNJUDGED, WIN, Outcomes
 from workbench.errors import WorkbenchError
 
 URL, KEY, MODEL = "WORKBENCH_JUDGE_URL", "WORKBENCH_JUDGE_KEY", "WORKBENCH_JUDGE_MODEL"

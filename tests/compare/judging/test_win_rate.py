@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.compare.handle_sources import handles
-from workbench.compare.judges import Outcomes, TrueReward
-from workbench.compare.win_rate import (
+from workbench.compare.judging.judges import Outcomes, TrueReward
+from workbench.compare.judging.win_rate import (
     PRIOR,
     controlled_rate,
     design_effect,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.compare.judges import Outcomes, People, TrueReward, outcomes_of_votes
+from workbench.compare.judging.judges import Outcomes, People, TrueReward, outcomes_of_votes
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workbench.compare.endpoint import KEY, MODEL, URL, Endpoint, read_choice
+from workbench.compare.judging.endpoint import KEY, MODEL, URL, Endpoint, read_choice
 from workbench.errors import WorkbenchError
 
 SECRET = "sk-never-shown-4711"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.compare.handle_sources import handles
-from workbench.compare.judges import Judge, Outcomes, Values
+from workbench.compare.judging.judges import Judge, Outcomes, Values
 from workbench.compare.model_handles import ModelHandle
 from workbench.compare.streams import check_contrast
 from workbench.core.metrics import win_interval

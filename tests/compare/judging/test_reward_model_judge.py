@@ -8,7 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from workbench.compare.reward_model_judge import RewardJudge, reward_judge, start_from_reference
+from workbench.compare.judging.reward_model_judge import (
+    RewardJudge,
+    reward_judge,
+    start_from_reference,
+)
 from workbench.core.collation import collate
 from workbench.core.metrics import wilson_interval
 from workbench.data.pairs import encode_pairs

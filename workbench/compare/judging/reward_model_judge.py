@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from workbench.compare.judges import TIE, Outcomes, compare
+from workbench.compare.judging.judges import TIE, Outcomes, compare
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
 from workbench.data.tokenizer import Tokenizer

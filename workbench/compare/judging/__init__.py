@@ -1,0 +1,7 @@
+"""Which of two answers is better, and how often.
+
+judges              what every judge gives; the true reward and votes as judges
+reward_model_judge  a reward model as a judge
+endpoint            a language model behind an address as a judge
+win_rate            the rate with its interval, with and without length
+"""
