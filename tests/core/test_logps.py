@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from workbench.core.batch import Pair
 from workbench.core.collation import collate, collate_sequences
 from workbench.core.fast.fast_kernels import FAST
-from workbench.core.kernels import PLAIN
 from workbench.core.logps import completion_logps, sequence_logps, token_logps
+from workbench.core.policy import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 

@@ -1,9 +1,9 @@
 """From values per completion to those per pair."""
 
 import torch
-from workbench.core.collate import collate
 
 from workbench.core.batch import Pair
+from workbench.core.collation import collate
 from workbench.core.loss_inputs import PairLogps
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.fast.fast_kernels import FAST
-from workbench.core.kernels import PLAIN
+from workbench.core.policy import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig

@@ -16,7 +16,7 @@ from workbench.core.batch import Pair
 from workbench.core.collation import collate, collate_sequences
 from workbench.core.config import LAYOUTS
 from workbench.core.fast.fast_kernels import FAST
-from workbench.core.kernels import PLAIN, Kernels
+from workbench.core.policy import PLAIN, Kernels
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.models.heads import RewardModel, last_scored
 from workbench.models.hub import HubPolicy

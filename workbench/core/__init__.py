@@ -3,7 +3,7 @@
 Read in this order:
 
 * `transformer`: the small decoder; `attention`: rotary positions, softmax attention, the cache;
-  `kernels`: normalisation and gate as they are defined; `policy`: what every model here can do.
+  `policy`: what every model here can do, and the operations that it computes by.
 * `batch`: rows of tokens with masks; `collation`: from token ids to batches.
 * `logps`: from logits to log-probabilities: the only next-token shift.
 * `losses`: every loss, one short function each; `loss_inputs`: what they take; `loss_registry`:

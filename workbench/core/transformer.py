@@ -18,8 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from workbench.core.attention import AttentionFn, KVCache
 from workbench.core.batch import Packed
-from workbench.core.kernels import PLAIN, Kernels
-from workbench.core.policy import Policy
+from workbench.core.policy import PLAIN, Kernels, Policy
 from workbench.errors import WorkbenchError
 
 

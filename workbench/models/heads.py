@@ -15,8 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from workbench.core.batch import SequenceBatch
-from workbench.core.kernels import Kernels
-from workbench.core.policy import Policy
+from workbench.core.policy import Kernels, Policy
 
 
 class RewardModel(Policy):

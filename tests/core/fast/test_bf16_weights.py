@@ -11,8 +11,8 @@ from workbench.core.collation import collate
 from workbench.core.fast import bf16_weights as working
 from workbench.core.fast.bf16_weights import BF16Weights
 from workbench.core.fast.fast_kernels import FAST
-from workbench.core.kernels import PLAIN
 from workbench.core.logps import completion_logps
+from workbench.core.policy import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.train.config import TrainConfig
 from workbench.train.loop import make_optimizer

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workbench.core import kernels as plain_kernels
+from workbench.core import policy as plain_kernels
 from workbench.core.fast import block_kernels
 from workbench.core.fast.block_kernels import attend, rms_norm, swiglu
 

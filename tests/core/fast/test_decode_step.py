@@ -12,7 +12,7 @@ from workbench.core.attention import KVCache
 from workbench.core.fast import decode_step as stepper
 from workbench.core.fast.decode_step import DecodeStep, decode_step
 from workbench.core.fast.fast_kernels import FAST
-from workbench.core.kernels import PLAIN
+from workbench.core.policy import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 
 VOCAB, WIDTH, STEPS = 23, 5, 4

@@ -15,6 +15,7 @@ import pytest
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
+from workbench.train.settings import LiveSettings
 from workbench.view.compare import page as page_module
 from workbench.view.compare.page import comparison_page
 
@@ -64,7 +65,7 @@ def run(fake_run: Any) -> Any:
     run = fake_run(TrainConfig(model="/home/somebody/secret/model", beta=0.3))
     list(run)
     data = SimpleNamespace(train=[1, 2, 3], held_out=[1])
-    settings = TrainConfig(beta=0.6)  # moved while it ran
+    settings = LiveSettings.start(TrainConfig(beta=0.6).resolved())  # moved while it ran
     run.data, run.settings = data, settings
     return run
 

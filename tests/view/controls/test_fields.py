@@ -49,7 +49,7 @@ def test_kind_value_and_help(name: str, kind: type) -> None:
 
 
 def test_beta_has_its_range_and_follows_at_once() -> None:
-    slider = control(TrainConfig(), "beta")
+    slider = control(TrainConfig().resolved(), "beta")
     assert slider.continuous_update
     assert 10**slider.min == pytest.approx(1e-3)
     assert 10**slider.max == pytest.approx(10.0)

@@ -21,6 +21,8 @@ from workbench.view.lessons.loss_shapes import (
     loss_and_gradient,
 )
 
+PAIRWISE = [name for name, loss in LOSSES.items() if loss.method == "preference"]
+
 
 @pytest.fixture(scope="module")
 def losses() -> Explorer:
@@ -41,7 +43,7 @@ def numbers(explorer: Explorer) -> str:
     return explorer.shown.texts[1].get_text()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", PAIRWISE)
 def test_slopes_are_those_of_the_curve(name: str) -> None:
     values, slopes = loss_and_gradient(name, 0.3)
     assert values.shape == slopes.shape == MARGINS.shape
@@ -69,13 +71,13 @@ def test_losses_at_margin_0(name: str, loss: float, slope: float) -> None:
 
 
 def test_every_registered_loss_can_be_chosen(losses: Explorer) -> None:
-    assert set(losses.values) == {"beta", *LOSSES}
-    for name in LOSSES:
+    assert set(losses.values) == {"beta", *PAIRWISE}
+    for name in PAIRWISE:
         losses.set(**{name: True})
         np.testing.assert_array_equal(
             lines(losses, 0)[name].get_ydata(), loss_and_gradient(name, 0.5)[0]
         )
-    for name in LOSSES:
+    for name in PAIRWISE:
         losses.set(**{name: name in ("dpo", "ipo")})
     assert np.isnan(lines(losses, 0)["hinge"].get_ydata()).all()
     assert "hinge" not in numbers(losses)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.train.events import ChangeEvent, EvalEvent, StepEvent
-from workbench.view.plot import primitives
+from workbench.view.plot import panels, primitives
 from workbench.view.plot import run_figure as plots
 from workbench.view.plot.history import History
 
@@ -77,7 +77,7 @@ def test_empty_frame_is_an_empty_panel(name: str, frame: pd.DataFrame, axes: Axe
 
 
 def test_loss_shows_batches_thin_and_held_out_as_points(frame: pd.DataFrame, axes: Axes) -> None:
-    plots.loss(frame, axes)
+    panels.loss(frame, axes)
     training, held_out = lines(axes)["run loss"], lines(axes)["run held_out/loss"]
     np.testing.assert_allclose(training.get_xydata(), [[s, 0.1 * s] for s in range(1, 7)])
     np.testing.assert_allclose(held_out.get_xydata(), [[s, 0.1 * s] for s in (0, 3, 6)])
@@ -87,7 +87,7 @@ def test_loss_shows_batches_thin_and_held_out_as_points(frame: pd.DataFrame, axe
 
 
 def test_chosen_and_rejected_are_apart_and_named(frame: pd.DataFrame, axes: Axes) -> None:
-    plots.log_ratios(frame, axes)
+    panels.log_ratios(frame, axes)
     colours = {text.get_text(): text.get_color() for text in axes.texts}
     assert colours == {"chosen": primitives.BLUE, "rejected": primitives.ORANGE}
     for side, colour in colours.items():
@@ -96,7 +96,7 @@ def test_chosen_and_rejected_are_apart_and_named(frame: pd.DataFrame, axes: Axes
 
 def test_accuracy_has_its_interval(axes: Axes) -> None:
     name = "rewards/accuracies"
-    plots.accuracy(evaluated(**{name: 0.6, f"{name}_low": 0.5, f"{name}_high": 0.7}), axes)
+    panels.accuracy(evaluated(**{name: 0.6, f"{name}_low": 0.5, f"{name}_high": 0.7}), axes)
     bars = lines(axes)["run bars"].get_xydata()
     np.testing.assert_array_equal(bars, [[4, 0.5], [4, 0.7], [4, math.nan]])
 
@@ -109,7 +109,7 @@ def test_accuracy_of_nothing_but_ties_is_left_out(axes: Axes) -> None:
     history.add(
         "run", EvalEvent(8, later | {f"held_out/{name}": 0.5, "held_out/rewards/ties": 0.5})
     )
-    plots.accuracy(history, axes)
+    panels.accuracy(history, axes)
     points = lines(axes)[f"run held_out/{name}"].get_xydata()
     np.testing.assert_array_equal(points, [[4, math.nan], [8, 0.5]])
     assert lines(axes)["run bars"].get_xdata().tolist() == [8, 8, 8]
@@ -117,17 +117,17 @@ def test_accuracy_of_nothing_but_ties_is_left_out(axes: Axes) -> None:
 
 def test_kl_has_its_standard_error(axes: Axes) -> None:
     name = "kl/policy_reference"
-    plots.kl(evaluated(**{name: 2.0, f"{name}_se": 0.5}), axes)
+    panels.kl(evaluated(**{name: 2.0, f"{name}_se": 0.5}), axes)
     bars = lines(axes)["run bars"].get_xydata()
     np.testing.assert_array_equal(bars, [[4, 1.5], [4, 2.5], [4, math.nan]])
 
 
 def test_samples_show_the_truth_where_a_world_knows_it(axes: Axes) -> None:
-    plots.samples(evaluated(**{"samples/length": 9.0}), axes)
+    panels.samples(evaluated(**{"samples/length": 9.0}), axes)
     assert axes.get_ylabel() == "tokens"
     other = Figure().subplots()
     truth = {"samples/length": 9.0, "samples/reward": 0.4, "samples/grammatical": 1.0}
-    plots.samples(evaluated(**truth), other)
+    panels.samples(evaluated(**truth), other)
     assert other.get_ylabel() == "reward, share"
     assert {text.get_text() for text in other.texts} == {"true reward", "grammatical"}
     assert "run held_out/samples/length" not in lines(other)
@@ -135,7 +135,7 @@ def test_samples_show_the_truth_where_a_world_knows_it(axes: Axes) -> None:
 
 def test_branches_are_dashed_and_hollow(frame: pd.DataFrame, axes: Axes) -> None:
     both = pd.concat([frame, frame.assign(run="branch 1")])
-    plots.loss(both, axes)
+    panels.loss(both, axes)
     run, branch = (lines(axes)[f"{name} held_out/loss"] for name in ("run", "branch 1"))
     assert (run.get_linestyle(), branch.get_linestyle()) == ("-", "--")
     assert (run.get_markerfacecolor(), branch.get_markerfacecolor()) == (primitives.BLUE, "white")
@@ -147,7 +147,7 @@ def test_changed_settings_are_upright_lines_over_the_whole_height(axes: Axes) ->
     history = History()
     history.add("run", StepEvent(8, 10, 0, {"loss": 0.5}))
     history.add("run", ChangeEvent(5, "beta", 0.2))
-    plots.loss(history, axes)
+    panels.loss(history, axes)
     mark = lines(axes)["run changes"]
     np.testing.assert_array_equal(mark.get_xydata(), [[5, 0], [5, 1], [5, math.nan]])
     assert mark.get_transform() == axes.get_xaxis_transform()
@@ -158,7 +158,7 @@ def test_limits_only_grow_and_hold_all_points(axes: Axes) -> None:
     widths = []
     for step, value in enumerate([0.0, 0.1, -0.2, 5.0, 0.1, math.nan, -30.0, math.inf]):
         history.add("run", StepEvent(step, 8, 0, {"loss": value}))
-        plots.loss(history, axes)
+        panels.loss(history, axes)
         low, high = axes.get_ylim()
         assert not math.isfinite(value) or low <= value <= high
         widths.append(high - low)
@@ -171,7 +171,7 @@ def test_long_runs_start_with_a_part_of_their_axis(axes: Axes) -> None:
     shown = []
     for step in (1, 100, 101, 399, 401, 800):
         history.add("run", StepEvent(step, 800, 0, {"loss": 0.5}))
-        plots.loss(history, axes)
+        panels.loss(history, axes)
         shown.append(round(axes.get_xlim()[1] / 1.02))
     assert shown == [100, 100, 200, 400, 800, 800]
 

@@ -67,7 +67,7 @@ class _RMSNorm(torch.autograd.Function):
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """`core.kernels.rms_norm`.
+    """`core.policy.rms_norm`.
 
     Computed in float32 at least. Under autocast the result has autocast's type, because the linear
     layers that read it would each cast it to that.
@@ -94,5 +94,5 @@ class _SwiGLU(torch.autograd.Function):
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    """`core.kernels.swiglu`."""
+    """`core.policy.swiglu`."""
     return _SwiGLU.apply(gate, up)

@@ -1,4 +1,4 @@
-"""`FAST`: every operation of `core.kernels.PLAIN` in its fastest form."""
+"""`FAST`: every operation of `core.policy.PLAIN` in its fastest form."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from workbench.core.fast.block_kernels import rms_norm, swiglu
 from workbench.core.fast.decode_step import decode_step
 from workbench.core.fast.packed_attention import attention
 from workbench.core.fast.scored_logps import scored_logps
-from workbench.core.kernels import PLAIN, Kernels
+from workbench.core.policy import PLAIN, Kernels
 
 
 def embed(tokens: Tensor, table: Tensor, tied: bool) -> Tensor:
-    """`core.kernels.embed`. A tied head's gradient is as large as the table: the few rows read here
+    """`core.policy.embed`. A tied head's gradient is as large as the table: the few rows read here
     are added to it instead of making another gradient that is nearly all zeros."""
     return F.embedding(tokens, table, sparse=tied and tokens.device.type == "cpu")
 

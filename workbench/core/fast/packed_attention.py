@@ -16,7 +16,7 @@ from workbench.core.attention import AttentionFn, KVCache, rotate
 from workbench.core.batch import Packed
 from workbench.core.fast.block_kernels import attend
 from workbench.core.fast.packed_rows import Table, Tile, arrange
-from workbench.core.kernels import dense_attention
+from workbench.core.policy import dense_attention
 
 LONGEST = 4096  # columns of a table up to which tiles are faster than PyTorch's own attention
 KEPT = 1024  # columns up to which the weights are kept for the backward pass

@@ -30,8 +30,8 @@ from workbench.view.html.images import picture
 from workbench.view.html.render import Html, render
 from workbench.view.plot import primitives
 from workbench.view.plot.history import History
-from workbench.view.plot.primitives import BLUE, HELD_OUT, MUTED, ORANGE
 from workbench.view.plot.panels import Data
+from workbench.view.plot.primitives import BLUE, HELD_OUT, MUTED, ORANGE
 
 SHARPENED = "sharpened/"
 SIZE = (940, 300)
