@@ -306,7 +306,7 @@ def test_display_has_a_widget_and_words_for_places_without(
 
 def test_twin_ends_before_it_is_shown(fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    for module in ("live.static", "show"):
+    for module in ("live.static", "cell_output"):
         monkeypatch.setattr(
             f"workbench.view.{module}.display", lambda thing, **k: shown.append(thing)
         )
