@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-# (queries, keys, values, number of the layer), each (row, pos, (head dim)) as projected
-# -> (row, pos, (head dim)).
+# (queries, keys, values, number of the layer), each ((row pos), (head dim)) as projected
+# -> ((row pos), (head dim)).
 AttentionFn = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
@@ -101,9 +101,10 @@ class DenseAttention:
     attend: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] = attend
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
-        split = "row pos (head dim) -> row head pos dim"
+        split = "(row pos) (head dim) -> row head pos dim"
         queries, keys, values = (
-            rearrange(part, split, dim=self.head_dim) for part in (queries, keys, values)
+            rearrange(part, split, row=self.cos.shape[0], dim=self.head_dim)
+            for part in (queries, keys, values)
         )
         if self.cos.dtype != queries.dtype:  # once for all layers
             self.cos, self.sin = self.cos.to(queries.dtype), self.sin.to(queries.dtype)
@@ -111,4 +112,4 @@ class DenseAttention:
         if self.cache is not None:
             keys, values = self.cache.update(layer, keys, values)
         mixed = self.attend(queries, keys, values, self.mask)
-        return rearrange(mixed, "row head pos dim -> row pos (head dim)")
+        return rearrange(mixed, "row head pos dim -> (row pos) (head dim)")

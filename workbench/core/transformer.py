@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from einops import repeat
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -186,6 +186,7 @@ class Transformer(Policy):
         x = self.kernels.embed(tokens, table, shape.tie_embeddings)
         if x.dtype == torch.bfloat16:
             x = x.float()  # what is added up over the layers stays in float32
+        x = rearrange(x, "row pos dim -> (row pos) dim")  # attention alone knows of rows
         attend = self.kernels.attention(
             positions, mask, cache, shape.kv_heads, shape.head_dim, shape.rope_theta
         )
@@ -196,7 +197,7 @@ class Transformer(Policy):
                 x = block(x, attend, number)
         if cache is not None:
             cache.length += tokens.shape[1]
-        return self.norm(x)
+        return self.norm(x).view(*tokens.shape, -1)
 
     @property
     def vocab_size(self) -> int:

@@ -80,7 +80,7 @@ class Run(RunView):
         if config.out is not None:
             Record.refuse_existing(Path(config.out))
         run = cls(prepare(config, progress, base))
-        if run.config.out is not None:
+        if run.config.out is not None and distributed.is_main():
             run.record = Record.create(Path(run.config.out), run.config)
             run.record.list_skipped(run.skipped)
         return run

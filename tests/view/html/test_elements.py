@@ -77,7 +77,7 @@ def test_other_errors_show_where_they_happened_folded_and_escaped() -> None:
 def test_facts_name_the_reference_and_the_rows_set_aside(run_state: RunState) -> None:
     facts = elements.facts(run_state)
     assert "5eed5eed5eed<" in facts
-    assert "1 row set aside" in facts
+    assert "1 row skipped" in facts
     assert "row 7: <bdi>the &lt;b&gt;chosen&lt;/b&gt; side is empty" in facts
 
 
@@ -85,7 +85,7 @@ def test_many_rows_set_aside_are_counted_not_listed() -> None:
     rows = [SkippedRow(number, "too long") for number in range(250)]
     html = elements.skipped(rows)
     assert html.count("<li>") == 201
-    assert "250 rows set aside" in html
+    assert "250 rows skipped" in html
     assert "and 50 more" in html
     assert elements.skipped([]) == ""
 

@@ -51,8 +51,7 @@ class PackedAttention:
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
         self._table = self._table or self._arrange(queries.dtype)
-        flat = [part.flatten(0, 1) for part in (queries, keys, values)]  # (row pos) (head dim)
-        return attend_packed(flat[0], flat[1], flat[2], self._table).view(queries.shape)
+        return attend_packed(queries, keys, values, self._table)
 
 
 def attend_packed(queries: Tensor, keys: Tensor, values: Tensor, table: Table) -> Tensor:
