@@ -184,9 +184,3 @@ def rewards(history: History, axes: Axes) -> None:
 def gradient_norm(history: History, axes: Axes) -> None:
     """Over all weights that are trained."""
     primitives.draw_training(history, axes, "grad_norm", BLUE)
-
-
-@panel("Learning rate", "AdamW", "lr")
-def learning_rate(history: History, axes: Axes) -> None:
-    """Of each step."""
-    primitives.draw_training(history, axes, "lr", BLUE)
