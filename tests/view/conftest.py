@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -82,7 +83,7 @@ class FakeRun:
         self.settings = LiveSettings.start(self.config)
         self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")
         self._going: Iterator[Any] | None = None
-        self.policy, self.pause, self.open = object(), lambda: None, []
+        self.policy, self.pause, self.open = SimpleNamespace(generates=True), lambda: None, []
 
     def handles(self) -> tuple[FakeHandle, FakeHandle]:
         """Reference and policy; every branch has the same reference."""

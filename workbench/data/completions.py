@@ -50,12 +50,16 @@ class TextCompletion:
         return cls(pair.prompt, text, label, pair.row, pair.group, pair.system)
 
 
-def read_completions(source: str | Path) -> tuple[list[TextCompletion], list[SkippedRow]]:
-    """Labelled completions of a JSON or JSONL file, and the rows that cannot be used.
+def read_completions(
+    source: str | Path, labelled: bool = True
+) -> tuple[list[TextCompletion], list[SkippedRow]]:
+    """Completions of a JSON or JSONL file, and the rows that cannot be used.
 
     Accepted are the columns prompt, completion and label (true or false, 1 or 0), beside them
     `system` and `group`; prompt and completion may be lists of chat messages. Every file of
     preference pairs is accepted too: its chosen completions are desirable, its rejected ones not.
+    With `labelled` False only desirable completions are wanted: the label may be left out, rows
+    that are labelled false are skipped, and of pairs the chosen completions are taken.
 
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns are
     of no known layout, or where no row can be used.
@@ -69,31 +73,33 @@ def read_completions(source: str | Path) -> tuple[list[TextCompletion], list[Ski
             if rows and "no known layout" in str(error):
                 raise WorkbenchError(f"{error} | {', '.join(COLUMNS)}") from None
             raise
-        return [TextCompletion.of(p, side) for p in file.pairs for side in (True, False)], (
-            file.skipped
-        )
-    missing = [name for name in COLUMNS if name not in columns]
+        sides = (True, False) if labelled else (True,)
+        return [TextCompletion.of(p, side) for p in file.pairs for side in sides], file.skipped
+    needed = COLUMNS if labelled else COLUMNS[:2]
+    missing = [name for name in needed if name not in columns]
     if missing:
         raise WorkbenchError(
             f"{source}: no column {missing[0]!r}; found {describe_columns(rows)}, accepted are "
-            + ", ".join(COLUMNS)
+            + ", ".join(needed)
         )
     texts, skipped = [], []
     for number, row in enumerate(rows, start=1):
         try:
-            texts.append(_usable(row, number))
+            texts.append(_usable(row, number, labelled))
         except UnusableError as error:
             skipped.append(SkippedRow(number, str(error)))
     require_rows(texts, skipped, str(source))
     return texts, skipped
 
 
-def _usable(row: Any, number: int) -> TextCompletion:
+def _usable(row: Any, number: int, labelled: bool) -> TextCompletion:
     if not isinstance(row, dict):
         raise UnusableError(f"the row is {type(row).__name__}, expected an object")
-    label = row.get("label")
+    label = row.get("label", None if labelled else True)
     if not isinstance(label, bool) and label not in (0, 1):
         raise UnusableError(f"label is {label!r}, accepted are true and false")
+    if not labelled and not label:
+        raise UnusableError("the completion is labelled as not desirable")
     prompt, system = _prompt(row)
     *before, last = as_messages(row, "completion", "assistant")
     if before or last[0] != "assistant":

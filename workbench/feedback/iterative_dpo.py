@@ -113,6 +113,7 @@ class IterativeDPO:
         Trained as the run was, with nothing held out and at most 8 pairs per batch. By default the
         prompts of the run are answered.
         """
+        reference, _ = handles(run)
         size = min(run.config.batch_size or FEW_PAIRS["batch_size"], FEW_PAIRS["batch_size"])
         config = replace(run.config, out=None, held_out=0, samples=0, batch_size=size)
         prompts = prompts or [pair.prompt for pair in run.data.prompts(PROMPTS)]
@@ -120,7 +121,7 @@ class IterativeDPO:
         rounds = cls(
             config, run.model, prompts, file, "reference", run.shown_sampling, seed, scores
         )
-        rounds.origin = rounds.start = handles(run)[0]
+        rounds.origin = rounds.start = reference
         return rounds
 
     @property

@@ -37,7 +37,7 @@ class Filter:
 
     def __call__(self, logits: Tensor, value: Any) -> Tensor:
         """The logits (row, vocab) with those of tokens that are not kept at minus infinity."""
-        return self.function(logits, value)
+        return logits if value == self.neutral else self.function(logits, value)
 
 
 FILTERS: dict[str, Filter] = {}  # applied in this order, after the temperature

@@ -61,6 +61,8 @@ def prepare(
     config = _fill_in(config, model)
     method = find_method(str(config.method))
     method.check_batch_size(config.batch_size or 1)
+    if not model.policy.generates:
+        raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
     data = load_data(config, method, model, config.device, config.precision)

@@ -56,5 +56,6 @@ def _take_checkpoint(run: Run, record: Record, step: int | None) -> None:
     record.load_checkpoint(run.policy, step=step)
     run._state.step = numbers["step"]
     run._take_settings(numbers)
+    run._batches.load_state_dict(numbers.get("batches", {"step": numbers["step"]}))
     events = record.events()
     run.events = events if step is None else events[: numbers["events"]]

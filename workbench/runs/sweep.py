@@ -28,6 +28,7 @@ from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
+from workbench.train.method import find_method
 
 # Settings of the loop alone: runs that differ in nothing else share model, pairs and reference.
 OF_THE_LOOP = (
@@ -65,6 +66,8 @@ def sweep(
     """
     runs = [_changed(config, settings) for settings in _combinations(grid)]
     for one in runs:
+        filled = one.resolved()
+        find_method(str(filled.method)).check_batch_size(filled.batch_size or 1)
         if one.out is not None:
             Record.refuse_existing(Path(one.out))
     folders = [one.out for one in runs if one.out is not None]

@@ -134,7 +134,9 @@ def fit(
         state.seconds += time.perf_counter() - begin
         state.pairs += int(distributed.total(torch.tensor(sum(part.items for part in parts))))
         metrics |= {"lr": lr, "pairs_per_second": state.pairs / state.seconds}
-        metrics |= {n: state.settings[n] for n in step.method.loss(state.settings).parameters}
+        metrics |= {
+            n: float(state.settings[n]) for n in step.method.loss(state.settings).parameters
+        }
         yield StepEvent(state.step, total, (state.step - 1) // len(source), metrics)
 
 

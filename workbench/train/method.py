@@ -63,11 +63,13 @@ class Method(Generic[Item]):
         name: of its file.
         noun: what its rows are called, in the plural.
         completions: how many completions of an item the reference scores.
+        paired: whether its rows are pairs.
     """
 
     name = ""
     noun = "pairs"
     completions = 2
+    paired = False
 
     # -- data ---------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ from workbench.train.method import Encoded, Method, Outcome, Reference, Settings
 class PairMethod(Method[Pair]):
     """What methods that train on pairs have in common: how pairs become batches."""
 
+    paired = True
+
     def read(self, source: str) -> tuple[list[TextPair], list[SkippedRow]]:
         file = read_pairs(source)
         return file.pairs, file.skipped

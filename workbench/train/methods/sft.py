@@ -27,8 +27,7 @@ class SFT(Method[Completion]):
     completions = 1
 
     def read(self, source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        texts, skipped = read_completions(source)
-        return [text for text in texts if text.label], skipped
+        return read_completions(source, labelled=False)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return [TextCompletion.of(pair, True) for pair in pairs]

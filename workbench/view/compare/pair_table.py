@@ -72,6 +72,7 @@ def explore_pairs(
     run = run if isinstance(run, Run) else load_run(run)
     if not run.data.held_out:
         raise WorkbenchError("the run holds no pairs out; give it held_out=60, for one")
+    _require_pairs(run)
     if sort not in SORTS:
         raise WorkbenchError(f"sort={sort!r} is unknown; accepted: {', '.join(SORTS)}")
     table = _PairTable(run, sort, highest_first)
@@ -158,9 +159,19 @@ class _PairTable:
         return () if pair is None else pair.shares
 
 
+def _require_pairs(run: Run) -> None:
+    """Refuse a run that does not train on pairs, or compares them with no reference."""
+    if not run.method.paired or not run.method.needs_reference(run.settings):
+        raise WorkbenchError(
+            "pairs that are compared with a reference are shown here; this run has "
+            f"{run.method.noun} and the loss {run.settings.loss}"
+        )
+
+
 def pair_frame(run: Run) -> pd.DataFrame:
     """`run.held_out_frame()` with `pair`, the index in the data; `margin` in nats; and `order`: 1
     where the chosen gained on the rejected, -1 where it lost, 0 in a tie."""
+    _require_pairs(run)
     frame = run.held_out_frame()
     margin = frame["logratios/chosen"] - frame["logratios/rejected"]
     order = 2 * frame["rewards/accuracies"] + frame["rewards/ties"] - 1

@@ -46,4 +46,6 @@ def reference_and_policy(source: Sources) -> tuple[ModelHandle, ModelHandle]:
 
 def state_of(source: Sources) -> object:
     """What changes when a run goes on: a key of caches, so that nothing old is shown."""
-    return (source.step, source.settings.beta) if isinstance(source, Run) else None
+    if not isinstance(source, Run):
+        return None
+    return source.step, tuple(sorted(source.settings.items()))

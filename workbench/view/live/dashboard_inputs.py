@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from workbench.core.loss_registry import all_parameters
 from workbench.core.losses import LOSSES
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
@@ -35,6 +36,14 @@ class Inputs:
         self.loss = control(config, "loss")
         self.about_loss = widgets.HTML().add_class("wb-about-loss")
         self.parameters: dict[str, widgets.DOMWidget] = {}
+        # Values that were given or moved, over all changes of the loss.
+        defaults = LOSSES[self.loss.value].defaults
+        given = {name: getattr(config, name) for name in all_parameters()}
+        self._moved = {
+            name: value
+            for name, value in given.items()
+            if value is not None and value != defaults.get(name)
+        }
         self.parameter_row = widgets.HBox().add_class("wb-row").add_class("wb-parameters")
         self._offer_parameters(LOSSES[self.loss.value].pick(vars(config)))
         self.loss.observe(self._change_loss, "value")
@@ -71,12 +80,10 @@ class Inputs:
     def _change_loss(self, change: dict[str, Any]) -> None:
         """Offer the parameters of another loss: a value that was moved is kept, where it fits."""
         before, after = LOSSES[change["old"]], LOSSES[change["new"]]
-        moved = {
-            name: widget.value
-            for name, widget in self.parameters.items()
-            if widget.value != before.defaults[name]
-        }
-        values = after.pick(moved)
+        for name, widget in self.parameters.items():
+            if widget.value != before.defaults[name]:
+                self._moved[name] = widget.value
+        values = after.pick(self._moved)
         self._offer_parameters(values)
         self._tell(loss=after.name, **values)
 

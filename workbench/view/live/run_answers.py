@@ -21,11 +21,17 @@ def policy_and_reference(
 
     See `side_by_side` for `look` and `state`.
     """
-    rows = [
-        PromptAnswers(row[0].prompt, [row[0].reference, *(sample.policy for sample in row)])
-        for row in zip(*samples.values(), strict=True)
+    rows = list(zip(*samples.values(), strict=True))
+    # A run without a reference makes texts of the model before it on request only.
+    before = ["reference"] if any(row[0].reference for row in rows) or not rows else []
+    answers = [
+        PromptAnswers(
+            row[0].prompt,
+            [*(row[0].reference for _ in before), *(sample.policy for sample in row)],
+        )
+        for row in rows
     ]
-    return side_by_side(["reference", *samples], rows, look, state)
+    return side_by_side([*before, *samples], answers, look, state)
 
 
 def titled(answers: Answers) -> dict[str, tuple[Sample, ...]]:

@@ -79,7 +79,8 @@ class StaticDashboard:
             if self.runs:  # the curves so far help to find the cause
                 display(Image(self._screen.png))
             raise
-        self._answered = self.run.sample([prompt]) if prompt else ()
+        writes = bool(prompt) and self.run.policy.generates
+        self._answered = self.run.sample([prompt]) if prompt and writes else ()
 
     @property
     def runs(self) -> list[Run]:

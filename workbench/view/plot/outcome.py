@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
 from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE, new_figure
 
@@ -46,6 +47,8 @@ def reward_histogram(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 def sorted_margins(frame: pd.DataFrame, axes: Axes) -> Axes:
     """Column rewards/margins -> one bar per pair; above 0 the policy prefers the chosen answer."""
+    if "rewards/margins" not in frame:
+        raise WorkbenchError("margins are those of held-out pairs; this run has none")
     margins = np.sort(frame["rewards/margins"].to_numpy())
     right = margins > 0
     positions = np.arange(len(margins))
