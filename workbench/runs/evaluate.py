@@ -127,7 +127,7 @@ class Evaluator:
     ) -> tuple[Sample, ...]:
         """Start model and policy on the same prompts with the same seed.
 
-        `beside` False leaves the start model's texts empty.
+        `beside` False makes no texts of the start model: they are None.
         """
         if not policy.generates:
             raise WorkbenchError(
@@ -139,11 +139,13 @@ class Evaluator:
             return cut(self.tokenizer.decode(ids), sampling.stop)
 
         plain = replace(sampling, contrast_alpha=0.0)  # the reference is the one compared with
-        before = self._start_answers(rendered, plain) if beside else [[] for _ in prompts]
+        before = self._start_answers(rendered, plain) if beside else [None for _ in prompts]
         with self._amateur(policy, sampling) as amateur:
             ours = self._generate(policy, rendered, sampling, amateur)
         return tuple(
-            Sample(pair.prompt, decode(left), decode(right), sampling.seed)
+            Sample(
+                pair.prompt, None if left is None else decode(left), decode(right), sampling.seed
+            )
             for pair, left, right in zip(prompts, before, ours, strict=True)
         )
 

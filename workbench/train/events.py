@@ -8,10 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt answered by reference and policy with the same seed."""
+    """One prompt answered by reference and policy with the same seed.
+
+    `reference` is None where the run makes no texts of the model before it.
+    """
 
     prompt: str
-    reference: str
+    reference: str | None
     policy: str
     seed: int
 

@@ -126,6 +126,16 @@ def test_several_policies_stand_beside_one_reference() -> None:
     assert reader.marked == {"del": "", "ins": "cd"}  # against which policy would <del> be?
 
 
+def test_an_answer_that_is_still_empty_keeps_its_pane() -> None:
+    reader = Reader(policy_and_reference({"policy": [Sample("p", "", "a", 0)]}, "panes", "writing"))
+    assert "reference" in reader.text
+
+
+def test_no_pane_stands_for_a_reference_that_was_not_asked() -> None:
+    reader = Reader(policy_and_reference({"policy": [Sample("p", None, "a", 0)]}, "panes"))
+    assert "reference" not in reader.text
+
+
 def test_lines_are_marked_against_the_line_before() -> None:
     row = PromptAnswers("p", ("one two", "one three", "one three"))
     reader = Reader(side_by_side(("step 0", "step 1", "step 2"), [row], look="lines"))

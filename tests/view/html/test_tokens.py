@@ -81,8 +81,16 @@ def test_any_token_stays_between_its_tags(text: str) -> None:
     page = Page(draw_strip(Strip([text], ["completion"], [True])))
     assert page.tags <= OURS
     # Nothing that a reader can't see, or that turns the order of what follows, is left.
-    assert not any("\u2000" <= character <= "\u206f" for character in page.text)
     assert page.text.isprintable()
+
+
+def test_of_general_punctuation_only_what_has_a_shape_stands_as_it_is() -> None:
+    """Dashes and quotes do; blanks, joiners and writing directions are told by their numbers."""
+    kept = [*range(0x2010, 0x2028), *range(0x2030, 0x205F)]
+    for code in range(0x2000, 0x2070):
+        page = Page(draw_strip(Strip([chr(code)], ["completion"], [True])))
+        assert (chr(code) in page.text) == (code in kept), hex(code)
+        assert (f"U+{code:04X}" in page.text) == (code not in kept), hex(code)
 
 
 @pytest.mark.parametrize("text", [text for text in NASTY if text != "\ud800"])

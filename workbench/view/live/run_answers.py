@@ -23,11 +23,11 @@ def policy_and_reference(
     """
     rows = list(zip(*samples.values(), strict=True))
     # A run without a reference makes texts of the model before it on request only.
-    before = ["reference"] if any(row[0].reference for row in rows) or not rows else []
+    before = ["reference"] if all(row[0].reference is not None for row in rows) else []
     answers = [
         PromptAnswers(
             row[0].prompt,
-            [*(row[0].reference for _ in before), *(sample.policy for sample in row)],
+            [*(row[0].reference or "" for _ in before), *(sample.policy for sample in row)],
         )
         for row in rows
     ]
