@@ -66,9 +66,7 @@ def sample(command: SampleCommand) -> None:
     if (Path(command.source) / "config.toml").exists():
         run = load_run(command.source)
         samples = run.sample(list(command.prompt or run.prompts[:4]), command.sampling)
-        found = [
-            {"prompt": s.prompt, "reference": s.reference, "policy": s.policy} for s in samples
-        ]
+        found = [{"prompt": sample.prompt, **sample.texts} for sample in samples]
     else:
         pairs = [TextPair(prompt, "", "") for prompt in command.prompt or ("Who are you?",)]
         answers = answer(command.source, pairs, command.sampling)

@@ -147,7 +147,7 @@ class RunView:
         rows = []
         at_one = replace(self.shown_sampling, temperature=1.0)
         for sample in self.sample(asked, sampling or at_one):
-            for who, text in (("reference", sample.reference), ("policy", sample.policy)):
+            for who, text in sample.texts.items():
                 known = self.data.scores(sample.prompt, text) if self.data.scores else {}
                 rows.append(
                     {"who": who, "prompt": sample.prompt, "text": text, "words": len(text.split())}

@@ -18,6 +18,12 @@ class Sample:
     policy: str
     seed: int
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The texts that were made, by the model that wrote them."""
+        made = {"reference": self.reference, "policy": self.policy}
+        return {who: text for who, text in made.items() if text is not None}
+
 
 @dataclass(frozen=True)
 class StepEvent:

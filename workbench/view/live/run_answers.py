@@ -23,11 +23,11 @@ def policy_and_reference(
     """
     rows = list(zip(*samples.values(), strict=True))
     # A run without a reference makes texts of the model before it on request only.
-    before = ["reference"] if all(row[0].reference is not None for row in rows) else []
+    before = ["reference"] if all("reference" in row[0].texts for row in rows) else []
     answers = [
         PromptAnswers(
             row[0].prompt,
-            [*(row[0].reference or "" for _ in before), *(sample.policy for sample in row)],
+            [*(row[0].texts[who] for who in before), *(sample.policy for sample in row)],
         )
         for row in rows
     ]
