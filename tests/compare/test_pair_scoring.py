@@ -15,8 +15,7 @@ from workbench.core.batch import Pair
 from workbench.core.collation import collate
 from workbench.core.config import LAYOUTS
 from workbench.core.logps import completion_logps
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, PairLogps
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 

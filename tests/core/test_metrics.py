@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, PairLogps
 from workbench.core.metrics import (
     mean_metrics,
     pair_metrics,

@@ -120,9 +120,7 @@ def test_ipo_stops_where_its_paper_says_and_dpo_does_not(beta: float, limit: flo
 
 
 LENGTHLESS = [  # responses of the enumerable world have no length
-    name
-    for name, loss in LOSSES.items()
-    if loss.method == "preference" and name not in ("dpo_norm", "simpo")
+    name for name, loss in LOSSES.items() if loss.method == "preference" and not loss.needs_lengths
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workbench.core.loss_registry import all_parameters
+from workbench.core.losses import all_parameters
 from workbench.errors import WorkbenchError
 from workbench.train.config import DEFAULTS, TrainConfig
 
@@ -111,7 +111,7 @@ def test_a_value_that_was_given_stays(model: str, name: str) -> None:
         for part in fields(before)
         if getattr(before, part.name) == getattr(resolved, part.name)
     }
-    assert changed == {"method", "loss", "beta"} | set(DEFAULTS["tiny"]) - {name}
+    assert changed == {"method", "loss", "beta", "reference"} | set(DEFAULTS["tiny"]) - {name}
 
 
 def test_a_config_cannot_be_changed_in_place() -> None:

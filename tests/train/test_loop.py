@@ -229,7 +229,7 @@ def test_max_steps_ends_before_and_after_the_epochs(
 def test_the_rate_falls_to_nearly_0_where_that_is_asked(
     policy: Transformer, batches: list[PreferenceBatch]
 ) -> None:
-    found = steps(fit(policy, batches, settings(max_steps=4, lr=0.08, warmup=2), decay=True))
+    found = steps(fit(policy, batches, settings(max_steps=4, lr=0.08, warmup=2, schedule="linear")))
     # 0.08 times 1/2 * 4/4, 1 * 3/4, 1 * 2/4, 1 * 1/4
     assert [event.metrics["lr"] for event in found] == pytest.approx([0.04, 0.06, 0.04, 0.02])
 

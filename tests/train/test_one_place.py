@@ -17,7 +17,7 @@ import json, sys, tomllib
 from pathlib import Path
 
 import workbench.core.losses
-from workbench.core.loss_registry import Parameter, loss
+from workbench.core.losses import Parameter, loss
 
 folder = Path(sys.argv[1])
 """
@@ -40,7 +40,7 @@ METHOD_FILE = '''
 
 import workbench.core.losses
 from workbench.core.logps import completion_logps
-from workbench.core.loss_registry import Parameter, loss
+from workbench.core.losses import Parameter, loss
 from workbench.train.method import Outcome
 from workbench.train.methods.preference import PairMethod
 

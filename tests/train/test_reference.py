@@ -72,8 +72,8 @@ def test_cached_live_and_adapters_off_agree_on_every_pair(
         assert not torch.allclose(completion_logps(adapted, batch), expected, atol=1e-2)
         seen += batch.index.tolist()
     assert sorted(seen) == list(range(len(pairs)))
-    assert cached.values.shape == (len(pairs), 2)
-    assert not cached.values.requires_grad
+    assert cached.values["logps"].shape == (len(pairs), 2)
+    assert not cached.values["logps"].requires_grad
 
 
 def test_the_frozen_copy_does_not_follow_the_policy(base: Model, pairs: list[Pair]) -> None:
@@ -144,7 +144,7 @@ def test_values_are_read_back_where_they_are_kept(
     assert [share for _, share in told] == pytest.approx([i / 6 for i in range(6)])
     again = cache_reference(reference, fixed, (len(pairs), 2), path)
     assert reference.asked == 6
-    assert torch.equal(first.values, again.values)
+    assert torch.equal(first.values["logps"], again.values["logps"])
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -108,6 +108,7 @@ def _flag(part: Field[Any], kind: Any) -> tuple[Any, ...]:
     facts, literal = part.metadata, cast(Any, Literal)
     if facts.get("choices"):
         kind = literal[facts["choices"]]
+        kind = kind | str if facts.get("open") else kind
         kind = kind | None if part.default is None else kind
     low, high = facts.get("low"), facts.get("high")
     text = facts["help"] + (f" [{low:g} to {high:g}]" if low is not None else "")

@@ -25,8 +25,7 @@ from workbench.compare.mistakes import (
 )
 from workbench.core.collation import collate_sequences
 from workbench.core.logps import sequence_logps, token_logps
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, PairLogps
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 

@@ -6,8 +6,7 @@ Read in this order:
   `policy`: what every model here can do, and the operations that it computes by.
 * `batch`: rows of tokens with masks; `collation`: from token ids to batches.
 * `logps`: from logits to log-probabilities: the only next-token shift.
-* `losses`: every loss, one short function each; `loss_inputs`: what they take; `loss_registry`:
-  their parameters, and `LOSSES`.
+* `losses/`: every loss, one short function each, and what combines with them.
 * `metrics`: rewards, margins, accuracies, KL: each defined once.
 * `tabular`: a world small enough to enumerate.
 * `fast/`: the same operations in their fastest form. Nothing above needs them.

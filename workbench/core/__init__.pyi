@@ -8,10 +8,10 @@ from .collation import collate_sequences as collate_sequences
 from .logps import completion_logps as completion_logps
 from .logps import sequence_logps as sequence_logps
 from .logps import token_logps as token_logps
-from .loss_inputs import LabelledLogps as LabelledLogps
-from .loss_inputs import PairLogps as PairLogps
-from .loss_registry import Loss as Loss
 from .losses import LOSSES as LOSSES
+from .losses import LabelledLogps as LabelledLogps
+from .losses import Loss as Loss
+from .losses import PairLogps as PairLogps
 from .metrics import label_metrics as label_metrics
 from .metrics import mean_metrics as mean_metrics
 from .metrics import pair_metrics as pair_metrics

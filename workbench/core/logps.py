@@ -75,9 +75,24 @@ class ScoredLogps(NamedTuple):
     values: Tensor
     owners: Tensor
 
-    def sums(self, sequences: int) -> Tensor:
-        """(sequence,) the sum over each completion's tokens."""
-        return self.values.new_zeros(sequences).index_add(0, self.owners, self.values)
+    def sums(self, sequences: int, beyond: Tensor | None = None) -> Tensor:
+        """(sequence,) the sum over each completion's tokens.
+
+        `beyond` (sequence,) leaves out that many of its first tokens.
+        """
+        values, owners = self
+        if beyond is not None:
+            kept = self.places() >= beyond[owners]
+            values, owners = values[kept], owners[kept]
+        return values.new_zeros(sequences).index_add(0, owners, values)
+
+    def places(self) -> Tensor:
+        """(scored,) how many tokens of its completion stand before each token."""
+        order = self.owners.argsort(stable=True)
+        counts = self.owners.bincount()
+        before = (counts.cumsum(0) - counts).repeat_interleave(counts)
+        numbers = torch.arange(len(order), device=order.device)
+        return torch.empty_like(order).scatter_(0, order, numbers - before)
 
 
 def scored_logps(policy: Any, batch: SequenceBatch) -> ScoredLogps:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from workbench.core.loss_inputs import LabelledLogps, PairLogps
+from workbench.core.losses import LabelledLogps, PairLogps
 
 
 def pair_metrics(

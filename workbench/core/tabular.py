@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import check_parameter, find_loss
+from workbench.core.losses import PairLogps, check_parameter, find_loss
 from workbench.errors import WorkbenchError
 
 

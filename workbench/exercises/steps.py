@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.core import logps, metrics, tabular
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import LOSSES, log_sigmoid
+from workbench.core.losses import LOSSES, PairLogps, log_sigmoid
 from workbench.exercises import random_inputs as inputs
 from workbench.exercises.registry import exercise
 

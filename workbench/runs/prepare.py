@@ -187,15 +187,16 @@ def _scored(
     # The batch size counts: the last digits of a sum depend on the shape of its batch.
     made_by = f"{version('dpo-workbench')} {torch.__version__}"
     how = (config.precision, layout, config.kernels, config.device, str(size), made_by)
-    key = cache_key(reference_hash, items, *how)
+    names = ("logps",) if config.ld_alpha is None else ("logps", "beyond")
+    key = cache_key(reference_hash, items, *how, *names[1:])
     path = None if config.model == "tiny" else cache_folder() / "reference" / key
     ordered = in_order(method, items, pad_id, size, layout)
     shape = (len(items), method.completions)
-    return cache_reference(start, ordered, shape, path, config.device, tell)
+    return cache_reference(start, ordered, shape, path, config.device, tell, names)
 
 
 def _park(start: LiveReference, config: TrainConfig, policy: Policy) -> None:
     """Free the memory of a reference whose values are known, where that is worth a file."""
-    rarely_asked = config.reference == "cached" and not config.lora and config.device == "cpu"
+    rarely_asked = config.reference != "live" and not config.lora and config.device == "cpu"
     if rarely_asked and policy.can_be_parked and is_large(policy):
         start.park()

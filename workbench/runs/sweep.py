@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.core.loss_registry import all_parameters, find_loss
+from workbench.core.losses import all_parameters, find_loss
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model

@@ -96,9 +96,14 @@ def pretrain(
     )
     set_threads(model.policy)
     config = TrainConfig(
-        method="sft", lr=base.lr, max_steps=base.steps, warmup=60, precision="float32"
+        method="sft",
+        lr=base.lr,
+        max_steps=base.steps,
+        warmup=60,
+        schedule="linear",
+        precision="float32",
     )
-    yield from fit(model.policy, batches, config, control, decay=True)
+    yield from fit(model.policy, batches, config, control)
     with torch.no_grad():
         model.policy.norm.weight *= base.sharpen  # type: ignore[union-attr,operator]
 

@@ -13,11 +13,18 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from workbench.core.config import KERNELS, LAYOUTS
-from workbench.core.loss_registry import all_parameters, check_parameter, find_loss
-from workbench.core.losses import LOSSES
+from workbench.core.losses import (
+    LOSSES,
+    MODIFIERS,
+    Loss,
+    all_parameters,
+    check_parameter,
+    find_loss,
+)
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 
+SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("auto", "float32", "bf16")
 METHODS = tuple(dict.fromkeys(loss.method for loss in LOSSES.values()))
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -46,9 +53,13 @@ def setting(
     high: float | None = None,
     log: bool = False,
     choices: tuple[str, ...] = (),
+    open: bool = False,
 ) -> Any:
-    """A dataclass field with what flags and widgets need to know; the range is inclusive."""
-    facts = {"help": help, "low": low, "high": high, "log": log, "choices": choices}
+    """A dataclass field with what flags and widgets need to know.
+
+    The range is inclusive; `open` where more than the `choices` is accepted.
+    """
+    facts = {"help": help, "low": low, "high": high, "log": log, "choices": choices, "open": open}
     return field(default=default, metadata=facts)
 
 
@@ -72,7 +83,10 @@ def _with_loss_parameters(cls: C) -> C:
             if name in loss.parameters
         )
         help = f"{parameter.help}; left open: {values}"
-        setattr(cls, name, setting(None, help, parameter.low, parameter.high, parameter.log))
+        if name in MODIFIERS:
+            help = f"{parameter.help}; left open: {default}, which changes nothing"
+        facts = parameter.low, parameter.high, parameter.log, parameter.choices
+        setattr(cls, name, setting(None, help, *facts))
         added[name] = f"{type(default).__name__} | None"
     cls.__annotations__ = dict([*own.items()][:position]) | added | dict([*own.items()][position:])
     return cls
@@ -89,9 +103,11 @@ class TrainConfig:
         None, "training method; left open: that of the loss", choices=METHODS
     )
     loss: str | None = setting(
-        None, "loss; left open: dpo, or the first of the method", choices=tuple(LOSSES)
-    )
-    beta: float | None = None  # as the other parameters of the losses, see `_with_loss_parameters`
+        None, "loss, or a sum such as 0.8*dpo+0.2*nll; left open: dpo, or the first of the method",
+        choices=tuple(LOSSES), open=True,
+    )  # fmt: skip
+    beta: float | None = None  # as those of all losses, see `_with_loss_parameters`
+    ld_alpha: float | None = None
     lr: float | None = setting(
         None, f"learning rate of AdamW; {_by_model('lr')}", 1e-7, 1e-1, log=True
     )
@@ -99,6 +115,10 @@ class TrainConfig:
     epochs: int | None = setting(
         None, f"times through the training data; {_by_model('epochs')}", 1, 1000
     )
+    schedule: str = setting(
+        "constant", "learning rate: constant, or falling to 0 on a line or half a cosine",
+        choices=SCHEDULES,
+    )  # fmt: skip
     max_steps: int = setting(0, "end after this many steps; 0: after the epochs", 0, 10_000_000)
     batch_size: int | None = setting(
         None, f"rows per forward pass; {_by_model('batch_size')}", 1, 4096
@@ -141,8 +161,8 @@ class TrainConfig:
         choices=("reference", "grammar"),
     )  # fmt: skip
     lora: int = setting(0, "rank of low-rank adapters; 0: train all weights", 0, 1024)
-    reference: str = setting(
-        "cached", "reference log-probabilities: computed once, or at every step",
+    reference: str | None = setting(
+        None, "reference log-probabilities: computed once, or at every step; left open: cached",
         choices=("cached", "live"),
     )  # fmt: skip
     layout: str | None = setting(
@@ -170,18 +190,30 @@ class TrainConfig:
                 continue
             if part.name in known:
                 check_parameter(part.name, value)
+            elif part.name == "loss":
+                self._check_parameters(find_loss(value, self.method))
             else:
                 _check(part, value)
-        if self.loss is not None:
-            find_loss(self.loss, self.method)
+
+    def _check_parameters(self, loss: Loss) -> None:
+        """Raise for a parameter out of this loss's own range, and for what it can't be given."""
+        names = [*loss.parameters, *MODIFIERS]
+        given = {name: getattr(self, name) for name in names}
+        loss.check(**{name: value for name, value in given.items() if value is not None})
+        if self.reference is not None and not loss.needs_reference:
+            raise WorkbenchError(
+                f"reference={self.reference!r} is not accepted: {loss.name} compares with none"
+            )
 
     def resolved(self) -> TrainConfig:
         """The same with every open field filled in for the model and the loss."""
         table = dict(DEFAULTS["tiny" if self.model == "tiny" else "real"])
         if self.lora and self.model != "tiny":
             table |= DEFAULTS["lora"]
-        loss = LOSSES[self.loss or _first_loss(self.method)]
+        loss = find_loss(self.loss or _first_loss(self.method))
         table |= {"loss": loss.name, "method": loss.method, **loss.defaults}
+        if loss.needs_reference:
+            table["reference"] = "cached"
         open_fields = {name: table[name] for name in table if getattr(self, name) is None}
         return replace(self, **open_fields)
 

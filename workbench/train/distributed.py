@@ -48,12 +48,20 @@ def require_equal(what: str, count: int) -> None:
 
 def mean_over_all(values: dict[str, Tensor]) -> dict[str, float]:
     """`mean_metrics` over the items of all processes, (item,) each."""
+    return mean_metrics(gather(values))
+
+
+def gather(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The values (item,) of all processes, those of one process after those of another."""
     if world_size() == 1:
-        return mean_metrics(values)
+        return values
     gathered: list[dict[str, Tensor] | None] = [None] * world_size()
     distributed.all_gather_object(gathered, {n: value.cpu() for n, value in values.items()})
     parts = [part for part in gathered if part is not None]
-    return mean_metrics({name: torch.cat([part[name] for part in parts]) for name in values})
+    return {
+        name: torch.cat([part[name] for part in parts]).to(value.device)
+        for name, value in values.items()
+    }
 
 
 def clip(parameters: Iterable[Tensor], max_norm: float) -> Tensor:

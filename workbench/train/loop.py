@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -94,7 +95,6 @@ def fit(
     method: Method[Any] | None = None,
     reference: Reference | None = None,
     state: TrainState | None = None,
-    decay: bool = False,
 ) -> Iterator[StepEvent | ChangeEvent]:
     """Train `policy` in place; stop iterating and it pauses, go on and it resumes.
 
@@ -107,7 +107,6 @@ def fit(
         method: that of `config` when left out.
         reference: where the loss needs one; a frozen copy of the policy as it is now when left out.
         state: where to go on from; a fresh one when left out.
-        decay: let the learning rate fall linearly to 0 after the warm-up (used for pretraining).
 
     Raises:
         NonFiniteLossError: before the weights are touched, naming step and rows.
@@ -125,7 +124,7 @@ def fit(
     while state.step < total and not control.stopping:
         yield from _take_changes(control, state)
         begin = time.perf_counter()
-        lr = state.settings.lr * _lr_share(state.step, total, config, decay)
+        lr = state.settings.lr * _lr_share(state.step, total, config)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
         parts = next(loaded)
@@ -147,10 +146,17 @@ def _take_changes(control: Control, state: TrainState) -> Iterator[ChangeEvent]:
         yield ChangeEvent(state.step, name, value)
 
 
-def _lr_share(step: int, total: int, config: TrainConfig, decay: bool) -> float:
-    """The learning rate at a step, as a share of the one that is set."""
+def _lr_share(step: int, total: int, config: TrainConfig) -> float:
+    """The learning rate at a step, as a share of the one that is set.
+
+    A linear warm-up, times a schedule that falls from 1 at the first step to 0 after the last.
+    """
     share = min(1.0, (step + 1) / max(1, config.warmup or 0))
-    return share * (1 - step / total) if decay else share
+    if config.schedule == "linear":
+        return share * (1 - step / total)
+    if config.schedule == "cosine":
+        return share * (1 + math.cos(math.pi * step / total)) / 2
+    return share
 
 
 class _Step:

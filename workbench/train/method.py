@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.core.batch import SequenceBatch
-from workbench.core.loss_registry import Loss
-from workbench.core.losses import find_loss
+from workbench.core.losses import Loss, find_loss
 from workbench.core.policy import Policy
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer
@@ -30,9 +29,14 @@ Settings = Mapping[str, Any]
 
 
 class Reference(Protocol):
-    """Gives the reference's (sequence,) summed log-probabilities of a batch, without gradient."""
+    """Gives the reference's (sequence,) summed log-probabilities of a batch, without gradient.
+
+    `beyond` those of the tokens beyond the length of a pair's shorter completion.
+    """
 
     def logps(self, batch: SequenceBatch) -> Tensor: ...
+
+    def beyond(self, batch: SequenceBatch) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,11 @@ def given(reference: Reference | None) -> Reference:
     if reference is None:
         raise WorkbenchError("this loss compares with a reference; the run has none")
     return reference
+
+
+def shorter(batch: SequenceBatch) -> Tensor:
+    """(sequence,) the length of the shorter completion of each sequence's pair."""
+    return batch.lengths().view(-1, 2).amin(1).repeat_interleave(2)
 
 
 def token_ids(item: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import mkdtemp
@@ -26,7 +26,7 @@ from workbench.core.fast.bf16_weights import matrices
 from workbench.core.logps import completion_logps
 from workbench.core.policy import Policy
 from workbench.data.cache import atomic_write
-from workbench.train.method import token_ids
+from workbench.train.method import shorter, token_ids
 from workbench.train.precision import computing
 
 
@@ -114,17 +114,33 @@ class LiveReference:
         with self.active(), computing(self.model, self._device, self._precision):
             return completion_logps(self.model, batch)
 
+    @torch.no_grad()
+    def beyond(self, batch: SequenceBatch) -> Tensor:
+        """(sequence,) those of the tokens beyond the length of a pair's shorter completion."""
+        with self.active(), computing(self.model, self._device, self._precision):
+            return self.model(batch).sums(batch.sequences, shorter(batch))
+
 
 class CachedReference:
-    """Values computed once: (item, completion), looked up by a batch's `index` and `columns`."""
+    """Values computed once: (item, completion), looked up by a batch's `index` and `columns`.
 
-    def __init__(self, values: Tensor) -> None:
+    `values` holds sums by name: `logps`, and `beyond` where a run asks for it.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
         self.values = values
 
     def logps(self, batch: SequenceBatch) -> Tensor:
         """(sequence,) summed log-probabilities."""
+        return self._find("logps", batch)
+
+    def beyond(self, batch: SequenceBatch) -> Tensor:
+        """(sequence,) those of the tokens beyond the length of a pair's shorter completion."""
+        return self._find("beyond", batch)
+
+    def _find(self, name: str, batch: SequenceBatch) -> Tensor:
         assert batch.index is not None
-        return self.values[batch.index][:, batch.columns].flatten()
+        return self.values[name][batch.index][:, batch.columns].flatten()
 
 
 def cache_key(reference_hash: str, items: Sequence[Any], *conditions: str) -> str:
@@ -141,21 +157,25 @@ def cache_reference(
     path: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str, float], None] | None = None,
+    names: Sequence[str] = ("logps",),
 ) -> CachedReference:
     """Score every item once, or read the values from `path`, whose name is their `cache_key`.
 
-    `shape` is (items, completions of each).
+    `shape` is (items, completions of each); `names` are the sums that are wanted.
     """
     if path is not None and path.exists():
-        return CachedReference(load_file(path)["logps"].to(device))
-    values = torch.zeros(shape, device=device)
+        return CachedReference({n: value.to(device) for n, value in load_file(path).items()})
+    values = {name: torch.zeros(shape, device=device) for name in names}
     for number, batch in enumerate(batches):
         if progress:
             progress("scoring the data with the reference", number / len(batches))
         for part in batch.to(device).parts:
             assert part.index is not None
-            found = reference.logps(part).view(-1, len(part.columns))
-            values[part.index[:, None], torch.tensor(part.columns, device=device)] = found
+            columns = torch.tensor(part.columns, device=device)
+            for name, sums in values.items():
+                found = getattr(reference, name)(part).view(-1, len(part.columns))
+                sums[part.index[:, None], columns] = found
     if path is not None:
-        atomic_write(path, lambda part: save_file({"logps": values.cpu()}, part))
+        kept = {name: sums.cpu() for name, sums in values.items()}
+        atomic_write(path, lambda part: save_file(kept, part))
     return CachedReference(values)

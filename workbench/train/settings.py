@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from workbench.core.loss_registry import all_parameters, check_parameter, find_loss
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, MODIFIERS, all_parameters, check_parameter, find_loss
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class LiveSettings(dict[str, Any]):
         chosen = find_loss(config.loss)
         family = [one for one in LOSSES.values() if one.method == chosen.method]
         waiting = {name: value for one in reversed(family) for name, value in one.defaults.items()}
-        values = {name: getattr(config, name) for name in waiting}
+        values = {name: getattr(config, name) for name in (*waiting, *MODIFIERS)}
         given = {name: value for name, value in values.items() if value is not None}
         return cls({"loss": config.loss, "lr": config.lr, **waiting, **chosen.defaults, **given})
 

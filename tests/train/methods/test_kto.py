@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from workbench.core.batch import Completion, SequenceBatch
-from workbench.core.loss_inputs import LabelledLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, LabelledLogps
 from workbench.core.transformer import Transformer
 from workbench.errors import WorkbenchError
 from workbench.runs.run import Run

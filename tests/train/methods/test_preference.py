@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from workbench.cli.flags import parse
 from workbench.core.batch import Pair
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, PairLogps
 from workbench.core.policy import Policy
 from workbench.core.transformer import Transformer
 from workbench.errors import WorkbenchError
@@ -26,7 +25,7 @@ from workbench.runs.run import Run
 from workbench.runs.sweep import sweep
 from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, EvalEvent, Event, StepEvent
-from workbench.train.method import find_method
+from workbench.train.method import find_method, shorter
 
 MakeRun = Callable[..., Run]
 PREFERENCE = find_method("preference")
@@ -109,6 +108,68 @@ def test_a_step_is_that_of_simpo_written_out(
     assert "grad_weight" not in metrics
 
 
+# -- a loss over the whole step, and sums beyond the shorter completion -------------------------
+
+
+def spread(pairs: int = 7) -> list[Pair]:
+    """Pairs of unequal lengths."""
+    generator = torch.Generator().manual_seed(3)
+
+    def ids() -> tuple[int, ...]:
+        size = int(torch.randint(1, 6, (), generator=generator))
+        return tuple(torch.randint(1, 20, (size,), generator=generator).tolist())
+
+    return [Pair(ids(), ids(), ids()) for _ in range(pairs)]
+
+
+@pytest.mark.parametrize("loss", ["aot", "aot_unpaired", "0.5*dpo+aot"])
+def test_the_split_of_a_step_changes_nothing(
+    policy: Transformer, take_step: Any, assert_equal_gradients: Any, loss: str
+) -> None:
+    pairs = spread()
+
+    def batches(sizes: list[int]) -> list[Any]:
+        starts = [sum(sizes[:n]) for n in range(len(sizes))]
+        ranges = [range(s, s + size) for s, size in zip(starts, sizes, strict=True)]
+        return [PREFERENCE.collate([pairs[i] for i in r], 0, "stacked", list(r)) for r in ranges]
+
+    whole, metrics = take_step(policy, batches([7]), loss=loss, beta=2.0)
+    split, other = take_step(policy, batches([3, 1, 3]), loss=loss, beta=2.0)
+    assert_equal_gradients(split, whole)
+    assert other["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["stacked", "shared_prefix", "packed"])
+def test_sums_beyond_the_shorter_completion(
+    policy: Transformer, logp: Callable[..., Tensor], layout: str
+) -> None:
+    pairs = spread()
+    batch = PREFERENCE.collate(pairs, 0, layout, range(len(pairs)))
+    found = policy(batch).sums(batch.sequences, shorter(batch))
+    expected = [
+        logp(policy, (*pair.prompt, *side[:shared]), side[shared:])
+        if len(side) > (shared := min(len(pair.chosen), len(pair.rejected)))
+        else torch.zeros(())
+        for pair in pairs
+        for side in (pair.chosen, pair.rejected)
+    ]
+    assert torch.allclose(found, torch.stack(expected).to(found.dtype), atol=1e-5)
+
+
+def test_ld_alpha_trains_alike_on_cached_and_live_sums(make_recorded: MakeRun) -> None:
+    cached, live = (
+        [
+            event.metrics["loss"]
+            for event in make_recorded(f"run {reference}", ld_alpha=0.3, reference=reference)
+            if isinstance(event, StepEvent)
+        ]
+        for reference in ("cached", "live")
+    )
+    assert cached[0] == pytest.approx(math.log(2))
+    assert cached[-1] != pytest.approx(math.log(2), abs=1e-4)
+    assert cached == pytest.approx(live, rel=1e-5)
+
+
 # -- runs without a reference ------------------------------------------------------------------
 
 
@@ -134,11 +195,17 @@ class Passes:
 
 
 @pytest.mark.parametrize("reference", ["cached", "live"])
-def test_a_run_of_simpo_makes_no_reference(
-    make_recorded: MakeRun, monkeypatch: pytest.MonkeyPatch, reference: str
+def test_reference_settings_are_refused_where_none_is_compared_with(reference: str) -> None:
+    with pytest.raises(WorkbenchError, match=f"reference='{reference}' is not accepted: simpo"):
+        TrainConfig(loss="simpo", reference=reference)
+
+
+@pytest.mark.parametrize("loss", ["simpo", "orpo", "cpo", "nll", "simpo+0.5*nll"])
+def test_a_run_without_a_reference_makes_none(
+    make_recorded: MakeRun, monkeypatch: pytest.MonkeyPatch, loss: str
 ) -> None:
     passes = Passes(monkeypatch)
-    run = make_recorded(loss="simpo", reference=reference, eval_every=2)
+    run = make_recorded(loss=loss, eval_every=2)
     events = list(run)
     evaluations = [event for event in events if isinstance(event, EvalEvent)]
     assert len(evaluations) > 3

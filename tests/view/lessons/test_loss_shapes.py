@@ -21,7 +21,9 @@ from workbench.view.lessons.loss_shapes import (
     loss_and_gradient,
 )
 
-PAIRWISE = [name for name, loss in LOSSES.items() if loss.method == "preference"]
+PAIRWISE = [
+    name for name, loss in LOSSES.items() if loss.method == "preference" and not loss.needs_step
+]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from workbench.core.batch import Completion, LabelledBatch, SequenceBatch
 from workbench.core.collation import collate_labelled
 from workbench.core.logps import completion_logps
-from workbench.core.loss_inputs import LabelledLogps
+from workbench.core.losses import LabelledLogps
 from workbench.core.metrics import label_metrics
 from workbench.data.completions import TextCompletion, encode_completions, read_completions
 from workbench.data.pairs import SkippedRow, TextPair

@@ -5,19 +5,23 @@ Losses without a reference compare the policy's own log-probabilities; none is l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from workbench.core.batch import Pair, PreferenceBatch, SequenceBatch
 from workbench.core.collation import collate
-from workbench.core.logps import completion_logps
-from workbench.core.loss_inputs import PairLogps
+from workbench.core.losses import PairLogps
+from workbench.core.losses.inputs import LOGPS
 from workbench.core.metrics import pair_metrics
 from workbench.data.pairs import SkippedRow, TextPair, encode_pairs, read_pairs
 from workbench.data.tokenizer import Tokenizer
-from workbench.train.method import Encoded, Method, Outcome, Reference, Settings, given
+from workbench.errors import WorkbenchError
+from workbench.train import distributed
+from workbench.train.method import Encoded, Method, Outcome, Reference, Settings, given, shorter
 
 
 class PairMethod(Method[Pair]):
@@ -52,6 +56,24 @@ class Preference(PairMethod):
 
     name = "preference"
 
+    def statistics(
+        self,
+        policy: nn.Module,
+        batches: Sequence[SequenceBatch],
+        settings: Settings,
+        reference: Reference | None,
+    ) -> Step | None:
+        """All pairs of a step, where a value depends on other pairs than those of its batch.
+
+        They cost one more forward pass, without gradient.
+        """
+        needed = self.loss(settings).needs_step
+        if not needed or (len(batches) == 1 and distributed.world_size() == 1):
+            return None
+        with torch.no_grad():
+            found = [self._logps(policy, batch, settings, reference) for batch in batches]
+        return Step.of(batches, found)
+
     def losses(
         self,
         policy: nn.Module,
@@ -62,10 +84,68 @@ class Preference(PairMethod):
     ) -> Outcome:
         loss = self.loss(settings)
         parameters = loss.pick(settings)
-        compared = given(reference).logps(batch) if loss.needs_reference else None
-        logps = PairLogps.from_sequences(batch, completion_logps(policy, batch), compared)
-        values = loss(logps, **parameters)
+        logps = self._logps(policy, batch, settings, reference)
+        if statistics is None:
+            values = loss(logps, **parameters)
+        else:
+            values = statistics.values(batch, logps, lambda pairs: loss(pairs, **parameters))
         return Outcome(values, pair_metrics(logps, loss.rewards(logps, **parameters), values))
+
+    def _logps(
+        self,
+        policy: nn.Module,
+        batch: SequenceBatch,
+        settings: Settings,
+        reference: Reference | None,
+    ) -> PairLogps:
+        """What the loss and its modifiers read, by one forward pass."""
+        loss = self.loss(settings)
+        parameters = loss.pick(settings)
+        compared = given(reference) if loss.needs_reference else None
+        scored, count = policy(batch), batch.sequences
+        logps = PairLogps.from_sequences(
+            batch, scored.sums(count), None if compared is None else compared.logps(batch)
+        )
+        if "ld_alpha" in parameters:
+            beyond = scored.sums(count, shorter(batch)), given(compared).beyond(batch)
+            logps = replace(logps, beyond=PairLogps.from_sequences(batch, *beyond))
+        return logps
+
+
+@dataclass(frozen=True)
+class Step:
+    """The pairs of an optimiser step, without gradient, and their indices in the data set."""
+
+    logps: PairLogps
+    index: Tensor
+
+    @classmethod
+    def of(cls, batches: Sequence[SequenceBatch], found: Sequence[PairLogps]) -> Step:
+        """Put together what each batch gave, over all processes."""
+        indices = [batch.index for batch in batches if batch.index is not None]
+        if len(indices) < len(batches):
+            raise WorkbenchError("a loss over the whole step needs batches with an `index`")
+        names = [*LOGPS, "chosen_lengths", "rejected_lengths"]
+        present = [name for name in names if getattr(found[0], name) is not None]
+        merged = {name: torch.cat([getattr(part, name) for part in found]) for name in present}
+        merged = distributed.gather({"index": torch.cat(indices), **merged})
+        index = merged.pop("index")
+        return cls(replace(found[0], **dict[str, Any](merged)), index)
+
+    def values(
+        self, batch: SequenceBatch, own: PairLogps, loss: Callable[[PairLogps], Tensor]
+    ) -> Tensor:
+        """The loss (pair,) of the batch's own pairs among all those of the step.
+
+        Their sum has the gradient of the *whole* step's sum by the own log-probabilities, because
+        the values of other pairs depend on them too.
+        """
+        assert batch.index is not None
+        where = (batch.index[:, None] == self.index).int().argmax(1)
+        whole = self.logps.with_part(where, own)
+        values = loss(whole)
+        total = values.sum()
+        return values[where].detach() + (total - total.detach()) / len(where)
 
 
 METHOD = Preference()

@@ -23,7 +23,8 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
     about = {"description": description or name, "tooltip": facts.get("help", "")}
     low, high = facts.get("low"), facts.get("high")
     if facts.get("choices"):
-        widget = widgets.Dropdown(options=list(facts["choices"]), value=value, **about)
+        options = list(dict.fromkeys([*facts["choices"], value]))
+        widget = widgets.Dropdown(options=options, value=value, **about)
     elif isinstance(value, bool):
         widget = widgets.Checkbox(value=value, indent=False, **about)
     elif low is None or high is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
-from workbench.core.losses import LOSSES
+from workbench.core.losses import find_loss
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.view.html.render import Html, render
@@ -60,7 +60,7 @@ def _settings(run_state: RunState) -> str:
 
 def _parameters(run_state: RunState) -> list[str]:
     """The parameters of the loss at the last step."""
-    return list(LOSSES[str(run_state.settings["loss"])].parameters)
+    return list(find_loss(run_state.settings["loss"]).parameters)
 
 
 def error_card(error: BaseException) -> Html:

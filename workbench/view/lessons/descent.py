@@ -9,8 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import find_loss
+from workbench.core.losses import PairLogps, find_loss
 from workbench.core.metrics import pair_metrics
 from workbench.core.tabular import Descent, TabularWorld, descend
 from workbench.view.controls.explorer import Explorer, beta_slider, slider

@@ -13,9 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.loss_registry import find_loss
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, PairLogps, find_loss
 from workbench.view.controls.explorer import Explorer, beta_slider
 from workbench.view.controls.fields import checkbox
 from workbench.view.lessons.policies import SMALL, write_above
@@ -83,7 +81,9 @@ def explore_losses(
         write_above(figure, "Losses and their gradients by margin", written)
         return figure
 
-    pairwise = [name for name, loss in LOSSES.items() if loss.method == "preference"]
+    pairwise = [
+        name for name, loss in LOSSES.items() if loss.method == "preference" and not loss.needs_step
+    ]
     boxes = {name: checkbox(name, name in chosen) for name in pairwise}
     return Explorer(draw, beta=beta_slider(beta), **boxes)
 

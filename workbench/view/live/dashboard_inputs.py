@@ -8,8 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.core.loss_registry import all_parameters
-from workbench.core.losses import LOSSES
+from workbench.core.losses import all_parameters, find_loss
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
@@ -37,7 +36,7 @@ class Inputs:
         self.about_loss = widgets.HTML().add_class("wb-about-loss")
         self.parameters: dict[str, widgets.DOMWidget] = {}
         # Values that were given or moved, over all changes of the loss.
-        defaults = LOSSES[self.loss.value].defaults
+        defaults = find_loss(self.loss.value).defaults
         given = {name: getattr(config, name) for name in all_parameters()}
         self._moved = {
             name: value
@@ -45,7 +44,7 @@ class Inputs:
             if value is not None and value != defaults.get(name)
         }
         self.parameter_row = widgets.HBox().add_class("wb-row").add_class("wb-parameters")
-        self._offer_parameters(LOSSES[self.loss.value].pick(vars(config)))
+        self._offer_parameters(find_loss(self.loss.value).pick(vars(config)))
         self.loss.observe(self._change_loss, "value")
         self.lr.observe(lambda change: self._tell(lr=change["new"]), "value")
         self.runs = widgets.Dropdown(description="controls act on").add_class("wb-runs")
@@ -79,7 +78,7 @@ class Inputs:
 
     def _change_loss(self, change: dict[str, Any]) -> None:
         """Offer the parameters of another loss: a value that was moved is kept, where it fits."""
-        before, after = LOSSES[change["old"]], LOSSES[change["new"]]
+        before, after = find_loss(change["old"]), find_loss(change["new"])
         for name, widget in self.parameters.items():
             if widget.value != before.defaults[name]:
                 self._moved[name] = widget.value
@@ -90,7 +89,7 @@ class Inputs:
     def _offer_parameters(self, values: dict[str, Any]) -> None:
         """A control for each parameter of the loss. They are made anew with every loss, so that no
         widget is written to while the user moves it."""
-        loss = LOSSES[self.loss.value]
+        loss = find_loss(self.loss.value)
         filled = replace(self._config, method=loss.method, loss=loss.name, **values)
         self.parameters = {
             name: control(filled, name, name.replace("_", " ")) for name in loss.parameters

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 
@@ -12,12 +13,16 @@ if TYPE_CHECKING:
 
     from workbench.core.batch import SequenceBatch
 
+LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
+
 
 @dataclass(frozen=True)
 class PairLogps:
     """Summed log-probabilities of pairs, each (pair,), natural logarithm.
 
     `reference_*` may be None for losses without a reference; lengths are numbers of scored tokens.
+    Two modifiers need more: `beyond` holds the same sums over the tokens beyond the length of the
+    shorter completion, `weights` (pair,) those of the pairs.
     """
 
     policy_chosen: Tensor
@@ -26,6 +31,8 @@ class PairLogps:
     reference_rejected: Tensor | None = None
     chosen_lengths: Tensor | None = None
     rejected_lengths: Tensor | None = None
+    beyond: PairLogps | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def from_sequences(
@@ -45,12 +52,12 @@ class PairLogps:
     @property
     def chosen_logratios(self) -> Tensor:
         """Policy minus reference on the chosen completions."""
-        return self.policy_chosen - self._given("reference_chosen")
+        return self.policy_chosen - self.given("reference_chosen")
 
     @property
     def rejected_logratios(self) -> Tensor:
         """Policy minus reference on the rejected completions."""
-        return self.policy_rejected - self._given("reference_rejected")
+        return self.policy_rejected - self.given("reference_rejected")
 
     @property
     def margins(self) -> Tensor:
@@ -59,17 +66,25 @@ class PairLogps:
 
     def per_token(self) -> PairLogps:
         """The same with every log-probability divided by its completion's length."""
-        chosen, rejected = self._given("chosen_lengths"), self._given("rejected_lengths")
-        return PairLogps(
-            self.policy_chosen / chosen,
-            self.policy_rejected / rejected,
-            None if self.reference_chosen is None else self.reference_chosen / chosen,
-            None if self.reference_rejected is None else self.reference_rejected / rejected,
-            chosen,
-            rejected,
-        )
+        lengths = {side: self.given(f"{side}_lengths") for side in ("chosen", "rejected")}
+        return self._map(lambda name, value: value / lengths[name.split("_")[1]])
 
-    def _given(self, name: str) -> Tensor:
+    def minus(self, share: float, other: PairLogps) -> PairLogps:
+        """The same with `share` of every log-probability of `other` taken away."""
+        return self._map(lambda name, value: value - share * getattr(other, name))
+
+    def with_part(self, where: Tensor, part: PairLogps) -> PairLogps:
+        """The same with the log-probabilities of `part` at the pairs `where` (pair of part,)."""
+        return self._map(lambda name, value: value.index_put((where,), getattr(part, name)))
+
+    def _map(self, change: Callable[[str, Tensor], Tensor]) -> PairLogps:
+        """The same with every log-probability changed by its name and value."""
+        present = [name for name in LOGPS if getattr(self, name) is not None]
+        changed: dict[str, Any] = {name: change(name, getattr(self, name)) for name in present}
+        return replace(self, **changed)
+
+    def given(self, name: str) -> Any:
+        """An entry that may have been left out. Raises WorkbenchError where it was."""
         value = getattr(self, name)
         if value is None:
             raise WorkbenchError(f"{name} is missing; this loss needs it")

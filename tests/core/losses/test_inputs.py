@@ -4,7 +4,7 @@ import torch
 
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
-from workbench.core.loss_inputs import PairLogps
+from workbench.core.losses import PairLogps
 
 
 def test_pairs_come_apart_by_side():

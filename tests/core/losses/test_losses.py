@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from workbench.core.loss_inputs import LabelledLogps, PairLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, LabelledLogps, PairLogps
 from workbench.errors import WorkbenchError
 
 OF_PAIRS = [name for name, loss in LOSSES.items() if loss.method == "preference"]
@@ -20,6 +19,15 @@ def pair_logps(policy=(-8.0, -12.0), reference=(-10.0, -11.0), lengths=(4, 2)) -
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
+
+
+def odds(p: float) -> float:
+    return p / (1 - p)
+
+
+def with_beta(name: str, beta: float) -> dict[str, float]:
+    """This beta where the loss has one."""
+    return {"beta": beta} if "beta" in LOSSES[name].parameters else {}
 
 
 # margin 3, beta 0.5: the scaled margin is 1.5; per token 2/4 - (-1/2) = 1, scaled 0.5
@@ -38,12 +46,52 @@ BY_HAND = [
     # Without the reference: -8/4 - (-12/2) = 4 per token, scaled 2, and 1.5 above gamma.
     ("simpo", {"gamma": 0.5}, -math.log(sigmoid(0.5 * (-8 / 4 + 12 / 2) - 0.5))),
     ("simpo", {"gamma": 0.0}, -math.log(sigmoid(2.0))),
+    (
+        "robust",
+        {"label_smoothing": 0.2},
+        (-0.8 * math.log(sigmoid(1.5)) + 0.2 * math.log(sigmoid(-1.5))) / 0.6,
+    ),
+    # The chosen has risen, so nothing is taken off.
+    ("dpop", {"drop_weight": 5.0}, -math.log(sigmoid(1.5))),
+    # The chosen is 2 tokens longer, so the pair weighs less.
+    ("rdpo", {"length_weight": 0.1}, -math.log(sigmoid(1.5 + 0.1 * (4 - 2)))),
+    # Rewards 1 and -0.5.
+    ("apo_zero", {}, 1 - sigmoid(1.0) + sigmoid(-0.5)),
+    ("apo_down", {}, sigmoid(1.0) + 1 - sigmoid(1.5)),
+    ("sppo_hard", {}, (2 - 1) ** 2 + (-1 + 1) ** 2),
+    ("bco_pair", {}, -math.log(sigmoid(1.0)) - math.log(sigmoid(0.5))),
+    (
+        "nca_pair",
+        {},
+        -math.log(sigmoid(1.0)) - 0.5 * math.log(sigmoid(-1.0)) - 0.5 * math.log(sigmoid(0.5)),
+    ),
+    (
+        "exo_pair",
+        {"label_smoothing": 0.1},
+        sigmoid(1.5) * math.log(sigmoid(1.5) / 0.9) + sigmoid(-1.5) * math.log(sigmoid(-1.5) / 0.1),
+    ),
+    # One pair is sorted as it is: policy -8 + 12 against reference -10 + 11; 2 against -1.
+    ("aot", {}, -math.log(sigmoid(0.5 * (4 - 1)))),
+    ("aot_unpaired", {}, -math.log(sigmoid(1.5))),
+    (
+        "discopop",
+        {"tau": 0.5},
+        (1 - sigmoid(3.0)) * -math.log(sigmoid(1.5)) + sigmoid(3.0) * math.exp(-1.5),
+    ),
+    # Per token -2 and -6: odds p / (1 - p).
+    (
+        "orpo",
+        {"odds_weight": 0.3},
+        2 - 0.3 * math.log(sigmoid(math.log(odds(math.exp(-2)) / odds(math.exp(-6))))),
+    ),
+    ("cpo", {"nll_weight": 2.0}, -math.log(sigmoid(0.5 * (-8 + 12))) + 2 * 8 / 4),
+    ("nll", {}, 2.0),
 ]
 
 
 @pytest.mark.parametrize(("name", "parameters", "expected"), BY_HAND)
 def test_by_hand(name, parameters, expected):
-    value = LOSSES[name](pair_logps(), beta=0.5, **parameters)
+    value = LOSSES[name](pair_logps(), **with_beta(name, 0.5), **parameters)
     assert value.tolist() == pytest.approx([expected])
 
 
@@ -94,25 +142,84 @@ def test_log_two_when_policy_equals_reference(name, beta):
 @pytest.mark.parametrize("name", OF_PAIRS)
 def test_one_value_a_pair_and_gradients(name):
     generator = torch.Generator().manual_seed(1)
-    values = torch.randn(4, 5, generator=generator, dtype=torch.float64) * 3
+    values = -3 * torch.randn(4, 5, generator=generator, dtype=torch.float64).abs()
     lengths = torch.tensor([3, 1, 4, 2, 6])
     policy = values[:2].clone().requires_grad_()
 
     def loss(chosen, rejected):
         logps = PairLogps(chosen, rejected, values[2], values[3], lengths, lengths + 1)
-        return LOSSES[name](logps, beta=0.3)
+        return LOSSES[name](logps, **with_beta(name, 0.3))
 
     assert loss(*policy).shape == (5,)
     # Finite differences in float64; no pair lies on the hinge's corner.
     assert torch.autograd.gradcheck(loss, tuple(policy))
 
 
-@pytest.mark.parametrize("name", OF_PAIRS)
-def test_descent_raises_chosen_and_lowers_rejected(name):
+def first_gradient(name):
+    """Of chosen and rejected where the policy is the reference."""
     policy = torch.tensor([[-10.0], [-11.0]], requires_grad=True)
     logps = PairLogps(*policy, *torch.tensor([[-10.0], [-11.0]]), *torch.tensor([[4], [2]]))
-    LOSSES[name](logps, beta=0.1).sum().backward()
-    assert policy.grad[0] < 0 < policy.grad[1]
+    LOSSES[name](logps, **with_beta(name, 0.1)).sum().backward()
+    return policy.grad[:, 0]
+
+
+@pytest.mark.parametrize("name", sorted({*OF_PAIRS} - {"apo_down", "discopop", "nll", "dpop"}))
+def test_descent_raises_chosen_and_lowers_rejected(name):
+    chosen, rejected = first_gradient(name)
+    assert chosen < 0 < rejected
+
+
+def test_losses_that_do_not_push_the_sides_apart_from_the_start():
+    chosen, rejected = first_gradient("apo_down")  # lowers the rejected only, to begin with
+    assert chosen == pytest.approx(0.0, abs=1e-8)
+    assert rejected > 0
+    chosen, rejected = first_gradient("discopop")  # not convex: a small margin shrinks at first
+    assert chosen > 0 > rejected
+    chosen, rejected = first_gradient("nll")
+    assert chosen < 0
+    assert rejected == 0
+
+
+def test_dpop_holds_a_chosen_that_has_fallen():
+    # Log-ratios -2 and -5: margin 3, of which 2 * 2 are taken off.
+    fallen = pair_logps(policy=(-12.0, -16.0))
+    value = LOSSES["dpop"](fallen, beta=0.5, drop_weight=2.0)
+    assert value.item() == pytest.approx(-math.log(sigmoid(0.5 * (3 - 4))))
+    policy = torch.tensor([[-12.0], [-16.0]], requires_grad=True)
+    logps = PairLogps(*policy, *torch.tensor([[-10.0], [-11.0]]))
+    LOSSES["dpop"](logps, beta=0.5, drop_weight=2.0).backward()
+    # The chosen is pulled three times as hard as the rejected is pushed: 1 + drop_weight.
+    assert policy.grad[0].item() == pytest.approx(-3 * policy.grad[1].item())
+
+
+def test_aot_sets_ranks_against_ranks_by_hand():
+    # Policy differences 5, 1; reference differences 0, 2. Sorted 1, 5 against 0, 2: so the first
+    # pair, of rank 2, is set against 2, and the second against 0.
+    values = torch.tensor([[-1.0, -2.0], [-6.0, -3.0], [-1.0, -1.0], [-1.0, -3.0]])
+    found = LOSSES["aot"](PairLogps(*values), beta=1.0)
+    assert found.tolist() == pytest.approx([-math.log(sigmoid(3.0)), -math.log(sigmoid(1.0))])
+    # Log-ratios of the chosen 0, -1, of the rejected -5, 0: 0 against 0, and -1 against -5.
+    found = LOSSES["aot_unpaired"](PairLogps(*values), beta=1.0)
+    assert found.tolist() == pytest.approx([-math.log(sigmoid(0.0)), -math.log(sigmoid(4.0))])
+
+
+def test_robust_over_flipped_labels_is_dpo_on_clean_ones():
+    kept, flipped = pair_logps(), pair_logps((-12.0, -8.0), (-11.0, -10.0))
+    for rate in (0.0, 0.1, 0.4):
+        sides = [LOSSES["robust"](one, beta=0.5, label_smoothing=rate) for one in (kept, flipped)]
+        mean = (1 - rate) * sides[0] + rate * sides[1]
+        assert mean.item() == pytest.approx(LOSSES["dpo"](kept, beta=0.5).item(), rel=1e-12)
+
+
+def test_orpo_is_exact_for_likely_and_unlikely_completions():
+    for mean in (-1e-9, -0.5, -math.log(2), -1.0, -700.0):
+        policy = torch.tensor([[4 * mean], [-12.0]], dtype=torch.float64, requires_grad=True)
+        logps = PairLogps(*policy, None, None, torch.tensor([4]), torch.tensor([2]))
+        value = LOSSES["orpo"](logps, odds_weight=1.0)
+        log_odds = mean + 6 - (math.log(-math.expm1(mean)) - math.log1p(-math.exp(-6)))
+        assert value.item() == pytest.approx(-mean + math.log1p(math.exp(-log_odds)))
+        (slope,) = torch.autograd.grad(value, policy)
+        assert torch.isfinite(slope).all()
 
 
 def test_the_slope_of_dpo_is_beta_times_the_weight():
