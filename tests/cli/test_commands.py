@@ -256,6 +256,13 @@ def test_a_bad_file_is_one_line_and_writes_nothing(
         (["--lr", "nan"], "lr=nan"),
         (["--batch-size", "0"], "batch_size=0"),
         (["--label-smoothing", "0.5"], "label_smoothing=0.5"),
+        (["--loss", "exo_pair", "--label-smoothing", "0"], "label_smoothing=0.0"),
+        (["--loss", "dpoo"], "loss='dpoo' is unknown; accepted: dpo"),
+        (["--loss", "dpo+dpoo"], "loss='dpo+dpoo': 'dpoo' is unknown"),
+        (["--loss", "simpo", "--reference", "live"], "simpo compares with none"),
+        (["--loss", "orpo", "--ld-alpha", "0.5"], "it is normalised by length already"),
+        (["--loss", "ipo", "--divergence", "forward_kl"], "is derived for the KL divergence"),
+        (["--loss", "kto", "--batch-size", "1"], "batch_size=1"),
         (["--held-out", "40"], "held_out is 40"),
         (["--max-length", "65"], "max_length=65"),
         (["--topics", "1"], "topics is 1"),
@@ -276,7 +283,7 @@ def test_a_bad_setting_is_one_line_and_writes_nothing(
 
 @pytest.mark.parametrize(
     "flags",
-    [["--beta", "much"], ["--epochs", "1.5"], ["--loss", "dpoo"], ["--no-such-flag"], ["--lora"]],
+    [["--beta", "much"], ["--epochs", "1.5"], ["--layout", "rows"], ["--no-such-flag"], ["--lora"]],
     ids=" ".join,
 )
 def test_what_is_no_value_at_all_ends_with_code_2(

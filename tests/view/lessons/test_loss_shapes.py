@@ -45,7 +45,8 @@ def numbers(explorer: Explorer) -> str:
     return explorer.shown.texts[1].get_text()
 
 
-@pytest.mark.parametrize("name", PAIRWISE)
+# discopop turns within less than the distance of two margins.
+@pytest.mark.parametrize("name", [name for name in PAIRWISE if name != "discopop"])
 def test_slopes_are_those_of_the_curve(name: str) -> None:
     values, slopes = loss_and_gradient(name, 0.3)
     assert values.shape == slopes.shape == MARGINS.shape

@@ -13,6 +13,7 @@ from torch import Tensor
 from workbench.compare.judging.judges import TIE, Outcomes, compare
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
+from workbench.core.losses import all_parameters
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
@@ -48,9 +49,10 @@ def reward_judge(run: Run, epochs: int | None = None, lr: float | None = None) -
     Training takes about as long as the run itself. `epochs` and `lr` are by default the run's.
     """
     method = find_method("reward_model")
+    none: dict[str, Any] = dict.fromkeys(all_parameters())
     config = replace(
         run.config, epochs=epochs or run.config.epochs, lr=lr or run.config.lr, max_steps=0,
-        method=method.name, loss=None, beta=None,
+        method=method.name, loss=None, reference=None, **none,
     ).resolved()  # fmt: skip
     pairs, pad_id = run.data.train, run.tokenizer.pad_id
     if not all(isinstance(pair, Pair) for pair in pairs):

@@ -23,7 +23,7 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
     about = {"description": description or name, "tooltip": facts.get("help", "")}
     low, high = facts.get("low"), facts.get("high")
     if facts.get("choices"):
-        options = list(dict.fromkeys([*facts["choices"], value]))
+        options = [*facts["choices"], *({value} - {None, *facts["choices"]})]
         widget = widgets.Dropdown(options=options, value=value, **about)
     elif isinstance(value, bool):
         widget = widgets.Checkbox(value=value, indent=False, **about)

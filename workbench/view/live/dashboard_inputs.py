@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -30,7 +29,7 @@ class Inputs:
     """The widgets that the user sets. They are read, and never set, while a run goes on."""
 
     def __init__(self, config: TrainConfig, prompt: str | None) -> None:
-        self._config, self._on_setting = config, list[Callable[..., None]]()
+        self._on_setting = list[Callable[..., None]]()
         self.lr = control(config, "lr", "learning rate")
         self.loss = control(config, "loss")
         self.about_loss = widgets.HTML().add_class("wb-about-loss")
@@ -90,7 +89,7 @@ class Inputs:
         """A control for each parameter of the loss. They are made anew with every loss, so that no
         widget is written to while the user moves it."""
         loss = find_loss(self.loss.value)
-        filled = replace(self._config, method=loss.method, loss=loss.name, **values)
+        filled = TrainConfig(loss=loss.name, **values)
         self.parameters = {
             name: control(filled, name, name.replace("_", " ")) for name in loss.parameters
         }
