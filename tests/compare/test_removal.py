@@ -9,7 +9,7 @@ import pytest
 
 from workbench.compare.ches import ches_frame
 from workbench.compare.model_handles import ModelHandle
-from workbench.compare.removal import REMOVED, _ranked, _run_without, train_without
+from workbench.compare.removal import REMOVED, ranked_pairs, run_without, train_without
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, model_hash
 from workbench.runs.prepare import prepare
@@ -40,13 +40,13 @@ def test_with_nothing_removed_it_is_the_plain_run(trained: Model, small: dict[st
 
 def test_the_removed_pairs_are_not_trained_on(trained: Model, small: dict[str, Any]) -> None:
     parts = prepare(TrainConfig(**small), base=copy.deepcopy(trained))
-    ranked = _ranked(parts, "ches_norm")
+    ranked = ranked_pairs(parts, "ches_norm")
     handle = ModelHandle("m", trained.policy, trained.tokenizer)
     frame = ches_frame(handle, parts.data.train_texts)
     scores = frame.set_index("pair")["ches_norm"][ranked]
     assert sorted(ranked) == list(range(38))
     assert scores.is_monotonic_decreasing
-    run = _run_without(parts, ranked[:10], seed=1)
+    run = run_without(parts, ranked[:10], seed=1)
     kept = [index for index in range(38) if index not in ranked[:10]]
     assert run.data.train == [parts.data.train[index] for index in kept]
     assert run.data.train_texts == [parts.data.train_texts[index] for index in kept]

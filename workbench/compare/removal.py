@@ -35,7 +35,8 @@ def train_without(
     """Train on all pairs, without a random share of them, and without the most displacing share.
 
     The runs differ in their training pairs and the order of these alone: all take as many steps as
-    `config` takes with all pairs, and all are measured on the same held-out pairs.
+    `config` takes with all pairs, and all are measured on the same held-out pairs. The fair
+    comparison is with the random share: with all pairs the last batch of an epoch has another size.
 
     Args:
         config: a method on pairs with a reference; `held_out` above 0.
@@ -65,10 +66,12 @@ def train_without(
         )
     steps, epochs = Run(parts).total, 2 * (parts.config.epochs or 1)  # fewer pairs, as many steps
     parts.config = replace(parts.config, max_steps=steps, epochs=epochs)
-    return _train(parts, _ranked(parts, by), share, seeds, progress or (lambda text, done: None))
+    return _train(
+        parts, ranked_pairs(parts, by), share, seeds, progress or (lambda text, done: None)
+    )
 
 
-def _ranked(parts: Parts, by: str) -> list[int]:
+def ranked_pairs(parts: Parts, by: str) -> list[int]:
     """Indices of the training pairs, the most displacing first."""
     config, model = parts.config, parts.model
     handle = ModelHandle(
@@ -86,7 +89,7 @@ def _train(
         drawn = random.Random(seed).sample(range(len(ranked)), count)
         for name, removed in zip(REMOVED, ([], drawn, ranked[:count]), strict=True):
             progress(f"training, removed: {name}", len(rows) / (len(seeds) * len(REMOVED)))
-            run = _run_without(parts, set(removed), seed)
+            run = run_without(parts, set(removed), seed)
             for _ in run:
                 pass
             metrics = {key.removeprefix(PREFIX): value for key, value in run.evaluate().items()}
@@ -95,7 +98,7 @@ def _train(
             yield pd.DataFrame(rows)
 
 
-def _run_without(parts: Parts, removed: Collection[int], seed: int) -> Run:
+def run_without(parts: Parts, removed: Collection[int], seed: int) -> Run:
     """A run of a policy of its own on the other training pairs."""
     config, data = replace(parts.config, seed=seed), parts.data
     kept = [index for index in range(len(data.train)) if index not in removed]
