@@ -71,3 +71,8 @@ def test_what_cannot_be_compared_is_refused_at_once(
     base = copy.deepcopy(trained)
     with pytest.raises(WorkbenchError, match=message):
         train_without(TrainConfig(**(small | changes)), base, share)
+
+
+def test_an_unknown_score_is_named(trained: Model, small: dict[str, Any]) -> None:
+    with pytest.raises(WorkbenchError, match="by='chess' is unknown; accepted: ches, ches_norm"):
+        train_without(TrainConfig(**small), trained, by="chess")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.compare.ches import CHES, ches_frame
+from workbench.compare.ches import CHES, CHES_NORM, ches_frame
 from workbench.compare.model_handles import ModelHandle
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
@@ -52,10 +52,13 @@ def train_without(
         as `logratios/chosen`.
 
     Raises:
-        WorkbenchError: at once, for a share out of range, no held-out pairs, or another method.
+        WorkbenchError: at once, for a share out of range, an unknown score, no held-out pairs, or
+            another method.
     """
     if not 0 < share <= 0.5:
         raise WorkbenchError(f"share={share!r} is not accepted: a number above 0 and up to 0.5")
+    if by not in (CHES, CHES_NORM):
+        raise WorkbenchError(f"by={by!r} is unknown; accepted: {CHES}, {CHES_NORM}")
     own = base and replace(base, policy=copy.deepcopy(base.policy))
     parts = prepare(replace(config, out=None), progress, own)
     if not (parts.method.paired and parts.reference is not None and parts.data.held_out):
