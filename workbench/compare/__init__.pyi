@@ -1,5 +1,6 @@
 from .answers import answers_frame as answers_frame
 from .checkpoint_answers import checkpoint_answers as checkpoint_answers
+from .ches import ches_frame as ches_frame
 from .handle_sources import handles as handles
 from .handle_sources import open_handles as open_handles
 from .judging.endpoint import Endpoint as Endpoint
@@ -16,6 +17,7 @@ from .pair_scoring import score_pair as score_pair
 from .pair_scoring import score_rows as score_rows
 from .pair_scoring import text_rows as text_rows
 from .probability_mass import find_probability_mass as find_probability_mass
+from .removal import train_without as train_without
 from .tokens import PairTokens as PairTokens
 from .tokens import compare_pair as compare_pair
 from .tokens import compare_tokens as compare_tokens

@@ -5,6 +5,9 @@ from .batch import PreferenceBatch as PreferenceBatch
 from .collation import collate as collate
 from .collation import collate_labelled as collate_labelled
 from .collation import collate_sequences as collate_sequences
+from .displacement import LogLinearWorld as LogLinearWorld
+from .displacement import pair_logratios as pair_logratios
+from .displacement import pair_probabilities as pair_probabilities
 from .logps import completion_logps as completion_logps
 from .logps import sequence_logps as sequence_logps
 from .logps import token_logps as token_logps

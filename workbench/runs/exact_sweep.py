@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from workbench.core.displacement import pair_probabilities
 from workbench.core.losses import check_parameter
 from workbench.core.tabular import TabularWorld, descend, expected, expected_loss, kl
 from workbench.errors import WorkbenchError
@@ -69,14 +70,12 @@ def tabular_sweep(
 def sample_pairs(world: TabularWorld, pairs: int, seed: int) -> Tensor:
     """Counts (prompt, response, response): how often the first was preferred to the second.
 
-    `pairs` a prompt, both sides drawn from the reference until they differ, labelled by
-    Bradley-Terry on the true reward. Fits `expected_loss` and `descend` as `preferences`.
+    `pairs` a prompt, drawn by `pair_probabilities`. Fits `expected_loss` and `descend` as
+    `preferences`.
     """
     if pairs < 1:
         raise WorkbenchError(f"pairs={pairs!r} is not accepted: a whole number, 1 or more")
-    reference = world.reference_logps.exp()
-    chances = reference[:, :, None] * reference[:, None, :] * world.preferences
-    chances.diagonal(dim1=-2, dim2=-1).zero_()
+    chances = pair_probabilities(world)
     flat = chances.flatten(1)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.multinomial(flat, pairs, replacement=True, generator=generator)

@@ -2,6 +2,7 @@
 
 answer_table.py       answers side by side, to be sorted and filtered
 ask.py                a prompt is typed, all models answer while they are watched
+ches.py               the pairs that are likely to displace their own chosen completion
 checkpoint_slider.py  how answers changed from checkpoint to checkpoint
 page.py               one self-contained HTML page about a run
 pair_table.py         the held-out pairs of a run, one of them opened

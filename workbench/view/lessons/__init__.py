@@ -6,6 +6,7 @@ beta.py          the effect of beta, and of the reference's temperature
 reward_and_kl.py reward against KL
 loss_shapes.py   every loss and its gradient, and the weights of pairs
 scoring.py       a typed pair, scored correctly and with mistakes
+displacement.py  why a chosen answer may become less likely
 pretraining.py   pretraining, shown live
 before_after.py  metrics before and after training
 policies.py      policies as bars and tables: what the others draw with
