@@ -171,20 +171,23 @@ def scored_kl(policy: Any, reference: Any, batch: SequenceBatch) -> ScoredKL:
     Raises WorkbenchError where the vocabularies have different sizes.
     """
     check_vocabularies(policy, reference)
-    logits = [_all_logits(one, batch) for one in (policy, reference)]
+    ours, theirs = (_all_logits(one, batch) for one in (policy, reference))
     scored, owners = batch.completion_mask[..., 1:], batch.sequence[..., 1:]
-    kl = next_token_kl(*(one[..., :-1, :] for one in logits))
-    values = [kl, *(token_logps(one, batch.tokens) for one in logits)]
-    return ScoredKL(*(one[scored] for one in values), owners[scored])
+    return ScoredKL(
+        next_token_kl(ours[..., :-1, :], theirs[..., :-1, :])[scored],
+        token_logps(ours, batch.tokens)[scored],
+        token_logps(theirs, batch.tokens)[scored],
+        owners[scored],
+    )
 
 
 @torch.no_grad()
 def scored_log_collision(policy: Any, batch: SequenceBatch) -> ScoredLogps:
-    """The definition of `Kernels.scored_log_collision`: `log_collision` at the scored positions."""
-    values, scored, owners = next_token(
+    """`log_collision` at the scored positions: the definition of `Kernels.scored_log_collision`."""
+    logits, scored, owners = next_token(
         _all_logits(policy, batch), batch.completion_mask, batch.sequence
     )
-    return ScoredLogps(log_collision(values)[scored], owners[scored])
+    return ScoredLogps(log_collision(logits[scored]), owners[scored])
 
 
 def completion_logps(

@@ -208,8 +208,8 @@ class Evaluator:
     def _kl(
         self, policy: Policy, prompts: list[list[int]], answers: list[list[int]]
     ) -> dict[str, float]:
-        """KL to the start model, from the next-token distributions along the answers (Rao-Blackwell)
-        and, `_sampled`, from the log-ratios of the answers; each with its standard error."""
+        """KL to the start model and its standard error: from the next-token distributions along
+        the answers, and as `_sampled` from their log-ratios."""
         # A text that reached its end was drawn with its end token, so that one counts as well.
         longest, end = self.sampling.max_new_tokens, [self.tokenizer.eos_id]
         sequences = [
@@ -219,10 +219,10 @@ class Evaluator:
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
         with computing(policy, self.device, self.precision), self._start_beside(policy) as start:
             kl, ours, theirs = policy.kernels.scored_kl(policy, start, batch).sums(batch.sequences)
+        estimates = {"": mean_and_error(kl), "_sampled": sampled_kl(ours, theirs)}
         found = {}
-        for name, (mean, error) in {
-            "kl/policy_reference": mean_and_error(kl),
-            "kl/policy_reference_sampled": sampled_kl(ours, theirs),
-        }.items():
-            found |= {name: mean} if math.isnan(error) else {name: mean, f"{name}_se": error}
+        for kind, (mean, error) in estimates.items():
+            found[f"kl/policy_reference{kind}"] = mean
+            if not math.isnan(error):
+                found[f"kl/policy_reference{kind}_se"] = error
         return found

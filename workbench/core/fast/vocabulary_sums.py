@@ -19,7 +19,8 @@ def scored_kl(policy: Any, reference: Any, batch: SequenceBatch) -> ScoredKL:
     """KL(policy || reference) at the scored positions, and both models' log-probabilities there."""
     check_vocabularies(policy, reference)
     values, owners = reduce_logits((policy, reference), batch, _kl_and_logps)
-    return ScoredKL(*values.unbind(-1), owners)
+    kl, ours, theirs = values.unbind(-1)
+    return ScoredKL(kl, ours, theirs, owners)
 
 
 def scored_log_collision(policy: Any, batch: SequenceBatch) -> ScoredLogps:
