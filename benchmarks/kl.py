@@ -1,6 +1,6 @@
 """What the KL per position costs beside the log-ratios of the same answers.
 
-    python benchmarks/kl.py [ROUNDS]
+    python -m benchmarks.kl [ROUNDS]
 
 Two models score a few answers of random lengths, as an evaluation does. In every round both
 estimates are made of the same answers, in random order, and the processor's time is compared.
@@ -17,7 +17,6 @@ from functools import partial
 
 import torch
 
-import workbench.__main__  # noqa: F401  sets what it wants of the environment
 from benchmarks.side_by_side import spread
 from workbench.core.batch import SequenceBatch
 from workbench.core.collation import collate_sequences
@@ -30,7 +29,7 @@ from workbench.train.base_model import new_model
 from workbench.train.precision import computing, keep_freed_memory, set_threads
 from workbench.train.reference import freeze
 
-ROUNDS = 15
+ROUNDS = 9
 SMOLLM2 = TransformerConfig(49_152, dim=576, layers=30, heads=9, kv_heads=3, hidden_dim=1536)
 # Shape, precision, fewest and most answers, longest prompt and longest answer.
 CASES = {

@@ -6,6 +6,7 @@ from .collation import collate as collate
 from .collation import collate_labelled as collate_labelled
 from .collation import collate_sequences as collate_sequences
 from .logps import completion_logps as completion_logps
+from .logps import next_token_kl as next_token_kl
 from .logps import sequence_logps as sequence_logps
 from .logps import token_logps as token_logps
 from .losses import LOSSES as LOSSES
@@ -13,6 +14,7 @@ from .losses import LabelledLogps as LabelledLogps
 from .losses import Loss as Loss
 from .losses import PairLogps as PairLogps
 from .metrics import label_metrics as label_metrics
+from .metrics import mean_and_error as mean_and_error
 from .metrics import mean_metrics as mean_metrics
 from .metrics import pair_metrics as pair_metrics
 from .metrics import reward_metrics as reward_metrics
