@@ -188,10 +188,8 @@ def _scored(
             ids, logps = distributions[number]
             values[LOGP + name] = float(logps.gather(-1, ids[:, None]).double().sum())
         same = by_name[author].tokenizer.digest == first.tokenizer.digest
-        ours, theirs = (under[name][number][1] for name in (author, first.name))
-        values["kl"] = (
-            float(next_token_kl(ours.double(), theirs.double()).sum()) if same else float("nan")
-        )
+        ours, theirs = (under[name][number][1].double() for name in (author, first.name))
+        values["kl"] = float(next_token_kl(ours, theirs).sum()) if same else float("nan")
         yield values
 
 

@@ -1,4 +1,4 @@
-"""From logits to log-probabilities of tokens and of completions.
+"""From logits to log-probabilities of tokens and of completions, and to the KL of two models.
 
 The logits at a position predict the *next* token. Only `next_token` shifts by one.
 """

@@ -70,7 +70,8 @@ def no_decode_step(policy: Any, cache: Any, rows: int) -> None:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The operations that a model computes by; the functions of this module tell what each does.
+    """The operations that a model computes by; the functions of this module and, for `scored_*`, of
+    `core.logps` tell what each does.
 
     `decode_step(policy, cache, rows)` gives a function (tokens, positions, visible) -> logits for
     one new token per row, or None where there is none for this model.
