@@ -96,6 +96,7 @@ BENCHMARKS = {
     "real_model": Benchmark("a whole run of SmolLM2", 3, _script("real_model.py", _pairs)),
     "dashboard": Benchmark("what drawing costs, how soon it obeys", 4, _script("dashboard.py")),
     "answers": Benchmark("a hundred answers of two tiny models", 0.5, _script("answers.py")),
+    "kl": Benchmark("KL per position beside log-ratios", 3, alone("-m", "benchmarks.kl")),
     "sliders": Benchmark("how soon a moved slider has its picture", 0.5, _script("sliders.py")),
 }
 BESIDE_PEERS = (*TRAININGS, "generate")  # what --against and --no-peers are for

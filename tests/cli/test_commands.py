@@ -205,6 +205,24 @@ def test_skipped_rows_are_told_up_to_ten(
     assert len(Path("run/skipped.jsonl").read_text().splitlines()) == 13
 
 
+def test_weights_that_the_labels_decide_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"prompt": row["prompt"], "completion": row["chosen"], "label": number > 0}
+        for number, row in enumerate(ROWS)
+    ]
+    data = tmp_path / "labelled.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    flags = [*FLAGS, "--method", "kto", "--data", str(data), "--held-out", "0", "--samples", "0"]
+    assert main(["train", *flags, "--out", "even"]) == 0
+    told = capsys.readouterr().out
+    assert "undesirable_weight 3, set by the training data" in told
+    assert told.count("set by the training data") == 1
+    assert main(["train", *flags, "--out", "given", "--desirable-weight", "0.5"]) == 0
+    assert "set by the training data" not in capsys.readouterr().out
+
+
 # -- what a person can mend -------------------------------------------------------------------
 
 

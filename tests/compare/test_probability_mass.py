@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
+from statistics import fmean, stdev
 
 import pytest
 import torch
@@ -97,7 +99,8 @@ def test_events_exclude_each_other_and_the_rest_is_known(
     exact = kl(*(torch.tensor([getattr(row, side) for row in drawn.values()])
                  for side in ("policy", "reference"))).item()  # fmt: skip
     assert sum(row.gain for row in drawn.values()) == pytest.approx(exact, abs=1e-6)
-    assert abs(mass.kl - exact) < 4 * mass.error
+    # yes and no are followed alike, so the KL along each of them is that of all.
+    assert (mass.kl, mass.error) == (pytest.approx(exact, abs=1e-6), pytest.approx(0, abs=1e-6))
 
 
 def test_what_is_not_drawn_is_elsewhere(pair: tuple[ModelHandle, ModelHandle]) -> None:
@@ -114,8 +117,13 @@ def test_both_sides_alike_are_one_row(pair: tuple[ModelHandle, ModelHandle]) -> 
     assert [row.name for row in mass.rows if row.name] == ["chosen and rejected"]
 
 
-def test_draws_of_a_run_are_scored_as_token_by_token(make_run: Callable[..., Run]) -> None:
-    run = make_run(max_steps=4)
+@pytest.mark.parametrize("lora", [0, 4])
+def test_draws_of_a_run_are_scored_as_token_by_token(
+    make_run: Callable[..., Run], lora: int
+) -> None:
+    if lora:
+        pytest.importorskip("peft")
+    run = make_run(max_steps=4, lora=lora, lr=1e-2)
     list(run)
     pair = run.data.held_out[0]
     sampling = SamplingConfig(max_new_tokens=12, seed=3)
@@ -126,6 +134,14 @@ def test_draws_of_a_run_are_scored_as_token_by_token(make_run: Callable[..., Run
         tokens = compare_tokens(*handles(run), pair.prompt, row.ids)
         assert row.policy == pytest.approx(tokens.policy.sum().item(), abs=1e-4)
         assert row.logratio == pytest.approx(tokens.total, abs=1e-4)
+    along = []
+    for row in mass.rows:
+        theirs, ours = (one.next_logps(pair.prompt, row.ids).double() for one in handles(run))
+        along += [float((ours.exp() * (ours - theirs)).sum())] * row.drawn
+    assert len(along) == 20
+    assert fmean(along) > 1e-3
+    assert mass.kl == pytest.approx(fmean(along), abs=1e-5)
+    assert mass.error == pytest.approx(stdev(along) / math.sqrt(20), abs=1e-5)
     assert mass == find_probability_mass(
         *handles(run), pair.prompt, pair.chosen, pair.rejected, 20, sampling
     )
@@ -142,3 +158,9 @@ def test_a_gain_by_hand() -> None:
     row = Continuation("", (1,), True, 1, math.log(0.5), math.log(0.25))
     assert (row.logratio, row.change) == (pytest.approx(math.log(2)), pytest.approx(0.25))
     assert row.gain == pytest.approx(0.5 * math.log(2))
+
+
+def test_models_on_two_devices_are_refused(pair: tuple[ModelHandle, ModelHandle]) -> None:
+    reference, policy = pair
+    with pytest.raises(WorkbenchError, match="policy is on device cpu and reference on cuda"):
+        find_probability_mass(replace(reference, device="cuda"), policy, [ASK], [YES], [NO])

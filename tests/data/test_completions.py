@@ -198,6 +198,15 @@ def test_the_shipped_pairs_are_read_by_their_name() -> None:
     assert skipped == []
 
 
+def test_a_completion_beside_a_pair_is_ignored(tmp_path: Path) -> None:
+    pair = {"prompt": "p", "chosen": "c", "rejected": "r"}
+    plain = read_completions(write(tmp_path, [pair]))
+    assert [text.completion for text in plain[0]] == ["c", "r"]
+    assert read_completions(write(tmp_path, [{**pair, "completion": "x"}])) == plain
+    labelled = {**pair, "completion": "x", "label": False}
+    assert read_completions(write(tmp_path, [labelled]))[0] == [TextCompletion("p", "x", False, 1)]
+
+
 def test_the_completions_of_a_pair() -> None:
     pair = TextPair("p", "c", "r", 3, "g", "s")
     assert TextCompletion.of(pair, True) == TextCompletion("p", "c", True, 3, "g", "s")

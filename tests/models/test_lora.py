@@ -1,13 +1,17 @@
 """Adapters on our decoder and on other people's models: nothing changes until they are trained."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
+from workbench.core.collation import collate_sequences
 from workbench.core.fast.fast_kernels import FAST
+from workbench.core.policy import PLAIN
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
+from workbench.generation.scoped_policy import ScopedPolicy
 from workbench.models.hub import HubPolicy
 from workbench.models.load import model_hash
 from workbench.models.lora import (
@@ -155,3 +159,20 @@ def test_bad_calls_say_what_is_wrong() -> None:
     add_lora(policy, rank=1, targets=DECODER_TARGETS[:1])
     with pytest.raises(WorkbenchError, match="adapters already"):
         add_lora(policy, rank=1)
+
+
+def test_the_kl_to_the_policy_without_adapters_switches_its_head_too(make_model) -> None:
+    """The head of this model has an adapter, so hidden states alone would not tell them apart."""
+    policy = HubPolicy(make_model("LlamaConfig"))
+    base = copy.deepcopy(policy)
+    add_lora(policy, rank=4, targets=["q_proj", "lm_head"])
+    batch = collate_sequences([((3, 4), (5, 6, 7)), ((8,), (9, 10))], 0)
+    train(policy, batch.tokens)
+    off = ScopedPolicy(policy, partial(adapters_off, policy))
+    with torch.no_grad():
+        states = base.hidden(batch.tokens)
+        assert not torch.allclose(policy.head(states), off.head(states), atol=1e-3)
+    for kernels in (PLAIN, FAST):
+        found, expected = (kernels.scored_kl(policy, one, batch) for one in (off, base))
+        torch.testing.assert_close(found, expected)
+        assert found.kl.min() > 0

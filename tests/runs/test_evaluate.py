@@ -15,6 +15,7 @@ from workbench.core.batch import Pair
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.runs.run import Run
+from workbench.train.precision import computing
 from workbench.train.settings import LiveSettings
 
 MakeRun = Callable[..., Run]
@@ -71,8 +72,38 @@ def test_values_a_pair_are_in_the_order_of_the_data(run: Run, trained: object) -
     assert found["logratios/chosen"].tolist() == pytest.approx(expected, abs=1e-4)
 
 
+@torch.no_grad()
+def kl_along(
+    policy: nn.Module, reference: nn.Module, prompt: list[int], completion: list[int]
+) -> float:
+    """The exact KL of the next-token distributions, summed over the completion's positions."""
+    ours, theirs = (
+        model.logits(torch.tensor([[*prompt, *completion]]))[0, len(prompt) - 1 : -1]
+        .double()
+        .log_softmax(-1)
+        for model in (policy, reference)
+    )
+    return float((ours.exp() * (ours - theirs)).sum())
+
+
+def drawn_completions(run: Run, prompts: list[list[int]], room: int) -> tuple[list[list[int]], int]:
+    """The completions that an evaluation draws, with the end of those that reached it, and how
+    many did not."""
+    tokenizer = run.tokenizer
+    sampling = SamplingConfig(max_new_tokens=room, seed=run.config.seed)
+    drawn = generate(run.policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id)
+    cut = [
+        len(ids) == room or len(prompt) + len(ids) == 64
+        for prompt, ids in zip(prompts, drawn, strict=True)
+    ]
+    ended = [
+        ids if is_cut else [*ids, tokenizer.eos_id] for ids, is_cut in zip(drawn, cut, strict=True)
+    ]
+    return ended, sum(cut)
+
+
 @pytest.mark.parametrize("room", [12, 60])
-def test_the_kl_is_the_mean_log_ratio_of_the_policys_own_samples(
+def test_the_kl_is_measured_along_the_policys_own_samples(
     make_run: MakeRun, trained: object, room: int
 ) -> None:
     """With 60 new tokens asked for, the model's length of 64 cuts some texts before their end."""
@@ -80,23 +111,75 @@ def test_the_kl_is_the_mean_log_ratio_of_the_policys_own_samples(
     run = make_run(max_steps=4, eval_every=0, samples=6, lr=5e-3, max_new_tokens=room)
     with torch.no_grad():  # a weak end of sequence, so that texts run into both limits
         run.policy.embed_tokens.weight[run.tokenizer.eos_id] *= 0.2  # type: ignore[index,union-attr,operator]
-    tokenizer = run.tokenizer
-    prompts = [tokenizer.render_prompt(pair.prompt) for pair in run.data.prompts(6)]
-    sampling = SamplingConfig(max_new_tokens=room, seed=run.config.seed)
-    drawn = generate(run.policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id)
-    ratios, cut = [], 0
-    for prompt, ids in zip(prompts, drawn, strict=True):
-        is_cut = len(ids) == room or len(prompt) + len(ids) == 64
-        cut += is_cut
-        ratios.append(
-            log_ratio(run, reference, prompt, ids if is_cut else [*ids, tokenizer.eos_id])
-        )
-    metrics = run.evaluate()
+    prompts = [run.tokenizer.render_prompt(pair.prompt) for pair in run.data.prompts(6)]
+    completions, cut = drawn_completions(run, prompts, room)
     assert cut > 0
-    assert metrics["held_out/kl/policy_reference"] == pytest.approx(fmean(ratios), abs=1e-3)
-    error = stdev(ratios) / math.sqrt(len(ratios))
-    assert metrics["held_out/kl/policy_reference_se"] == pytest.approx(error, abs=1e-3)
+    along, ratios = (
+        [one(p, c) for p, c in zip(prompts, completions, strict=True)]
+        for one in (
+            lambda p, c: kl_along(run.policy, reference, p, c),
+            lambda p, c: log_ratio(run, reference, p, c),
+        )
+    )
+    metrics = run.evaluate()
+    for name, values in (("", along), ("_sampled", ratios)):
+        key = f"held_out/kl/policy_reference{name}"
+        assert metrics[key] == pytest.approx(fmean(values), abs=1e-3)
+        error = stdev(values) / math.sqrt(len(values))
+        assert metrics[f"{key}_se"] == pytest.approx(error, abs=1e-3)
+    drawn = generate(
+        run.policy, prompts, SamplingConfig(max_new_tokens=room), run.tokenizer.stop_ids, 0
+    )
     assert metrics["held_out/samples/length"] == pytest.approx(fmean(map(len, drawn)))
+
+
+def test_with_adapters_the_kl_is_that_to_the_weights_without_them(
+    make_run: MakeRun, trained: object
+) -> None:
+    pytest.importorskip("peft")
+    reference = copy.deepcopy(trained.policy)  # type: ignore[attr-defined]
+    run = make_run(lora=4, eval_every=0, samples=6, lr=5e-2)
+    list(run)
+    assert run.reference.model is run.policy
+    prompts = [run.tokenizer.render_prompt(pair.prompt) for pair in run.data.prompts(6)]
+    completions, _ = drawn_completions(run, prompts, 12)
+    along = [
+        kl_along(run.policy, reference, p, c) for p, c in zip(prompts, completions, strict=True)
+    ]
+    assert fmean(along) > 0.01
+    found = run.evaluate()["held_out/kl/policy_reference"]
+    assert found == pytest.approx(fmean(along), abs=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"lora": 4}], ids=["weights", "adapters"])
+def test_in_half_precision_the_kl_begins_at_0_and_stays_close(
+    make_run: MakeRun, trained: object, settings: dict[str, int]
+) -> None:
+    if settings:
+        pytest.importorskip("peft")
+    reference = copy.deepcopy(trained.policy)  # type: ignore[attr-defined]
+    run = make_run(precision="bf16", samples=6, lr=2e-2, **settings)
+    assert run.evaluate()["held_out/kl/policy_reference"] == 0
+    list(run)
+    prompts = [run.tokenizer.render_prompt(pair.prompt) for pair in run.data.prompts(6)]
+    with computing(run.policy, "cpu", "bf16"):
+        completions, _ = drawn_completions(run, prompts, 12)
+    along = [
+        kl_along(run.policy, reference, p, c) for p, c in zip(prompts, completions, strict=True)
+    ]
+    assert fmean(along) > 0.1
+    found = run.evaluate()["held_out/kl/policy_reference"]
+    assert found == pytest.approx(fmean(along), rel=0.03)
+
+
+def test_a_parked_reference_is_read_for_the_kl_alone(make_run: MakeRun) -> None:
+    run = make_run(max_steps=4, eval_every=0, samples=6, lr=5e-3)
+    list(run)
+    expected = run.evaluate()
+    run.reference.park()
+    assert run.evaluate() == expected
+    assert expected["held_out/kl/policy_reference"] > 0
+    assert {weight.device.type for weight in run.reference.model.parameters()} == {"meta"}
 
 
 def test_what_the_world_knows_of_the_samples_is_told(run: Run) -> None:

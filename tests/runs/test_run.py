@@ -45,7 +45,9 @@ PAIR_METRICS = {
 }  # fmt: skip
 HELD_OUT = {f"held_out/{name}" for name in PAIR_METRICS} | {
     "held_out/rewards/accuracies_low", "held_out/rewards/accuracies_high",
-    "held_out/kl/policy_reference", "held_out/kl/policy_reference_se", "held_out/samples/length",
+    "held_out/kl/policy_reference", "held_out/kl/policy_reference_se",
+    "held_out/kl/policy_reference_sampled", "held_out/kl/policy_reference_sampled_se",
+    "held_out/samples/length",
     "held_out/samples/reward", "held_out/samples/grammatical",
 }  # fmt: skip
 

@@ -66,6 +66,7 @@ FAST = tuple(
     for name in (
         "packed_attention.attend_packed",
         "scored_logps._TokenLogps.apply",
+        "vocabulary_sums._kl_and_logps",
         "block_kernels._RMSNorm.apply",
         "block_kernels._SwiGLU.apply",
         "block_kernels._written_out",

@@ -41,6 +41,7 @@ def train(command: Train) -> None:
         else:
             folder = config.out or str(_fresh_folder(config))
             run = Run.create(replace(config, out=folder), tell)
+            _list_set(bar.console, config, run)
         _list_skipped(bar.console, run.skipped)
         with _stop_on_interrupt(run):
             for event in run:
@@ -111,6 +112,14 @@ def _show(bar: Progress, task: TaskID, event: Event) -> None:
             if PREFIX + name in event.metrics
         ]
         bar.console.print(f"step {event.step:>4}  held out: {'  '.join(parts)}", highlight=False)
+
+
+def _list_set(out: Console, asked: TrainConfig, run: Run) -> None:
+    """Parameters left open that the data decided."""
+    defaults = run.method.loss(run.settings).defaults
+    for name, value in run.live_parameters.items():
+        if getattr(asked, name) is None and value != defaults[name]:
+            out.print(f"{name} {value:g}, set by the training data", highlight=False)
 
 
 def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.compare.model_handles import ModelHandle
 from workbench.compare.streams import check_contrast
+from workbench.core.logps import next_token_kl
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.decoding_rows import max_length_of
@@ -72,11 +72,6 @@ def changed(before: str, after: str) -> float:
     0.25
     """
     return 1 - SequenceMatcher(None, words_of(before), words_of(after), autojunk=False).ratio()
-
-
-def _kl(left: Tensor, right: Tensor) -> Tensor:
-    """(completion, vocab) log-probabilities twice -> (completion,) exact KL(left || right)."""
-    return F.kl_div(right.double(), left.double(), reduction="none", log_target=True).sum(-1)
 
 
 def sample_answers(
@@ -193,8 +188,8 @@ def _scored(
             ids, logps = distributions[number]
             values[LOGP + name] = float(logps.gather(-1, ids[:, None]).double().sum())
         same = by_name[author].tokenizer.digest == first.tokenizer.digest
-        ours, theirs = (under[name][number][1] for name in (author, first.name))
-        values["kl"] = float(_kl(ours, theirs).sum()) if same else float("nan")
+        ours, theirs = (under[name][number][1].double() for name in (author, first.name))
+        values["kl"] = float(next_token_kl(ours, theirs).sum()) if same else float("nan")
         yield values
 
 

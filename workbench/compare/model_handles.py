@@ -58,6 +58,20 @@ class ModelHandle:
         with model_lock(), torch.no_grad(), self.around(), precision:
             yield self.model
 
+    @contextmanager
+    def by_turns(self) -> Iterator[Any]:
+        """`active` for a model that is computed by turns with others, whose module may be its own.
+
+        Where it is not the only one to use its module, `around` is entered for its turns alone.
+        """
+        if self.own_model:
+            with self.active() as model:
+                yield model
+        else:
+            precision = computing(self.model, self.device, self.precision)
+            with model_lock(), torch.no_grad(), precision:
+                yield ScopedPolicy(self.model, self.around)
+
     def generate_ids(self, prompts: Sequence[str], sampling: SamplingConfig) -> list[list[int]]:
         """The new tokens of each prompt, without the end token; `text` decodes them."""
         sampling, opened_first, amateur = self._contrast(sampling)

@@ -18,8 +18,7 @@ from torch import Tensor
 from workbench.compare.model_handles import Ids, ModelHandle
 from workbench.compare.tokens import check_comparable
 from workbench.core.collation import collate_sequences
-from workbench.core.logps import completion_logps
-from workbench.core.metrics import sampled_kl
+from workbench.core.metrics import mean_and_error
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import stream
@@ -70,7 +69,8 @@ class ProbabilityMass:
     Attributes:
         rows: without duplicates.
         draws: how many were sampled.
-        kl: KL(policy || reference) estimated from the samples, in nats per completion.
+        kl: KL(policy || reference) in nats per completion: the exact KL of the next-token
+            distributions, summed over each sample's positions; the mean over the samples.
         error: its standard error; NaN for a single sample.
     """
 
@@ -130,9 +130,15 @@ def find_probability_mass(
             the policy itself, without temperature and filters.
 
     Raises:
-        WorkbenchError: no tokens or draws, too many tokens, or different tokenizers.
+        WorkbenchError: no tokens or draws, too many tokens, or different tokenizers, vocabularies
+            or devices.
     """
     check_comparable(reference, policy, prompt, chosen, rejected)
+    if policy.device != reference.device:
+        raise WorkbenchError(
+            f"{policy.name} is on device {policy.device} and {reference.name} on "
+            f"{reference.device}; accepted: models on one device"
+        )
     if draws < 1:
         raise WorkbenchError(f"draws={draws} is not accepted: at least 1")
     given = sampling or SamplingConfig()
@@ -146,13 +152,13 @@ def find_probability_mass(
         for (ids, ended), count in counts.items()
         if not (ended and ids in named)
     ]
-    ours, theirs = (_sums(handle, prompt, rows) for handle in (policy, reference))
+    along, ours, theirs = _sums(reference, policy, prompt, rows)
     rows = [
         replace(row, policy=one, reference=other)
         for row, one, other in zip(rows, ours.tolist(), theirs.tolist(), strict=True)
     ]
-    repeats = torch.tensor([row.drawn for row in rows])
-    kl, error = sampled_kl(ours.repeat_interleave(repeats), theirs.repeat_interleave(repeats))
+    drawn = torch.tensor([row.drawn for row in rows])
+    kl, error = mean_and_error(along.repeat_interleave(drawn))
     ranked = sorted(rows, key=lambda row: (not row.name, 0.0 if row.name else -row.gain))
     return ProbabilityMass(tuple(ranked), draws, kl, error)
 
@@ -172,12 +178,16 @@ def _draw(
         yield tuple(row if end is None else row[: end + 1]), end is not None
 
 
-def _sums(handle: ModelHandle, prompt: Ids, rows: list[Continuation]) -> Tensor:
-    """(row,) log-probabilities in float64."""
+def _sums(
+    reference: ModelHandle, policy: ModelHandle, prompt: Ids, rows: list[Continuation]
+) -> Tensor:
+    """(3, row) KL along each completion, and its log-probability under policy and reference, in
+    float64."""
     parts = []
-    with handle.active() as model:
+    with policy.by_turns() as ours, reference.by_turns() as theirs:
         for start in range(0, len(rows), ROWS):
             sequences = [(prompt, row.ids) for row in rows[start : start + ROWS]]
-            batch = collate_sequences(sequences, handle.tokenizer.pad_id).to(handle.device)
-            parts.append(completion_logps(model, batch).double().cpu())
-    return torch.cat(parts)
+            batch = collate_sequences(sequences, policy.tokenizer.pad_id).to(policy.device)
+            sums = ours.kernels.scored_kl(ours, theirs, batch).sums(batch.sequences)
+            parts.append(torch.stack(sums).double().cpu())
+    return torch.cat(parts, dim=1)

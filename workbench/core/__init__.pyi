@@ -9,6 +9,7 @@ from .displacement import LogLinearWorld as LogLinearWorld
 from .displacement import pair_logratios as pair_logratios
 from .displacement import pair_probabilities as pair_probabilities
 from .logps import completion_logps as completion_logps
+from .logps import next_token_kl as next_token_kl
 from .logps import sequence_logps as sequence_logps
 from .logps import token_logps as token_logps
 from .losses import LOSSES as LOSSES
@@ -16,6 +17,7 @@ from .losses import LabelledLogps as LabelledLogps
 from .losses import Loss as Loss
 from .losses import PairLogps as PairLogps
 from .metrics import label_metrics as label_metrics
+from .metrics import mean_and_error as mean_and_error
 from .metrics import mean_metrics as mean_metrics
 from .metrics import pair_metrics as pair_metrics
 from .metrics import reward_metrics as reward_metrics

@@ -1,4 +1,4 @@
-"""From logits to log-probabilities of tokens and of completions.
+"""From logits to log-probabilities of tokens and of completions, and to the KL of two models.
 
 The logits at a position predict the *next* token. Only `next_token` shifts by one.
 """
@@ -38,8 +38,40 @@ def token_logps(logits: Tensor, tokens: Tensor) -> Tensor:
             "accepted: (..., pos, vocab) and (..., pos)"
         )
     outputs, targets = next_token(logits, tokens)
-    wide = outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
+    wide = _at_least_float32(outputs)
     return wide.gather(-1, targets[..., None])[..., 0] - wide.logsumexp(-1)
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def next_token_kl(policy_logits: Tensor, reference_logits: Tensor) -> Tensor:
+    """Exact KL(policy || reference) of two next-token distributions, nats, never below 0.
+
+    Args:
+        policy_logits, reference_logits: (..., vocab).
+
+    Returns:
+        (...). Summed over the positions of completions drawn from the policy at temperature 1, its
+        mean is the KL of the two distributions of completions, by the chain rule (Cover & Thomas
+        2006, theorem 2.5.3); the log-ratio of the drawn tokens has the same mean and a larger
+        variance, because it replaces each position's mean by one draw (Rao-Blackwell).
+    """
+    ours, theirs = (
+        _at_least_float32(one).log_softmax(-1) for one in (policy_logits, reference_logits)
+    )
+    return (ours.exp() * (ours - theirs)).sum(-1).clamp(min=0)  # rounding may fall below 0
+
+
+def log_collision(logits: Tensor) -> Tensor:
+    """log of the sum of squared next-token probabilities, (..., vocab) -> (...), at most 0.
+
+    The sum is the probability that two draws are the same token; WPO divides a token's probability
+    by it (Zhou et al. 2024, WPO: Enhancing RLHF with weighted preference optimization).
+    """
+    wide = _at_least_float32(logits)
+    return (2 * wide.log_softmax(-1)).logsumexp(-1)
 
 
 def sequence_logps(token_logps: Tensor, completion_mask: Tensor, reduction: str = "sum") -> Tensor:
@@ -97,10 +129,65 @@ class ScoredLogps(NamedTuple):
 
 def scored_logps(policy: Any, batch: SequenceBatch) -> ScoredLogps:
     """The definition of `Policy.forward`: logits at all positions, then the scored ones."""
-    hidden = policy.hidden(batch.tokens, batch.positions, batch.packed or batch.attention_mask())
-    values = token_logps(policy.head(hidden), batch.tokens)
+    values = token_logps(_all_logits(policy, batch), batch.tokens)
     scored, owners = batch.completion_mask[..., 1:], batch.sequence[..., 1:]
     return ScoredLogps(values[scored], owners[scored])
+
+
+def _all_logits(policy: Any, batch: SequenceBatch) -> Tensor:
+    """(row, pos, vocab)"""
+    mask = batch.packed or batch.attention_mask()
+    return policy.head(policy.hidden(batch.tokens, batch.positions, mask))
+
+
+class ScoredKL(NamedTuple):
+    """Two models at the scored positions of a batch: `next_token_kl`, and the log-probabilities of
+    the scored tokens under both. All are (scored,), and have no gradient; see `ScoredLogps`.
+    """
+
+    kl: Tensor
+    policy: Tensor
+    reference: Tensor
+    owners: Tensor
+
+    def sums(self, sequences: int) -> tuple[Tensor, ...]:
+        """KL and both log-probabilities, (sequence,) each, summed over each completion."""
+        return tuple(ScoredLogps(values, self.owners).sums(sequences) for values in self[:3])
+
+
+def check_vocabularies(policy: Any, reference: Any) -> None:
+    """Raise WorkbenchError where two models have no common vocabulary."""
+    if policy.vocab_size != reference.vocab_size:
+        raise WorkbenchError(
+            f"policy and reference have logits for {policy.vocab_size} and {reference.vocab_size} "
+            "tokens; accepted: the same number"
+        )
+
+
+@torch.no_grad()
+def scored_kl(policy: Any, reference: Any, batch: SequenceBatch) -> ScoredKL:
+    """The definition of `Kernels.scored_kl`: logits at all positions, then the scored ones.
+
+    Raises WorkbenchError where the vocabularies have different sizes.
+    """
+    check_vocabularies(policy, reference)
+    ours, theirs = (_all_logits(one, batch) for one in (policy, reference))
+    scored, owners = batch.completion_mask[..., 1:], batch.sequence[..., 1:]
+    return ScoredKL(
+        next_token_kl(ours[..., :-1, :], theirs[..., :-1, :])[scored],
+        token_logps(ours, batch.tokens)[scored],
+        token_logps(theirs, batch.tokens)[scored],
+        owners[scored],
+    )
+
+
+@torch.no_grad()
+def scored_log_collision(policy: Any, batch: SequenceBatch) -> ScoredLogps:
+    """`log_collision` at the scored positions: the definition of `Kernels.scored_log_collision`."""
+    logits, scored, owners = next_token(
+        _all_logits(policy, batch), batch.completion_mask, batch.sequence
+    )
+    return ScoredLogps(log_collision(logits[scored]), owners[scored])
 
 
 def completion_logps(

@@ -134,12 +134,19 @@ def win_interval(wins: float, losses: float, count: float, z: float = 1.96) -> t
     return max(0.0, (1 + ahead - half) / 2), min(1.0, (1 + ahead + half) / 2)
 
 
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean of values (sample,) and its standard error, which is NaN for a single one."""
+    wide = values.double()
+    error = wide.std().item() / math.sqrt(len(wide)) if len(wide) > 1 else math.nan
+    return wide.mean().item(), error
+
+
 def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> tuple[float, float]:
     """KL(policy || reference) and its standard error, in nats a completion.
 
     Both are (sample,) summed log-probabilities of completions drawn from the *policy* at
     temperature 1; the mean log-ratio is an unbiased estimate, and single ones may be negative.
+    Where the models themselves are at hand, `Kernels.scored_kl` has the same mean, a smaller error
+    and no negative values.
     """
-    ratios = (policy_logps - reference_logps).double()
-    error = ratios.std().item() / math.sqrt(len(ratios)) if len(ratios) > 1 else math.nan
-    return ratios.mean().item(), error
+    return mean_and_error(policy_logps - reference_logps)

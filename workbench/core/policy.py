@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from workbench.core.attention import AttentionFn, DenseAttention, KVCache, attend, rotary
 from workbench.core.batch import LAYOUTS, Packed, SequenceBatch
-from workbench.core.logps import ScoredLogps, scored_logps
+from workbench.core.logps import (
+    ScoredKL,
+    ScoredLogps,
+    scored_kl,
+    scored_log_collision,
+    scored_logps,
+)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -64,7 +70,8 @@ def no_decode_step(policy: Any, cache: Any, rows: int) -> None:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The operations that a model computes by; the functions of this module tell what each does.
+    """The operations that a model computes by; the functions of this module and, for `scored_*`, of
+    `core.logps` tell what each does.
 
     `decode_step(policy, cache, rows)` gives a function (tokens, positions, visible) -> logits for
     one new token per row, or None where there is none for this model.
@@ -76,6 +83,8 @@ class Kernels:
     embed: Callable[[Tensor, Tensor, bool], Tensor]
     attention: Callable[..., AttentionFn]
     scored_logps: Callable[[Any, SequenceBatch], ScoredLogps]
+    scored_kl: Callable[[Any, Any, SequenceBatch], ScoredKL]
+    scored_log_collision: Callable[[Any, SequenceBatch], ScoredLogps]
     decode_step: Callable[[Any, Any, int], Callable[..., Tensor] | None]
 
     @property
@@ -84,7 +93,10 @@ class Kernels:
         return self.name == "plain"
 
 
-PLAIN = Kernels("plain", rms_norm, swiglu, embed, dense_attention, scored_logps, no_decode_step)
+PLAIN = Kernels(
+    "plain", rms_norm, swiglu, embed, dense_attention, scored_logps, scored_kl,
+    scored_log_collision, no_decode_step,
+)  # fmt: skip
 
 
 class Policy(nn.Module):

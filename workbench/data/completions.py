@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.batch import Completion
-from workbench.data.columns import UnusableError, as_messages, text_of
+from workbench.data.columns import UnusableError, as_messages, find_layout, text_of
 from workbench.data.pairs import (
     ASSISTANT,
     SkippedRow,
@@ -57,7 +57,8 @@ def read_completions(
 
     Accepted are the columns prompt, completion and label (true or false, 1 or 0), beside them
     `system` and `group`; prompt and completion may be lists of chat messages. Every file of
-    preference pairs is accepted too: its chosen completions are desirable, its rejected ones not.
+    preference pairs is accepted too: its chosen completions are desirable, its rejected ones not. A
+    column `completion` in it is ignored where the other columns that go with it are missing.
     With `labelled` False only desirable completions are wanted: the label may be left out, rows
     that are labelled false are skipped, and of pairs the chosen completions are taken.
 
@@ -66,7 +67,9 @@ def read_completions(
     """
     rows = [] if source == ASSISTANT else rows_of(Path(source))
     columns = columns_of(rows)
-    if "completion" not in columns:
+    needed = COLUMNS if labelled else COLUMNS[:2]
+    missing = [name for name in needed if name not in columns]
+    if "completion" not in columns or (missing and find_layout(rows)):
         try:
             file = read_pairs(source)
         except WorkbenchError as error:
@@ -75,8 +78,6 @@ def read_completions(
             raise
         sides = (True, False) if labelled else (True,)
         return [TextCompletion.of(p, side) for p in file.pairs for side in sides], file.skipped
-    needed = COLUMNS if labelled else COLUMNS[:2]
-    missing = [name for name in needed if name not in columns]
     if missing:
         raise WorkbenchError(
             f"{source}: no column {missing[0]!r}; found {describe_columns(rows)}, accepted are "

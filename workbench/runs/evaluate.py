@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,7 @@ from torch import Tensor
 
 from workbench.core.batch import SequenceBatch
 from workbench.core.collation import collate_sequences
-from workbench.core.logps import completion_logps
-from workbench.core.metrics import mean_metrics, sampled_kl, wilson_interval
+from workbench.core.metrics import mean_and_error, mean_metrics, sampled_kl, wilson_interval
 from workbench.core.policy import Policy
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -140,7 +139,8 @@ class Evaluator:
 
         plain = replace(sampling, contrast_alpha=0.0)  # the reference is the one compared with
         before = self._start_answers(rendered, plain) if beside else [None for _ in prompts]
-        with self._amateur(policy, sampling) as amateur:
+        contrast = self._start_beside(policy) if sampling.contrast_alpha else nullcontext()
+        with contrast as amateur:
             ours = self._generate(policy, rendered, sampling, amateur)
         return tuple(
             Sample(
@@ -182,15 +182,14 @@ class Evaluator:
             )
 
     @contextmanager
-    def _amateur(self, policy: Policy, sampling: SamplingConfig) -> Iterator[Any]:
-        """The reference, where the policy is to be contrasted with it."""
-        if not sampling.contrast_alpha:
-            yield None
-        elif self.start.model is policy:  # with adapters, which are switched on and off
+    def _start_beside(self, policy: Policy) -> Iterator[Any]:
+        """The start model, to be computed by turns with the policy."""
+        start = self.start.model
+        if start is policy:  # with adapters, which are switched off for its turns
             yield ScopedPolicy(policy, self.start.active)
         else:
-            with self.start.active():
-                yield self.start.model
+            with self.start.active(), computing(start, self.device, self.precision):
+                yield start
 
     def _score_samples(self, policy: Policy) -> tuple[dict[str, float], tuple[Sample, ...]]:
         """Answers to the fixed prompts at temperature 1: their lengths, scores and the KL."""
@@ -209,6 +208,8 @@ class Evaluator:
     def _kl(
         self, policy: Policy, prompts: list[list[int]], answers: list[list[int]]
     ) -> dict[str, float]:
+        """KL to the start model and its standard error: from the next-token distributions along
+        the answers, and as `_sampled` from their log-ratios."""
         # A text that reached its end was drawn with its end token, so that one counts as well.
         longest, end = self.sampling.max_new_tokens, [self.tokenizer.eos_id]
         sequences = [
@@ -216,12 +217,12 @@ class Evaluator:
             for prompt, ids in zip(prompts, answers, strict=True)
         ]
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
-        with computing(policy, self.device, self.precision):
-            ours = completion_logps(policy, batch)
-        with self.start.active():
-            reference = self.start.model
-            with computing(reference, self.device, self.precision):
-                theirs = completion_logps(reference, batch)
-        mean, error = sampled_kl(ours, theirs)
-        found = {"kl/policy_reference": mean}
-        return found if math.isnan(error) else found | {"kl/policy_reference_se": error}
+        with computing(policy, self.device, self.precision), self._start_beside(policy) as start:
+            kl, ours, theirs = policy.kernels.scored_kl(policy, start, batch).sums(batch.sequences)
+        estimates = {"": mean_and_error(kl), "_sampled": sampled_kl(ours, theirs)}
+        found = {}
+        for kind, (mean, error) in estimates.items():
+            found[f"kl/policy_reference{kind}"] = mean
+            if not math.isnan(error):
+                found[f"kl/policy_reference{kind}_se"] = error
+        return found

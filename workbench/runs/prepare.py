@@ -58,7 +58,7 @@ def prepare(
     """Load or take the model, read the data, freeze the reference and score the data with it."""
     tell = progress or (lambda text, share: None)
     model = base or open_model(config, tell)
-    config = _fill_in(config, model)
+    asked, config = config, _fill_in(config, model)
     method = find_method(str(config.method))
     method.check_batch_size(config.batch_size or 1)
     if not model.policy.generates:
@@ -66,6 +66,7 @@ def prepare(
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
     data = load_data(config, method, model, config.device, config.precision)
+    config = replace(config, **method.open_settings(data.train, asked))
     reference_hash = model_hash(model.policy)
     compares = method.needs_reference(LiveSettings.start(config))
     start = _start_model(model.policy, config, compares, given=base is not None)

@@ -154,7 +154,8 @@ def _with_parsed_reward(scores: TextScores) -> TextScores:
 
 def _start(parts: Parts, config: TrainConfig) -> Run:
     """A run of its own policy over parts that others use as well."""
-    open_filled = config.resolved()
+    found = parts.method.open_settings(parts.data.train, config)
+    open_filled = replace(config.resolved(), **found)
     loop = {name: getattr(open_filled, name) for name in OF_THE_LOOP}
     model = replace(parts.model, policy=copy.deepcopy(parts.model.policy))
     run = Run(replace(parts, model=model, config=replace(parts.config, **loop)))

@@ -23,6 +23,7 @@ from workbench.core.policy import Policy
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.train.config import TrainConfig
 
 Item = TypeVar("Item")
 Settings = Mapping[str, Any]
@@ -94,6 +95,11 @@ class Method(Generic[Item]):
     ) -> list[Item]:
         """The items with what they take from each other or from `others`; as a rule nothing."""
         return list(items)
+
+    def open_settings(self, items: Sequence[Item], asked: TrainConfig) -> dict[str, Any]:
+        """Values for settings that `asked` leaves open and the training items decide; as a rule
+        none. Raises WorkbenchError for items that the method can't be trained on."""
+        return {}
 
     def columns(self, text: Any) -> dict[str, Any]:
         """What tables show of a text."""

@@ -5,6 +5,7 @@ import torch
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
 from workbench.core.fast import scored_logps as module
+from workbench.core.fast import scored_positions
 from workbench.core.fast.fast_kernels import FAST
 from workbench.core.logps import completion_logps
 from workbench.core.transformer import Transformer, TransformerConfig
@@ -23,7 +24,7 @@ def test_chunked_head_equals_whole_head(monkeypatch):
     batch = collate([Pair((1, 2), (3, 4, 5, 6), (7, 8, 9))] * 3, 0)
     results = []
     for chunk in (1 << 20, 8 * VOCAB):  # all at once, or two positions
-        monkeypatch.setattr(module, "CHUNK_BYTES", chunk)
+        monkeypatch.setattr(scored_positions, "CHUNK_BYTES", chunk)
         MODEL.zero_grad()
         values = completion_logps(MODEL, batch)
         values.sum().backward()
@@ -32,7 +33,7 @@ def test_chunked_head_equals_whole_head(monkeypatch):
 
 
 def test_log_probabilities_of_half_precision_logits_are_summed_in_float32(monkeypatch):
-    monkeypatch.setattr(module, "ROWS", 2)
+    monkeypatch.setattr(scored_positions, "ROWS", 2)
     generator = torch.Generator().manual_seed(0)
     for kind, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
         logits = (5 * torch.randn(5, 40, generator=generator)).to(kind).requires_grad_()

@@ -18,8 +18,12 @@ from workbench.core.batch import Completion, SequenceBatch
 from workbench.core.losses import LOSSES, LabelledLogps
 from workbench.core.transformer import Transformer
 from workbench.errors import WorkbenchError
+from workbench.models.load import Model
+from workbench.runs.record import Record
 from workbench.runs.run import Run
+from workbench.runs.sweep import sweep
 from workbench.train.batches import batches_for
+from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
 from workbench.train.method import find_method
 from workbench.train.reference import LiveReference
@@ -307,7 +311,7 @@ def train(make_run: Callable[..., Run], data: str, **settings: Any) -> Run:
 
 
 def test_unpaired_rows_train(make_run: Callable[..., Run], tmp_path: Path) -> None:
-    run = train(make_run, write(tmp_path, labelled_rows(7, 5)))
+    run = train(make_run, write(tmp_path, labelled_rows(7, 5)), undesirable_weight=1.0)
     assert len(run.data.train) + len(run.data.held_out) == 12
     steps = [event for event in run.events if isinstance(event, StepEvent)]
     assert steps[0].metrics["z"] == 0.0
@@ -316,40 +320,88 @@ def test_unpaired_rows_train(make_run: Callable[..., Run], tmp_path: Path) -> No
     assert run.compares
 
 
+@pytest.mark.parametrize("extra", [{}, {"completion": "it was"}], ids=["pairs", "and more"])
 def test_rows_of_pairs_train_as_two_labelled_ones(
-    make_run: Callable[..., Run], tmp_path: Path
+    make_run: Callable[..., Run], tmp_path: Path, extra: dict[str, str]
 ) -> None:
-    run = train(make_run, write(tmp_path, PAIRS))
+    run = train(make_run, write(tmp_path, [{**row, **extra} for row in PAIRS]))
+    assert run.config.undesirable_weight == 1
     labels = [item.label for item in (*run.data.train, *run.data.held_out)]
     assert len(labels) == 12
     assert sum(labels) == 6
     assert run.held_out_frame().columns[:3].tolist() == ["prompt", "completion", "label"]
 
 
-def test_labels_of_one_kind_alone_train(make_run: Callable[..., Run], tmp_path: Path) -> None:
-    run = train(make_run, write(tmp_path, labelled_rows(8, 0)))
-    metrics = [event.metrics for event in run.events if isinstance(event, StepEvent)][-1]
-    assert "rewards/chosen" in metrics
-    assert "rewards/rejected" not in metrics
-    assert "rewards/margins" not in metrics
-    assert metrics["rewards/chosen"] > 0
-
-
-def test_weights_that_even_out_labels_even_out_the_first_gradient(
-    make_run: Callable[..., Run], tmp_path: Path
+@pytest.mark.parametrize(("counts", "label"), [((8, 0), "true"), ((0, 5), "false")])
+def test_labels_of_one_kind_alone_are_refused(
+    make_run: Callable[..., Run], tmp_path: Path, counts: tuple[int, int], label: str
 ) -> None:
-    """8 desirable and 4 undesirable rows with weights 1 and 2: at first each row has weight * 0.5,
-    and the mean is (8 * 0.5 + 4 * 2 * 0.5) / 12 = 2 / 3."""
+    reason = f"label is {label} in all {sum(counts)} rows to train on; accepted are rows of both"
+    with pytest.raises(WorkbenchError, match=reason):
+        make_run(method="kto", data=write(tmp_path, labelled_rows(*counts)), held_out=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "weights"),
+    [
+        ({}, (1, 2)),
+        ({"desirable_weight": 1.0}, (1, 1)),
+        ({"undesirable_weight": 4 / 3}, (1, 4 / 3)),
+        ({"desirable_weight": 0.5, "undesirable_weight": 3.0}, (0.5, 3)),
+    ],
+    ids=["both open", "one given", "other given", "both given"],
+)
+def test_open_weights_even_out_the_labels_and_given_ones_stay(
+    make_recorded: Callable[..., Run],
+    tmp_path: Path,
+    asked: dict[str, float],
+    weights: tuple[float, float],
+) -> None:
+    """8 desirable and 4 undesirable rows: at first each has weight * 0.5, so the first loss is
+    (8 * 0.5 * desirable + 4 * 0.5 * undesirable) / 12; with weights of 1 and 2 it is 2 / 3."""
     rows = write(tmp_path, labelled_rows(8, 4))
-    run = make_run(
-        method="kto", data=rows, held_out=0, batch_size=12, undesirable_weight=2.0, samples=0
-    )
+    settings = {"method": "kto", "data": rows, "held_out": 0, "batch_size": 12, "samples": 0}
+    run = make_recorded(**settings, max_steps=2, **asked)
     first = next(event for event in run if isinstance(event, StepEvent))
-    assert first.metrics["loss"] == pytest.approx(2 / 3)
-    assert first.metrics["undesirable_weight"] == 2.0
+    names = ("desirable_weight", "undesirable_weight")
+    expected = dict(zip(names, weights, strict=True))
+    assert {name: first.metrics[name] for name in names} == pytest.approx(expected)
+    loss = (8 * 0.5 * weights[0] + 4 * 0.5 * weights[1]) / 12
+    assert first.metrics["loss"] == pytest.approx(loss)
+    list(run)
+    assert run.record is not None
+    kept, summary = run.record.config(), run.record.summary()
+    assert {name: getattr(kept, name) for name in names} == pytest.approx(expected)
+    assert summary is not None
+    assert {name: summary["settings"][name] for name in names} == pytest.approx(expected)
+
+
+def test_the_rarer_label_counts_more_whichever_it_is() -> None:
+    items = [Completion((1,), (2,), label) for label in (True, False, False, False)]
+    found = KTO.open_settings(items, TrainConfig(method="kto"))
+    assert found == {"desirable_weight": 3.0, "undesirable_weight": 1.0}
+    assert KTO.open_settings(items[:2], TrainConfig(method="kto")) == dict.fromkeys(found, 1.0)
+
+
+def test_a_sweep_evens_out_the_labels_too(trained: Model, tmp_path: Path, small: Any) -> None:
+    data = write(tmp_path, labelled_rows(6, 3))
+    config = TrainConfig(
+        **{**small, "data": data, "held_out": 0, "out": str(tmp_path / "runs"), "max_steps": 1},
+        method="kto",
+    )
+    list(sweep(config, {"lr": [1e-4, 1e-3]}, base=trained))
+    kept = [Record(folder).config() for folder in sorted((tmp_path / "runs").iterdir())]
+    assert [(one.desirable_weight, one.undesirable_weight) for one in kept] == [(1, 2), (1, 2)]
+
+
+def test_live_weights_can_still_be_moved(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    rows = write(tmp_path, labelled_rows(8, 4))
+    run = make_run(method="kto", data=rows, held_out=0, batch_size=12, samples=0)
+    next(event for event in run if isinstance(event, StepEvent))
     run.control.set(desirable_weight=0.5)
     changed = next(event for event in run if isinstance(event, StepEvent))
     assert changed.metrics["desirable_weight"] == 0.5
+    assert changed.metrics["undesirable_weight"] == 2.0
 
 
 def test_held_out_metrics_are_those_of_the_items(

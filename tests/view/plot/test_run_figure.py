@@ -122,6 +122,16 @@ def test_kl_has_its_standard_error(axes: Axes) -> None:
     np.testing.assert_array_equal(bars, [[4, 1.5], [4, 2.5], [4, math.nan]])
 
 
+def test_kto_shows_z_beside_the_log_ratios_of_both_labels(axes: Axes) -> None:
+    history = History()
+    history.add(
+        "run", StepEvent(4, 8, 0, {"logratios/chosen": 1.0, "logratios/rejected": -2.0, "z": 0.3})
+    )
+    panels.log_ratios(history, axes)
+    np.testing.assert_array_equal(lines(axes)["run z"].get_xydata(), [[4, 0.3]])
+    assert {text.get_text() for text in axes.texts} == {"desirable", "undesirable", "z"}
+
+
 def test_samples_show_the_truth_where_a_world_knows_it(axes: Axes) -> None:
     panels.samples(evaluated(**{"samples/length": 9.0}), axes)
     assert axes.get_ylabel() == "tokens"

@@ -9,6 +9,7 @@ from workbench.core.fast.block_kernels import rms_norm, swiglu
 from workbench.core.fast.decode_step import decode_step
 from workbench.core.fast.packed_attention import attention
 from workbench.core.fast.scored_logps import scored_logps
+from workbench.core.fast.vocabulary_sums import scored_kl, scored_log_collision
 from workbench.core.policy import PLAIN, Kernels
 
 
@@ -18,5 +19,8 @@ def embed(tokens: Tensor, table: Tensor, tied: bool) -> Tensor:
     return F.embedding(tokens, table, sparse=tied and tokens.device.type == "cpu")
 
 
-FAST = Kernels("fast", rms_norm, swiglu, embed, attention, scored_logps, decode_step)
+FAST = Kernels(
+    "fast", rms_norm, swiglu, embed, attention, scored_logps, scored_kl, scored_log_collision,
+    decode_step,
+)  # fmt: skip
 BY_NAME = {kernels.name: kernels for kernels in (FAST, PLAIN)}

@@ -24,6 +24,7 @@ from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
+from workbench.train.config import TrainConfig
 from workbench.train.method import Encoded, Method, Outcome, Reference, Settings, given
 
 
@@ -63,6 +64,24 @@ class KTO(Method[Completion]):
             found.append(replace(item, mismatched=other.completion[:most]))
         return found
 
+    def open_settings(self, items: Sequence[Completion], asked: TrainConfig) -> dict[str, Any]:
+        """Weights with which both labels count the same, where both are left open.
+
+        The rarer label's weight is raised until the ratio of weight times number is 1, within the
+        1 to 4/3 of Ethayarajh et al. 2024, eq. 8; the other's is 1.
+        """
+        good = sum(item.label for item in items)
+        counts = {"desirable_weight": good, "undesirable_weight": len(items) - good}
+        if not all(counts.values()):
+            label = "true" if good else "false"
+            raise WorkbenchError(
+                f"label is {label} in all {len(items)} rows to train on; accepted are rows of both "
+                "labels: kto learns from what sets them apart"
+            )
+        if any(getattr(asked, name) is not None for name in counts):
+            return {}
+        return {name: max(counts.values()) / count for name, count in counts.items()}
+
     def columns(self, text: TextCompletion) -> dict[str, Any]:
         return {"prompt": text.prompt, "completion": text.completion, "label": text.label}
 
@@ -77,8 +96,8 @@ class KTO(Method[Completion]):
     def check_batch_size(self, batch_size: int) -> None:
         if batch_size < 2:
             raise WorkbenchError(
-                f"batch_size={batch_size} is not accepted: kto compares the completions of a batch "
-                "with each other, two are needed"
+                f"batch_size={batch_size} is not accepted: kto compares each completion with z, "
+                "the mean log-ratio of a batch's mismatched completions; at least two are needed"
             )
 
     @torch.no_grad()

@@ -95,7 +95,7 @@ def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
 
 
 def _root(values: Any) -> Any:
-    """The square root, with its sign: a KL that is estimated may fall below 0 by chance."""
+    """The square root, with its sign: the axis begins a little below 0."""
     return np.sign(values) * np.sqrt(np.abs(values))
 
 

@@ -134,7 +134,7 @@ def accuracy(history: History, axes: Axes) -> None:
 
 @panel("KL(policy ‖ reference) ± s.e.", "nats per completion", "kl/policy_reference")
 def kl(history: History, axes: Axes) -> None:
-    """Estimated from the policy's own samples, so it may fall below 0 by chance."""
+    """The KL of the next-token distributions along the policy's own samples, never below 0."""
     primitives.draw_guide(axes, 0.0)
     name = HELD_OUT + "kl/policy_reference"
     for run, curves in history.runs.items():
