@@ -154,9 +154,13 @@ class Policy(nn.Module):
         """An empty cache for `rows` sequences of up to `max_length` tokens; None: no cache."""
         raise NotImplementedError
 
-    def forward(self, batch: SequenceBatch) -> ScoredLogps:
-        """Log-probabilities of the scored tokens of a batch."""
-        return self.kernels.scored_logps(self, batch)
+    def forward(self, batch: SequenceBatch, collision: bool = False) -> ScoredLogps:
+        """Log-probabilities of the scored tokens of a batch.
+
+        With `collision`, `log_collision` at their positions instead, without gradient.
+        """
+        kernels = self.kernels
+        return (kernels.scored_log_collision if collision else kernels.scored_logps)(self, batch)
 
     def logits(self, tokens: Tensor) -> Tensor:
         """(row, pos) -> (row, pos, vocab), plain causal rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import tomllib
@@ -26,6 +27,7 @@ from workbench.runs.sweep import sweep
 from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, EvalEvent, Event, StepEvent
 from workbench.train.method import find_method, shorter
+from workbench.train.reference import LiveReference
 
 MakeRun = Callable[..., Run]
 PREFERENCE = find_method("preference")
@@ -122,6 +124,14 @@ def spread(pairs: int = 7) -> list[Pair]:
     return [Pair(ids(), ids(), ids()) for _ in range(pairs)]
 
 
+@torch.no_grad()
+def nudge(policy: nn.Module) -> None:
+    """Move the policy away from where it stands."""
+    generator = torch.Generator().manual_seed(7)
+    for weight in policy.parameters():
+        weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
+
+
 @pytest.mark.parametrize("loss", ["aot", "aot_unpaired", "0.5*dpo+aot"])
 def test_the_split_of_a_step_changes_nothing(
     policy: Transformer, take_step: Any, assert_equal_gradients: Any, loss: str
@@ -133,8 +143,11 @@ def test_the_split_of_a_step_changes_nothing(
         ranges = [range(s, s + size) for s, size in zip(starts, sizes, strict=True)]
         return [PREFERENCE.collate([pairs[i] for i in r], 0, "stacked", list(r)) for r in ranges]
 
-    whole, metrics = take_step(policy, batches([7]), loss=loss, beta=2.0)
-    split, other = take_step(policy, batches([3, 1, 3]), loss=loss, beta=2.0)
+    reference = LiveReference(copy.deepcopy(policy))
+    nudge(policy)
+    whole, metrics = take_step(policy, batches([7]), reference, loss=loss, beta=2.0)
+    split, other = take_step(policy, batches([3, 1, 3]), reference, loss=loss, beta=2.0)
+    assert metrics["loss"] != pytest.approx(math.log(2), rel=1e-2)
     assert_equal_gradients(split, whole)
     assert other["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
 
@@ -168,6 +181,34 @@ def test_ld_alpha_trains_alike_on_cached_and_live_sums(make_recorded: MakeRun) -
     assert cached[0] == pytest.approx(math.log(2))
     assert cached[-1] != pytest.approx(math.log(2), abs=1e-4)
     assert cached == pytest.approx(live, rel=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["stacked", "shared_prefix", "packed"])
+def test_wpo_weights_by_their_definition(
+    policy: Transformer, logp: Callable[..., Tensor], take_step: Any, gradients: Any,
+    assert_equal_gradients: Any, layout: str,
+) -> None:  # fmt: skip
+    pairs, reference = spread(), copy.deepcopy(policy)
+    nudge(policy)
+    losses = []
+    for pair in pairs:
+        weight, ratios = torch.zeros(()), []
+        for side in (pair.chosen, pair.rejected):
+            tokens = torch.tensor([[*pair.prompt, *side]])
+            logps = policy.logits(tokens)[0, len(pair.prompt) - 1 : -1].log_softmax(-1).detach()
+            own = logps[range(len(side)), list(side)]
+            weight = weight + (own - logps.exp().square().sum(-1).log()).mean()
+            before = logp(reference, pair.prompt, side).detach()
+            ratios.append(logp(policy, pair.prompt, side) - before)
+        losses.append(-weight.exp() * torch.nn.functional.logsigmoid(0.7 * (ratios[0] - ratios[1])))
+    loss = torch.stack(losses).mean()
+    expected = gradients(loss, policy)
+    batch = PREFERENCE.collate(pairs, 0, layout, range(len(pairs)))
+    found, metrics = take_step(
+        policy, [batch], LiveReference(reference), loss="dpo", beta=0.7, wpo=True
+    )
+    assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert_equal_gradients(found, expected)
 
 
 # -- runs without a reference ------------------------------------------------------------------

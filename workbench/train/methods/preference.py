@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.core.batch import Pair, PreferenceBatch, SequenceBatch
 from workbench.core.collation import collate
+from workbench.core.logps import ScoredLogps
 from workbench.core.losses import PairLogps
 from workbench.core.losses.inputs import LOGPS
 from workbench.core.metrics import pair_metrics
@@ -109,7 +110,22 @@ class Preference(PairMethod):
         if "ld_alpha" in parameters:
             beyond = scored.sums(count, shorter(batch)), given(compared).beyond(batch)
             logps = replace(logps, beyond=PairLogps.from_sequences(batch, *beyond))
+        if "wpo" in parameters:
+            logps = replace(logps, weights=_wpo_weights(policy, batch, scored))
         return logps
+
+
+@torch.no_grad()
+def _wpo_weights(policy: nn.Module, batch: SequenceBatch, scored: ScoredLogps) -> Tensor:
+    """(pair,) how likely both completions are to the policy, by one more forward pass.
+
+    The product over both of exp of the mean over tokens of log p - log sum_v p_v^2, which is 1 for
+    a policy that draws every token as the completion has it (Zhou et al. 2024, eq. 2 and 4).
+    """
+    expected = policy(batch, collision=True)
+    aligned = ScoredLogps(scored.values - expected.values, scored.owners)
+    means = aligned.sums(batch.sequences) / batch.lengths()
+    return means.view(-1, 2).sum(1).exp()
 
 
 @dataclass(frozen=True)
