@@ -161,7 +161,9 @@ class XTransformersPolicy(Policy):
         visible = mask[:, -1]  # (row, key)
         start, index = (~visible).sum(-1), torch.arange(visible.shape[1], device=visible.device)
         if not torch.equal(visible, index >= start[:, None]):
-            raise WorkbenchError("branches in one row do not work with this model; use stacked rows")
+            raise WorkbenchError(
+                "branches in one row do not work with this model; use stacked rows"
+            )
         return start.clamp(min=len(index) - self.max_length)
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -185,7 +187,9 @@ class XTransformersPolicy(Policy):
             probe = self._disturbed()
             causal = _close(probe.logits(tokens)[:, :4], probe.logits(tokens[:, :4]))
         except Exception as error:  # the library's own errors share no narrower class
-            raise WorkbenchError(f"the wrapper takes no rows of tokens: {one_line(error)}") from error
+            raise WorkbenchError(
+                f"the wrapper takes no rows of tokens: {one_line(error)}"
+            ) from error
         if not same or not causal:
             what = "looks ahead" if same else "has a head that hidden states do not determine"
             raise WorkbenchError(f"this TransformerWrapper {what}; accepted: a Decoder, one head")
@@ -194,7 +198,9 @@ class XTransformersPolicy(Policy):
         """A copy with noise on its weights: those that begin at zero would hide a wrong mask."""
         probe, generator = copy.deepcopy(self).float(), torch.Generator().manual_seed(0)
         for weight in probe.parameters():
-            noise = torch.randn(weight.shape, generator=generator) * weight.shape[-1:].numel() ** -0.5
+            noise = (
+                torch.randn(weight.shape, generator=generator) * weight.shape[-1:].numel() ** -0.5
+            )
             weight.add_(noise.to(weight.device))
         return probe
 
