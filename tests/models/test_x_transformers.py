@@ -256,13 +256,13 @@ class Command:
 def test_pickles_are_refused_and_not_run(rotary, tmp_path) -> None:
     mark = tmp_path / "ran"
     torch.save({"weight": Command(exec, f"open({str(mark)!r}, 'w')")}, tmp_path / "evil.pt")
-    with pytest.raises(WorkbenchError, match="cannot read .*evil.pt"):
+    with pytest.raises(WorkbenchError, match=r"cannot read .*evil.pt"):
         load_x_transformers(tmp_path / "evil.pt", rotary.arguments)
     assert not mark.exists()
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(WorkbenchError, match="is no state dict"):
         load_x_transformers(tmp_path / "list.pt", rotary.arguments)
-    with pytest.raises(WorkbenchError, match="cannot read .*none.pt"):
+    with pytest.raises(WorkbenchError, match=r"cannot read .*none.pt"):
         load_x_transformers(tmp_path / "none.pt", rotary.arguments)
 
 

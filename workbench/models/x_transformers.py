@@ -90,7 +90,7 @@ class XTransformersPolicy(Policy):
         )
 
     @property
-    def recompute(self) -> bool:  # type: ignore[override]
+    def recompute(self) -> bool:
         """Always False: the library keeps its activations."""
         return False
 
