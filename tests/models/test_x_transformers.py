@@ -197,7 +197,8 @@ def test_dropout_stays_off_in_training(tokens) -> None:
     ("wrapper", "decoder", "kind", "reason"),
     [
         ({}, {}, "Encoder", "looks ahead"),
-        ({}, {"attn_gumbel_softmax": True}, "Decoder", "has a head"),
+        ({}, {"attn_gumbel_softmax": True}, "Decoder", "has no head that gives"),
+        ({"logits_dim": 7}, {}, "Decoder", "has no head that gives"),
         ({"num_output_heads": 2}, {}, "Decoder", "takes no rows of tokens"),
         ({"recycling": True}, {}, "Decoder", "recycle_steps"),
         ({}, {"cross_attend": True}, "Decoder", "context must be passed"),

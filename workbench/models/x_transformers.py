@@ -78,8 +78,8 @@ class XTransformersPolicy(Policy):
         self._tied = not isinstance(wrapper.to_logits, nn.Module)
         self.supports_branches = self.supports_cache = False
         with torch.no_grad():
-            self._check()
             probe = self._disturbed()
+            self._check(probe)
             if not hasattr(wrapper.pos_emb, "max_seq_len"):  # that of learned positions
                 probe.supports_branches = True
                 self.supports_branches = _holds(probe._branches_agree)
@@ -179,29 +179,28 @@ class XTransformersPolicy(Policy):
 
     # -- what it can do ---------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, probe: XTransformersPolicy) -> None:
         """That hidden states and head give the wrapper's own logits, and nothing looks ahead."""
         tokens = self._sample(2, 6)
         try:
-            same = _close(self.logits(tokens), self.model(tokens))
-            probe = self._disturbed()
+            logits = self.logits(tokens)
+            same = logits.shape[-1] == self.vocab_size and _close(logits, self.model(tokens))
             causal = _close(probe.logits(tokens)[:, :4], probe.logits(tokens[:, :4]))
         except Exception as error:  # the library's own errors share no narrower class
-            raise WorkbenchError(
-                f"the wrapper takes no rows of tokens: {one_line(error)}"
-            ) from error
+            reason = one_line(error)
+            raise WorkbenchError(f"the wrapper takes no rows of tokens: {reason}") from error
         if not same or not causal:
-            what = "looks ahead" if same else "has a head that hidden states do not determine"
-            raise WorkbenchError(f"this TransformerWrapper {what}; accepted: a Decoder, one head")
+            what = "looks ahead" if same else "has no head that gives one logit per token"
+            raise WorkbenchError(
+                f"the wrapper {what}; accepted: one around a Decoder, with one head"
+            )
 
     def _disturbed(self) -> XTransformersPolicy:
         """A copy with noise on its weights: those that begin at zero would hide a wrong mask."""
         probe, generator = copy.deepcopy(self).float(), torch.Generator().manual_seed(0)
         for weight in probe.parameters():
-            noise = (
-                torch.randn(weight.shape, generator=generator) * weight.shape[-1:].numel() ** -0.5
-            )
-            weight.add_(noise.to(weight.device))
+            noise = torch.randn(weight.shape, generator=generator).to(weight.device)
+            weight.add_(noise, alpha=weight.shape[-1:].numel() ** -0.5)
         return probe
 
     def _sample(self, *shape: int) -> Tensor:
