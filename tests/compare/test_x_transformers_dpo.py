@@ -12,8 +12,7 @@ from workbench.compare.mistakes import PADDING, PROMPT, Rows
 from workbench.compare.pair_scoring import score_rows, text_rows
 from workbench.core.collation import collate, pairs_from_prompt_mask
 from workbench.core.logps import completion_logps
-from workbench.core.loss_inputs import PairLogps
-from workbench.core.losses import LOSSES
+from workbench.core.losses import LOSSES, PairLogps
 from workbench.models.x_transformers import XTransformersPolicy
 
 library = pytest.importorskip("x_transformers")
