@@ -56,6 +56,8 @@ def test_prompt_mask_is_accepted():
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
     lengths = torch.tensor([5, 2]), torch.tensor([4, 4])
     assert pairs_from_prompt_mask(chosen, rejected, mask, *lengths) == PAIRS
+    wide = [Pair((1, 2, 3), (4, 5), (6, 0)), Pair((7,), (8, 0, 0, 0), (9, 10, 11, 0))]
+    assert pairs_from_prompt_mask(chosen, rejected, mask) == wide
 
 
 def test_bad_prompt_masks_are_refused():
@@ -63,5 +65,9 @@ def test_bad_prompt_masks_are_refused():
     lengths = torch.tensor([3]), torch.tensor([3])
     with pytest.raises(WorkbenchError, match="pair 0 is not a prefix"):
         pairs_from_prompt_mask(chosen, chosen, torch.tensor([[1, 0, 1]]), *lengths)
+    with pytest.raises(
+        WorkbenchError, match=r"\(1, 3\), \(1, 3\), \(3,\); accepted: \(pair, pos\)"
+    ):
+        pairs_from_prompt_mask(chosen, chosen, torch.tensor([1, 0, 0]), *lengths)
     with pytest.raises(WorkbenchError, match=r"pair 0.*different prompts"):
         pairs_from_prompt_mask(chosen, chosen + 1, torch.tensor([[1, 0, 0]]), *lengths)

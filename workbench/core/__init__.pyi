@@ -5,6 +5,7 @@ from .batch import PreferenceBatch as PreferenceBatch
 from .collation import collate as collate
 from .collation import collate_labelled as collate_labelled
 from .collation import collate_sequences as collate_sequences
+from .collation import pairs_from_prompt_mask as pairs_from_prompt_mask
 from .displacement import LogLinearWorld as LogLinearWorld
 from .displacement import pair_logratios as pair_logratios
 from .displacement import pair_probabilities as pair_probabilities

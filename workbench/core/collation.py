@@ -155,19 +155,32 @@ def pairs_from_prompt_mask(
     chosen: Tensor,
     rejected: Tensor,
     prompt_mask: Tensor,
-    chosen_lengths: Tensor,
-    rejected_lengths: Tensor,
+    chosen_lengths: Tensor | None = None,
+    rejected_lengths: Tensor | None = None,
 ) -> list[Pair]:
     """Pairs from whole sequences and one prompt mask for both sides, as x-transformers takes them.
+
+    Its DPO is called with `preferred_seq`, `unpreferred_seq`, `prompt_mask`, `preferred_seq_mask`
+    and `unpreferred_seq_mask`: the first three are the first three here, and the sums of the last
+    two over the positions are the lengths.
 
     Args:
         chosen, rejected: (pair, pos) token ids, the prompt in front, padded on the right.
         prompt_mask: (pair, pos) True on prompt tokens.
-        chosen_lengths, rejected_lengths: (pair,) tokens before the padding, prompt included.
+        chosen_lengths, rejected_lengths: (pair,) tokens before the padding, prompt included; left
+            out: no padding.
 
     Raises:
-        WorkbenchError: naming the pair whose mask is not a prefix or whose prompts differ.
+        WorkbenchError: the shapes differ; or naming the pair whose mask is not a prefix, or whose
+            prompts differ.
     """
+    if not chosen.shape == rejected.shape == prompt_mask.shape:
+        shapes = ", ".join(str(tuple(part.shape)) for part in (chosen, rejected, prompt_mask))
+        raise WorkbenchError(
+            f"chosen, rejected and prompt_mask have shapes {shapes}; accepted: (pair, pos), thrice"
+        )
+    whole = torch.full(chosen.shape[:1], chosen.shape[1])
+    lengths = [whole if given is None else given for given in (chosen_lengths, rejected_lengths)]
     pairs = []
     for row, mask in enumerate(prompt_mask.bool()):
         size = int(mask.sum())
@@ -176,7 +189,7 @@ def pairs_from_prompt_mask(
         left, right = chosen[row], rejected[row]
         if not torch.equal(left[:size], right[:size]):
             raise WorkbenchError(f"pair {row}: chosen and rejected have different prompts")
-        ends = int(chosen_lengths[row]), int(rejected_lengths[row])
+        ends = [int(ends[row]) for ends in lengths]
         sides = [side[size:end].tolist() for side, end in zip((left, right), ends, strict=True)]
         pairs.append(Pair(tuple(left[:size].tolist()), tuple(sides[0]), tuple(sides[1])))
     return pairs

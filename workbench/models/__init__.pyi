@@ -5,3 +5,5 @@ from .load import model_hash as model_hash
 from .load import save_model as save_model
 from .lora import add_lora as add_lora
 from .lora import merge_lora as merge_lora
+from .x_transformers import XTransformersPolicy as XTransformersPolicy
+from .x_transformers_files import load_x_transformers as load_x_transformers

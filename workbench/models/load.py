@@ -1,16 +1,18 @@
 """Load a model and its tokenizer by name, save a model to a folder, and hash weights.
 
-Llama checkpoints run on the small decoder, all others through `models.hub`. Weights are read from
-safetensors only, never from pickles, and code that comes with a model is not run.
+Llama checkpoints run on the small decoder, those of x-transformers on that library, all others
+through `models.hub`. Weights are read from safetensors only, never from pickles, and code that
+comes with a model is not run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,12 +31,17 @@ from workbench.models.llama import (
 )
 from workbench.models.lora import has_lora
 from workbench.models.smollm2 import fetch_smollm2
+from workbench.models.x_transformers_files import FORMAT, load_folder, save_x_transformers
 
 ACCEPTED = (
     "accepted: tiny, smollm2, a folder with config.json, a .gguf file, "
     "or a Hugging Face id such as ORG/NAME"
 )
-FORMATS: dict[str, Callable[..., None]] = {"llama": write_decoder, "transformers": save_hub}
+FORMATS: dict[str, Callable[..., None]] = {
+    "llama": write_decoder,
+    "transformers": save_hub,
+    FORMAT: save_x_transformers,
+}
 HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
@@ -52,8 +59,9 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
     """The model called `name`, in float32 and ready for training.
 
     Args:
-        name: "smollm2" (fetched on first use), a folder in the Hugging Face layout, a GGUF file
-            (with the tokenizer that `transformers` makes of it), or an id of the Hugging Face hub.
+        name: "smollm2" (fetched on first use), a folder in the Hugging Face layout or written by
+            `save_model`, a GGUF file (with the tokenizer that `transformers` makes of it), or an id
+            of the Hugging Face hub.
         progress: called with what is happening and the share done, 0 to 1.
 
     Raises:
@@ -72,7 +80,10 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
         raise WorkbenchError(f"model {name!r} is unknown; {ACCEPTED}")
     if not (folder / "config.json").is_file():
         raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
-    config = decoder_config(read_json(folder / "config.json"))
+    content = read_json(folder / "config.json")
+    if content.get("model_type") == FORMAT:
+        return _load_x_transformers(name, folder, content)
+    config = decoder_config(content)
     if config is None:
         return _load_hub(name, progress, folder)
     policy = read_decoder(folder, config, progress)
@@ -93,11 +104,21 @@ def _load_hub(name: str, progress: Progress | None, folder: Path, gguf: str | No
     return Model(name, policy, load_tokenizer(folder, gguf), policy.max_length)
 
 
+def _load_x_transformers(name: str, folder: Path, content: Mapping[str, Any]) -> Model:
+    tokenizer, policy = Tokenizer.from_folder(folder), load_folder(folder, content)
+    if tokenizer.vocab_size > policy.vocab_size:
+        raise WorkbenchError(
+            f"{folder}: tokenizer.json has {tokenizer.vocab_size} tokens; "
+            f"num_tokens={policy.vocab_size} in config.json does not hold them"
+        )
+    return Model(name, policy, tokenizer, policy.max_length)
+
+
 def save_model(model: Model, folder: str | Path) -> None:
-    """Write `model` in the Hugging Face layout; `transformers` and `load_model` both read it.
+    """Write `model` to a folder that `load_model` reads; `transformers` too, if it has such models.
 
     Raises:
-        WorkbenchError: the policy has adapters, or is neither a Transformer nor a HubPolicy.
+        WorkbenchError: the policy has adapters, or is of another kind.
     """
     folder, policy, tokenizer = Path(folder), model.policy, model.tokenizer
     if has_lora(policy):
