@@ -89,8 +89,8 @@ def _print_ranking(ranking: Ranking, seeds: int) -> None:
     )  # fmt: skip
     for row in ranking.table.itertuples():
         if row.mean != row.mean:
-            note = f"not reached: {ranking.along} up to {row.reaches:.3g}"
-            table.add_row(row.loss, "–", "–", note, "–", "–")
+            note = f"{ranking.along} up to {row.reaches:.3g}"
+            table.add_row(row.loss, "–", "not reached", note, "–", "–")
             continue
         strength = f"{row.strength} {row.value:g}" if row.strength else "–"
         best, worst = int(row.best_rank), int(row.worst_rank)

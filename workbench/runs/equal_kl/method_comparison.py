@@ -79,9 +79,8 @@ class MethodComparison:
         """
         rows = []
         for loss, own in self.frame.groupby("loss", sort=False):
-            for root in np.linspace(0.0, max(0.0, farthest(own, KL)) ** 0.5, GRID):
-                # Rounded down: the last one must not lie beyond the farthest evaluation.
-                at = min(root * root, max(0.0, farthest(own, KL)))
+            # Even steps of the root of the KL, 0 and the farthest among them.
+            for at in max(0.0, farthest(own, KL)) * np.linspace(0.0, 1.0, GRID) ** 2:
                 if reading := read_method(own, KL, self.quality, at):
                     rows.append((loss, at, *t_interval(reading.values)))
         return pd.DataFrame(rows, columns=["loss", KL, "mean", "low", "high"])

@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from workbench.runs.equal_kl.method_comparison import MethodComparison
-from workbench.view.plot.primitives import BLUE, GREEN, INK, MUTED, ORANGE, name_axes, new_figure
+from workbench.view.plot.primitives import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    name_axes,
+    new_figure,
+    signed_root,
+)  # fmt: skip
 
 # Okabe and Ito 2008; colours come again with other dashes after the seventh method.
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", INK)
@@ -36,9 +45,9 @@ def draw_methods(comparison: MethodComparison, kl: float | None = None) -> Figur
             curve.kl, curve["mean"], color=colour, linestyle=dashes, linewidth=1.8, label=loss
         )
         axes.plot(curve.kl.iloc[-1:], curve["mean"].iloc[-1:], "o", color=colour, markersize=5)
-    axes.set_xscale("function", functions=(np.sqrt, np.square))
-    axes.set_xlim(0.0, 1.04 * max(curves.kl.max(), 1e-3))
+    axes.set_xscale("function", functions=(signed_root, np.square))
     at = comparison.at_kl(kl).at
+    axes.set_xlim(0.0, 1.04 * max(curves.kl.max(), at, 1e-3))
     axes.axvline(at, color=MUTED, linewidth=1, linestyle=":")
     axes.annotate(
         f"compared at {at:.3g}", (at, 0.0), (3, 3), xycoords=("data", "axes fraction"),
