@@ -230,6 +230,18 @@ def test_an_interrupted_comparison_goes_on_with_what_is_missing(
     assert trained == [("dpo", 0), ("dpo", 1)]
 
 
+def test_every_setting_makes_other_runs(config: TrainConfig) -> None:
+    """Also those that are of the evaluation alone."""
+    changes = ({}, {"samples": 5}, {"max_new_tokens": 13}, {"eval_every": 1}, {"held_out": 13})
+    files = {
+        plan(TrainConfig(**{**vars(config), **change}), ["dpo"], [0], {"dpo": (0.1,)})[0].file
+        for change in changes
+    }
+    assert len(files) == len(changes)
+    elsewhere = TrainConfig(**{**vars(config), "out": "elsewhere"})
+    assert plan(elsewhere, ["dpo"], [0], {"dpo": (0.1,)})[0].file in files
+
+
 def test_another_file_of_pairs_makes_other_runs(tmp_path: Path) -> None:
     data = tmp_path / "pairs.jsonl"
     config = TrainConfig(data=str(data))

@@ -61,7 +61,7 @@ class PlannedRun:
     @property
     def file(self) -> str:
         """Name of the file with its rows: it holds a hash of all that they depend on."""
-        settings = asdict(replace(self.config.resolved(), out=None))
+        settings = asdict(self.config.resolved())
         made_by = [version("dpo-workbench"), torch.__version__]
         text = json.dumps([settings, self.content, made_by], sort_keys=True)
         value = f"-{self.strength}={self.value:g}" if self.strength else ""
@@ -89,7 +89,7 @@ def plan(
             rows = rows_per_pair(loss.method)
             filled = replace(config, loss=name, seed=seed).resolved()
             own = replace(
-                config, loss=name, seed=seed, out=None, samples=0,
+                config, loss=name, seed=seed, out=None,
                 batch_size=rows * (filled.batch_size or 1), held_out=rows * (filled.held_out or 0),
             )  # fmt: skip
             strength, values = strength_of(loss) or "", strengths[name]
@@ -113,7 +113,8 @@ def train(
     true is dropped and the rest left out.
     """
     evaluator, pairs = _yardstick(shared)
-    of_config = {one.config: one for one in runs}
+    # The evaluator draws the samples; a run's own evaluation would only repeat them.
+    of_config = {replace(one.config, samples=0): one for one in runs}
     for config, run in opened(list(of_config)):
         _check_same_pairs(run, pairs)
         rows = _rows(of_config[config], run, evaluator, stopped)
