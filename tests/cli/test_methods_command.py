@@ -119,7 +119,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
 ) -> None:
     runs = tmp_path / "out" / "runs"
     process = subprocess.Popen(
-        [sys.executable, "-m", "workbench", *flags, "--processes", "2", "--max-steps", "200"],
+        [sys.executable, "-m", "workbench", *flags, "--processes", "2", "--max-steps", "40"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -161,8 +161,8 @@ def test_every_evaluation_is_a_row_measured_alike(config: TrainConfig) -> None:
     assert (ends["pairs"] == 30).all()
     assert (ends["seconds"] > 0).all()
     assert not frame["diverged"].any()
-    assert told[0] == ("0 of 8 runs", 0.0)
-    assert told[-1] == ("8 of 8 runs", 1.0)
+    counted = [what for what in told if what[0].endswith("runs")]
+    assert counted == [(f"{done} of 8 runs", done / 8) for done in range(9)]
 
 
 def test_a_run_measures_what_it_measures_alone(config: TrainConfig, trained: Model) -> None:
@@ -254,9 +254,9 @@ def test_another_file_of_pairs_makes_other_runs(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_processes_side_by_side_give_the_same_rows(config: TrainConfig, tmp_path: Path) -> None:
-    alone = compare_methods(config, ["dpo", "kto"], (0, 1), {"dpo": (0.5,), "kto": (0.5,)}, 1)
+    alone = compare_methods(config, ["kto"], (0, 1), {"kto": (0.5,)}, processes=1)
     elsewhere = TrainConfig(**{**vars(config), "out": str(tmp_path / "other")})
-    both = compare_methods(elsewhere, ["dpo", "kto"], (0, 1), {"dpo": (0.5,), "kto": (0.5,)}, 2)
+    both = compare_methods(elsewhere, ["kto"], (0, 1), {"kto": (0.5,)}, processes=2)
     pd.testing.assert_frame_equal(
         both.frame.drop(columns="seconds"), alone.frame.drop(columns="seconds")
     )
