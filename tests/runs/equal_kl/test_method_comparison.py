@@ -230,6 +230,15 @@ def test_an_interrupted_comparison_goes_on_with_what_is_missing(
     assert trained == [("dpo", 0), ("dpo", 1)]
 
 
+def test_a_loss_without_a_strength_is_compared_too(config: TrainConfig) -> None:
+    found = compare_methods(config, ["sft"], (0, 1), processes=1).at_kl()
+    (row,) = found.table.itertuples()
+    assert (row.loss, row.strength, row.best_rank) == ("sft", None, 1)
+    assert row.reaches > 0
+    assert row.low <= row.mean <= row.high
+    assert found.differences.empty
+
+
 def test_every_setting_makes_other_runs(config: TrainConfig) -> None:
     """Also those that are of the evaluation alone."""
     changes = ({}, {"samples": 5}, {"max_new_tokens": 13}, {"eval_every": 1}, {"held_out": 13})

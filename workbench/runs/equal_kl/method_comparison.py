@@ -17,7 +17,7 @@ from workbench.core.losses import LOSSES, find_loss
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import write_text
 from workbench.runs.equal_kl.intervals import paired_differences, rank, t_interval
-from workbench.runs.equal_kl.planned_runs import plan, strength_of, strengths_of
+from workbench.runs.equal_kl.planned_runs import plan
 from workbench.runs.equal_kl.readings import KL, farthest, read_method
 from workbench.runs.equal_kl.side_by_side import default_processes, train_missing
 from workbench.runs.prepare import open_model
@@ -97,7 +97,7 @@ class MethodComparison:
         differences = paired_differences(known, higher=measured != KL)
         rows = []
         for loss, reading in readings.items():
-            row = {"loss": loss, "strength": strength_of(find_loss(loss)), "reaches": reaches[loss]}
+            row = {"loss": loss, "strength": find_loss(loss).strength, "reaches": reaches[loss]}
             if reading is not None:
                 mean, low, high = t_interval(reading.values)
                 best, worst, others = rank(differences, loss, len(known))
@@ -165,6 +165,7 @@ def compare_methods(
             train_missing(runs, config, folder, count, tell)
         texts = [(folder / run.file).read_text(encoding="utf-8") for run in runs]
     frame = pd.DataFrame([row for text in texts for row in json.loads(text)])
+    frame = frame.astype({"value": float})  # missing where a loss has no strength
     if config.out is not None:
         write_text(Path(config.out) / CSV, frame.to_csv(index=False))
     known = frame["reward"].notna().all()
@@ -180,12 +181,13 @@ def _strengths(
             f"methods={methods!r} is not accepted: a list of different losses, of "
             + ", ".join(LOSSES)
         )
-    grid = {name: tuple(given.get(name, strengths_of(find_loss(name)))) for name in methods}
-    for name, values in given.items():
+    grid = {name: tuple(given.get(name, find_loss(name).strengths)) for name in methods}
+    for name in given:
         if name not in grid:
             raise WorkbenchError(f"strengths name {name!r}; accepted: {', '.join(methods)}")
-        if strength_of(find_loss(name)) is None:
+        if find_loss(name).strength is None:
             raise WorkbenchError(f"strengths[{name!r}] is not accepted: {name} has no strength")
+        values = grid[name]
         if not values or len(set(values)) < len(values):
             raise WorkbenchError(
                 f"strengths[{name!r}]={values!r} is not accepted: a list of different values"
@@ -203,7 +205,7 @@ def _check(
         )
     if processes is not None and processes < 1:
         raise WorkbenchError(f"processes={processes} is not accepted: a whole number from 1")
-    own = ["loss", "method", *filter(None, (strength_of(find_loss(name)) for name in grid))]
+    own = ["loss", "method", *filter(None, (find_loss(name).strength for name in grid))]
     for name in dict.fromkeys(own):
         if getattr(config, name) is not None:
             raise WorkbenchError(

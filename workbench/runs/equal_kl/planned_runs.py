@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -18,7 +19,6 @@ from typing import Any
 
 import torch
 
-from workbench.core.loss_registry import Loss
 from workbench.core.losses import find_loss
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
@@ -66,7 +66,8 @@ class PlannedRun:
         text = json.dumps([settings, self.content, made_by], sort_keys=True)
         value = f"-{self.strength}={self.value:g}" if self.strength else ""
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return f"{self.loss}{value}-seed={self.config.seed}-{digest}.json"
+        name = re.sub(r"[^\w.=-]", "-", f"{self.loss}{value}-seed={self.config.seed}")
+        return f"{name}-{digest}.json"
 
 
 def _content(*names: str) -> tuple[str, ...]:
@@ -92,7 +93,7 @@ def plan(
                 config, loss=name, seed=seed, out=None,
                 batch_size=rows * (filled.batch_size or 1), held_out=rows * (filled.held_out or 0),
             )  # fmt: skip
-            strength, values = strength_of(loss) or "", strengths[name]
+            strength, values = loss.strength or "", strengths[name]
             for value in values or [float("nan")]:
                 changed: dict[str, Any] = {strength: value} if strength else {}
                 found.append(PlannedRun(name, strength, value, replace(own, **changed), content))
@@ -177,16 +178,3 @@ def _row(planned: PlannedRun, run: Run, evaluator: Evaluator, event: EvalEvent) 
         "pairs": taken["pairs"] // rows_per_pair(run.method.name), "seconds": taken["seconds"],
         "diverged": False,
     }  # fmt: skip
-
-
-def strength_of(loss: Loss) -> str | None:
-    """The parameter that sets how far a loss moves the policy: its first in equal ratios."""
-    own = next((name for name, one in loss.parameters.items() if one.log), None)
-    return getattr(loss, "strength", own)
-
-
-def strengths_of(loss: Loss) -> tuple[float, ...]:
-    """A small grid of it."""
-    name = strength_of(loss)
-    default = loss.defaults[name] if name else 0.0
-    return getattr(loss, "strengths", (default / 4, default, 4 * default) if name else ())
