@@ -138,8 +138,8 @@ def compare_methods(
             there, an interrupted comparison goes on with the runs that are missing, and all rows
             together are written to `methods.csv`.
         methods: names of losses; the training method follows from each.
-        seeds: two or more. They change the split, the order of the data and the sampled answers,
-            not the pairs.
+        seeds: two or more. They change the order of the data, the sampled answers and the split,
+            where groups leave a choice; not the pairs. The intervals are about these alone.
         strengths: name of a loss -> values of its strength, instead of `Loss.strengths`.
         processes: how many train side by side; left out: one per core for a small model, else one.
         progress: called with what is being done and the share done, 0 to 1.
