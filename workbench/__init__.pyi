@@ -9,6 +9,7 @@ from .models import load_model as load_model
 from .models import save_model as save_model
 from .runs import Run as Run
 from .runs import check_machine as check_machine
+from .runs import compare_methods as compare_methods
 from .runs import sweep as sweep
 from .train import TrainConfig as TrainConfig
 from .train import tiny_base as tiny_base

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.cli.flags import Command, Compare, Evaluate, Methods, SampleCommand, Train
+from workbench.cli.methods_command import methods
 from workbench.cli.terminal import console, progress, show_table
 from workbench.cli.train_command import train
 from workbench.compare.answers import answers_frame
 from workbench.compare.handle_sources import handles
-from workbench.core.losses import LOSSES
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import write_text
@@ -32,30 +32,6 @@ def carry_out(command: Command) -> None:
         Methods: methods,
     }  # fmt: skip
     actions[type(command)](command)
-
-
-def methods(command: Methods) -> None:
-    """Print every loss with its method, source and parameters."""
-    if command.json:
-        rows = [
-            {
-                "method": loss.method,
-                "loss": loss.name,
-                "reference": loss.needs_reference,
-                "parameters": loss.defaults,
-                "source": loss.source,
-                "summary": loss.summary,
-            }
-            for loss in LOSSES.values()
-        ]
-        print(json.dumps(rows, indent=2))
-        return
-    table = Table("method", "loss", "reference", "parameters", "source")
-    for loss in LOSSES.values():
-        parameters = "\n".join(f"{name} {value}" for name, value in loss.defaults.items())
-        needs = "yes" if loss.needs_reference else "no"
-        table.add_row(loss.method, loss.name, needs, parameters, escape(loss.source))
-    console.print(table)
 
 
 # -- sample and evaluate ----------------------------------------------------------------------

@@ -55,9 +55,21 @@ class Compare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Methods:
-    """List the training methods, their losses and the losses' parameters."""
+class Methods(TrainConfig):
+    """Compare training methods on the same pairs, at an equal distance from the reference."""
 
+    losses: tuple[str, ...] = setting((), "methods by their losses; left out: six common ones")
+    seeds: int = setting(5, "runs of each kind, with seeds from --seed on", 2, 10_000)
+    at_kl: float | None = setting(
+        None, "KL at which they are compared; left out: the largest that all reach", 0, 1e6
+    )
+    at_quality: float | None = setting(
+        None, "compare instead the KL that this true reward takes (or accuracy)", -1e6, 1e6
+    )
+    processes: int | None = setting(
+        None, "runs side by side; left out: one per core for small models, else one", 1, 1024
+    )
+    list: bool = setting(False, "train nothing; list every loss with its parameters")
     json: bool = setting(False, "print JSON")
 
 

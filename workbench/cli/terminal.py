@@ -15,14 +15,14 @@ console = Console()
 
 
 @contextmanager
-def progress() -> Iterator[tuple[Progress, TaskID]]:
+def progress(to_stderr: bool = False) -> Iterator[tuple[Progress, TaskID]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=Console(stderr=True) if to_stderr else console) as bar:
         yield bar, bar.add_task("loading", note="", total=1)
 
 

@@ -6,6 +6,7 @@
 * `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
   again.
 * `sweep`: many runs, one table; `exact_sweep`: the same where everything is exact.
+* `equal_kl/`: training methods compared at an equal distance from the reference.
 * `pretraining_eval`: snapshots while the base model is pretrained.
 * `machine`: what this machine has.
 """

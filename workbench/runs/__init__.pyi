@@ -1,3 +1,5 @@
+from .equal_kl.method_comparison import MethodComparison as MethodComparison
+from .equal_kl.method_comparison import compare_methods as compare_methods
 from .exact_sweep import KL as KL
 from .exact_sweep import REWARD as REWARD
 from .exact_sweep import fixed_budget as fixed_budget

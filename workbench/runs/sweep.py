@@ -106,7 +106,7 @@ def _train(
     progress: Progress | None,
 ) -> Iterator[pd.DataFrame]:
     rows: list[dict[str, Any]] = []
-    for number, (config, run) in enumerate(_opened(runs, base, progress)):
+    for number, (config, run) in enumerate(opened(runs, base, progress)):
         for event in run:
             if isinstance(event, StepEvent) and progress is not None:
                 share = (number + event.step / event.total) / len(runs)
@@ -118,8 +118,8 @@ def _train(
         yield pd.DataFrame(rows)
 
 
-def _opened(
-    runs: list[TrainConfig], base: Model | None, progress: Progress | None
+def opened(
+    runs: list[TrainConfig], base: Model | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[TrainConfig, Run]]:
     """Each run, ready to go; the parts of one group at a time, for they hold model and pairs."""
     groups: dict[object, list[TrainConfig]] = {}
@@ -138,11 +138,11 @@ def _prepare(config: TrainConfig, base: Model | None, progress: Progress | None)
     own = base and replace(base, policy=copy.deepcopy(base.policy))
     parts = prepare(config, progress, own)
     if parts.evaluator.scores is not None:
-        parts.evaluator.scores = _with_parsed_reward(parts.evaluator.scores)
+        parts.evaluator.scores = with_parsed_reward(parts.evaluator.scores)
     return parts
 
 
-def _with_parsed_reward(scores: TextScores) -> TextScores:
+def with_parsed_reward(scores: TextScores) -> TextScores:
     """The scores of a text, and its reward counted only if it parses."""
 
     def score(prompt: str, text: str) -> dict[str, float]:

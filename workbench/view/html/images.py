@@ -11,7 +11,7 @@ from PIL import Image
 
 from workbench.view.html.render import Html, render
 
-COLOURS = 64  # of a saved picture
+COLOURS = 256  # of a saved picture; with fewer, lines over translucent bands lose theirs
 
 
 def picture(figure: Figure) -> Html:

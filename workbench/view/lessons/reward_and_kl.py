@@ -18,7 +18,14 @@ from matplotlib.ticker import FixedLocator
 
 from workbench.core.tabular import TabularWorld, expected, kl
 from workbench.runs.exact_sweep import KL, REWARD
-from workbench.view.plot.primitives import INK, MUTED, Values, name_axes, new_figure
+from workbench.view.plot.primitives import (
+    INK,
+    MUTED,
+    Values,
+    name_axes,
+    new_figure,
+    signed_root,
+)  # fmt: skip
 
 MARKERS = "osD^vPX*"
 UNIT = "KL(policy ‖ reference), nats"
@@ -80,7 +87,7 @@ def below_optimum(frame: pd.DataFrame, world: TabularWorld, axes: Axes) -> Axes:
 
 def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
     """The runs in (KL, `metric`): a small mark per evaluation, a large one at the end."""
-    axes.set_xscale("function", functions=(_root, np.square))
+    axes.set_xscale("function", functions=(signed_root, np.square))
     for beta, look in looks(frame).items():
         small = {**look, "markersize": 3.5, "alpha": 0.7, "markeredgewidth": 0}
         for _, run in frame[frame["beta"] == beta].groupby("seed"):
@@ -92,11 +99,6 @@ def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
     axes.set_xlim(-0.003 * farthest, 1.06 * farthest)
     axes.xaxis.set_major_locator(FixedLocator([n * n for n in range(int(farthest**0.5) + 2)]))
     return axes
-
-
-def _root(values: Any) -> Any:
-    """The square root, with its sign: the axis begins a little below 0."""
-    return np.sign(values) * np.sqrt(np.abs(values))
 
 
 def optima(world: TabularWorld, betas: Values) -> tuple[Values, Values]:

@@ -145,6 +145,11 @@ def name_colours(axes: Axes, **colours: str) -> None:
         anchor = {"xy": (0, 0), "xycoords": written, "xytext": (-7, 0)}
 
 
+def signed_root(values: Any) -> Any:
+    """The square root, with its sign: an axis begins a little below 0."""
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
 def fit_limits(axes: Axes, total: int, fixed: tuple[float, float] | None) -> None:
     """Widen the limits that the lines have outgrown, in steps so large that few are needed."""
     lines = [line for line in axes.lines if not str(line.get_gid()).endswith((GUIDE, CHANGES))]
