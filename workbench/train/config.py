@@ -77,11 +77,11 @@ def _with_loss_parameters(cls: C) -> C:
     position = list(own).index("loss") + 1
     added = {}
     for name, (parameter, default) in all_parameters().items():
-        values = ", ".join(
-            f"{loss.defaults[name]!r} ({loss.name})"
-            for loss in LOSSES.values()
-            if name in loss.parameters
-        )
+        owners: dict[Any, list[str]] = {}
+        for loss in LOSSES.values():
+            if name in loss.parameters:
+                owners.setdefault(loss.defaults[name], []).append(loss.name)
+        values = ", ".join(f"{value!r} ({', '.join(names)})" for value, names in owners.items())
         help = f"{parameter.help}; left open: {values}"
         if name in MODIFIERS:
             help = f"{parameter.help}; left open: {default}, which changes nothing"
