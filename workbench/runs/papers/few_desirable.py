@@ -1,0 +1,85 @@
+"""KTO with a tenth of the desirable rows beside DPO on all pairs (Ethayarajh et al. 2024)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from workbench.data.pairs import TextPair
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.models.load import Model
+from workbench.runs.papers.claims import Claim, alike
+from workbench.runs.papers.reviews_runs import score, train, world_of
+from workbench.runs.run import Run
+from workbench.train.base_model import tiny_base
+from workbench.train.config import TrainConfig
+
+SHARES = (1, 10)  # every so many desirable rows are kept
+TOLERANCE = 0.05  # of a reward from -1 to 1
+
+
+def measure(seeds: int = 5) -> pd.DataFrame:
+    """Columns seed, method, desirable and undesirable rows, and those of `score`.
+
+    KTO gets the pairs of the DPO run as single rows. The weight of the desirable ones makes up for
+    those that are left out (eq. 8).
+    """
+    base, rows = tiny_base(world_of(0)), []
+    for seed in range(seeds):
+        world = world_of(seed)
+        config = TrainConfig(held_out=0, samples=256, eval_every=0, world=world)
+        run = train(config, base)
+        pairs = run.data.train_texts
+        names = {"seed": seed, "method": "dpo", "desirable": len(pairs), "undesirable": len(pairs)}
+        rows.append(names | score(run, world))
+        for every in SHARES:
+            kept = len(pairs[::every])
+            names |= {"method": f"kto, 1 of {every}", "desirable": kept}
+            rows.append(names | score(train_kto(pairs, every, world, base), world))
+    return pd.DataFrame(rows)
+
+
+def train_kto(pairs: Sequence[TextPair], every: int, world: ReviewsConfig, base: Model) -> Run:
+    """KTO on all rejected texts, and on the chosen one of every so many pairs."""
+    config = TrainConfig(
+        loss="kto",
+        desirable_weight=float(every),
+        held_out=0,
+        samples=256,
+        eval_every=0,
+        world=world,
+    )
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.jsonl"
+        file.write_text("\n".join(map(json.dumps, labelled_rows(pairs, every))), encoding="utf-8")
+        return train(replace(config, data=str(file)), base)
+
+
+def labelled_rows(pairs: Sequence[TextPair], every: int) -> list[dict[str, Any]]:
+    """The chosen text of every so many pairs as desirable, all rejected ones as undesirable.
+
+    >>> pair = TextPair("How was it?", "Good.", "Bad.")
+    >>> [row["label"] for row in labelled_rows([pair, pair, pair], every=2)]
+    [True, True, False, False, False]
+    """
+    good = [
+        {"prompt": one.prompt, "completion": one.chosen, "label": True} for one in pairs[::every]
+    ]
+    bad = [{"prompt": one.prompt, "completion": one.rejected, "label": False} for one in pairs]
+    return good + bad
+
+
+def claims(frame: pd.DataFrame) -> list[Claim]:
+    """The reward of KTO is that of DPO, within a twentieth."""
+    by_seed = frame.pivot(index="seed", columns="method", values="reward")
+    return [
+        alike(f"kto, 1 of {every} desirable rows, minus dpo: reward", list(difference), TOLERANCE)
+        for every in SHARES
+        for difference in [by_seed[f"kto, 1 of {every}"] - by_seed["dpo"]]
+    ]

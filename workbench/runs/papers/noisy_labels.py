@@ -1,0 +1,40 @@
+"""Labels of which 40% are flipped: robust DPO beside DPO (Chowdhury et al. 2024)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from workbench.runs.papers.claims import Claim, above
+from workbench.runs.papers.reviews_runs import score, train, world_of
+from workbench.train.base_model import tiny_base
+from workbench.train.config import TrainConfig
+
+FLIPPED = 0.4
+
+
+def measure(seeds: int = 6, losses: tuple[str, ...] = ("dpo", "robust")) -> pd.DataFrame:
+    """Columns seed, loss, and those of `score`; a seed draws pairs, labels and flips of its own."""
+    base, rows = tiny_base(world_of(0)), []
+    for seed in range(seeds):
+        world = world_of(seed, FLIPPED)
+        for loss in losses:
+            config = TrainConfig(
+                loss=loss,
+                label_smoothing=FLIPPED,
+                held_out=0,
+                samples=256,
+                eval_every=0,
+                world=world,
+            )
+            rows.append({"seed": seed, "loss": loss, **score(train(config, base), world)})
+    return pd.DataFrame(rows)
+
+
+def claims(frame: pd.DataFrame) -> list[Claim]:
+    """The reward of robust DPO is above that of DPO."""
+    by_seed = frame.pivot(index="seed", columns="loss")
+    gain = {name: by_seed[name].robust - by_seed[name].dpo for name in ("true_reward", "reward")}
+    return [
+        above("robust minus dpo: true reward", list(gain["true_reward"])),
+        above("robust minus dpo: reward, 0 where a text does not parse", list(gain["reward"])),
+    ]

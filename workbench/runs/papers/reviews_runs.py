@@ -1,0 +1,47 @@
+"""Runs in the reviews world that share one base model, and what their texts are worth."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import cycle, islice
+from statistics import fmean
+
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
+from workbench.generation.config import SamplingConfig
+from workbench.models.load import Model
+from workbench.runs.run import Run
+from workbench.train.config import TrainConfig
+
+TEXTS = 512  # sampled to judge a policy
+
+
+def world_of(seed: int, label_noise: float = 0.0) -> ReviewsConfig:
+    """A world whose pairs and labels are drawn anew for each seed."""
+    return ReviewsConfig(world_seed=seed, label_noise=label_noise)
+
+
+def train(config: TrainConfig, base: Model) -> Run:
+    """A finished run from `base`, which stays as it is."""
+    run = Run.create(config, base=replace(base, policy=copy.deepcopy(base.policy)))
+    for _ in run:
+        pass
+    return run
+
+
+def score(run: Run, world: ReviewsConfig) -> dict[str, float]:
+    """Means over texts of the policy: `true_reward` in [-1, 1], `parses`, and `reward`, which is
+    the true reward counted as 0 for a text that does not parse; `kl` in nats per text, estimated
+    from the samples of the evaluation."""
+    reviews = Reviews(world)
+    prompts = list(islice(cycle(reviews.prompts), TEXTS))
+    samples = run.sample(prompts, SamplingConfig(max_new_tokens=40, seed=run.config.seed))
+    rewards = [reviews.reward(one.policy) for one in samples]
+    parses = [float(reviews.is_grammatical(one.prompt, one.policy)) for one in samples]
+    return {
+        "reward": fmean(a * b for a, b in zip(rewards, parses, strict=True)),
+        "true_reward": fmean(rewards),
+        "parses": fmean(parses),
+        "kl": run.evaluate()["held_out/kl/policy_reference"],
+    }
