@@ -15,10 +15,9 @@ from workbench.data.pairs import TextPair
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.models.load import Model
 from workbench.runs.papers.claims import Claim, alike
-from workbench.runs.papers.reviews_runs import score, train, world_of
+from workbench.runs.papers.reviews_runs import config_of, score, train, world_of
 from workbench.runs.run import Run
 from workbench.train.base_model import tiny_base
-from workbench.train.config import TrainConfig
 
 SHARES = (1, 10)  # every so many desirable rows are kept
 TOLERANCE = 0.05  # of a reward from -1 to 1
@@ -33,8 +32,7 @@ def measure(seeds: int = 5) -> pd.DataFrame:
     base, rows = tiny_base(world_of(0)), []
     for seed in range(seeds):
         world = world_of(seed)
-        config = TrainConfig(held_out=0, samples=256, eval_every=0, world=world)
-        run = train(config, base)
+        run = train(config_of(world), base)
         pairs = run.data.train_texts
         names = {"seed": seed, "method": "dpo", "desirable": len(pairs), "undesirable": len(pairs)}
         rows.append(names | score(run, world))
@@ -47,14 +45,7 @@ def measure(seeds: int = 5) -> pd.DataFrame:
 
 def train_kto(pairs: Sequence[TextPair], every: int, world: ReviewsConfig, base: Model) -> Run:
     """KTO on all rejected texts, and on the chosen one of every so many pairs."""
-    config = TrainConfig(
-        loss="kto",
-        desirable_weight=float(every),
-        held_out=0,
-        samples=256,
-        eval_every=0,
-        world=world,
-    )
+    config = config_of(world, loss="kto", desirable_weight=float(every))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         file.write_text("\n".join(map(json.dumps, labelled_rows(pairs, every))), encoding="utf-8")

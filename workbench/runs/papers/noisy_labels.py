@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from workbench.runs.papers.claims import Claim, above
-from workbench.runs.papers.reviews_runs import score, train, world_of
+from workbench.runs.papers.reviews_runs import config_of, score, train, world_of
 from workbench.train.base_model import tiny_base
-from workbench.train.config import TrainConfig
 
 FLIPPED = 0.4
 
@@ -18,14 +17,7 @@ def measure(seeds: int = 6, losses: tuple[str, ...] = ("dpo", "robust")) -> pd.D
     for seed in range(seeds):
         world = world_of(seed, FLIPPED)
         for loss in losses:
-            config = TrainConfig(
-                loss=loss,
-                label_smoothing=FLIPPED,
-                held_out=0,
-                samples=256,
-                eval_every=0,
-                world=world,
-            )
+            config = config_of(world, loss=loss, label_smoothing=FLIPPED)
             rows.append({"seed": seed, "loss": loss, **score(train(config, base), world)})
     return pd.DataFrame(rows)
 

@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from itertools import cycle, islice
 from statistics import fmean
+from typing import Any
 
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
@@ -20,6 +21,11 @@ TEXTS = 512  # sampled to judge a policy
 def world_of(seed: int, label_noise: float = 0.0) -> ReviewsConfig:
     """A world whose pairs and labels are drawn anew for each seed."""
     return ReviewsConfig(world_seed=seed, label_noise=label_noise)
+
+
+def config_of(world: ReviewsConfig, **settings: Any) -> TrainConfig:
+    """A run on all pairs, evaluated before and after by its texts alone."""
+    return TrainConfig(held_out=0, samples=256, eval_every=0, world=world, **settings)
 
 
 def train(config: TrainConfig, base: Model) -> Run:
