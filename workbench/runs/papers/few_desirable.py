@@ -15,7 +15,7 @@ from workbench.data.pairs import TextPair
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.models.load import Model
 from workbench.runs.papers.claims import Claim, alike
-from workbench.runs.papers.reviews_runs import config_of, score, train, world_of
+from workbench.runs.papers.reviews_runs import config_of, score, train, worlds
 from workbench.runs.run import Run
 from workbench.train.base_model import tiny_base
 
@@ -23,23 +23,22 @@ SHARES = (1, 10)  # every so many desirable rows are kept
 TOLERANCE = 0.05  # of a reward from -1 to 1
 
 
-def measure(seeds: int = 5) -> pd.DataFrame:
+def measure(seeds: int = 5, pairs: int = 2048, base: Model | None = None) -> pd.DataFrame:
     """Columns seed, method, desirable and undesirable rows, and those of `score`.
 
     KTO gets the pairs of the DPO run as single rows. The weight of the desirable ones makes up for
     those that are left out (eq. 8).
     """
-    base, rows = tiny_base(world_of(0)), []
-    for seed in range(seeds):
-        world = world_of(seed)
+    base, rows = base or tiny_base(), []
+    for seed, world in enumerate(worlds(seeds, pairs=pairs)):
         run = train(config_of(world), base)
-        pairs = run.data.train_texts
-        names = {"seed": seed, "method": "dpo", "desirable": len(pairs), "undesirable": len(pairs)}
-        rows.append(names | score(run, world))
+        texts = run.data.train_texts
+        names = {"seed": seed, "method": "dpo", "desirable": len(texts), "undesirable": len(texts)}
+        rows.append(names | score(run))
         for every in SHARES:
-            kept = len(pairs[::every])
+            kept = len(texts[::every])
             names |= {"method": f"kto, 1 of {every}", "desirable": kept}
-            rows.append(names | score(train_kto(pairs, every, world, base), world))
+            rows.append(names | score(train_kto(texts, every, world, base)))
     return pd.DataFrame(rows)
 
 

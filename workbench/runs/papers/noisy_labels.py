@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
+from workbench.models.load import Model
 from workbench.runs.papers.claims import Claim, above
-from workbench.runs.papers.reviews_runs import config_of, score, train, world_of
+from workbench.runs.papers.reviews_runs import config_of, score, train, worlds
 from workbench.train.base_model import tiny_base
 
 FLIPPED = 0.4
 
 
-def measure(seeds: int = 6, losses: tuple[str, ...] = ("dpo", "robust")) -> pd.DataFrame:
+def measure(seeds: int = 6, pairs: int = 2048, base: Model | None = None) -> pd.DataFrame:
     """Columns seed, loss, and those of `score`; a seed draws pairs, labels and flips of its own."""
-    base, rows = tiny_base(world_of(0)), []
-    for seed in range(seeds):
-        world = world_of(seed, FLIPPED)
-        for loss in losses:
+    base, rows = base or tiny_base(), []
+    for seed, world in enumerate(worlds(seeds, pairs=pairs, label_noise=FLIPPED)):
+        for loss in ("dpo", "robust"):
             config = config_of(world, loss=loss, label_smoothing=FLIPPED)
-            rows.append({"seed": seed, "loss": loss, **score(train(config, base), world)})
+            rows.append({"seed": seed, "loss": loss, **score(train(config, base))})
     return pd.DataFrame(rows)
 
 

@@ -16,8 +16,9 @@ import torch
 
 from workbench.core.losses import log_sigmoid
 from workbench.core.tabular import TabularWorld, descend
+from workbench.models.load import Model
 from workbench.runs.papers.claims import Claim, above, equals
-from workbench.runs.papers.reviews_runs import train, world_of
+from workbench.runs.papers.reviews_runs import train, worlds
 from workbench.train.base_model import tiny_base
 from workbench.train.config import TrainConfig
 
@@ -25,13 +26,15 @@ BETA, GAP = 0.1, 20.0
 ALWAYS_FIRST = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]], dtype=torch.float64)
 
 
-def measure(seeds: int = 5, config: TrainConfig | None = None) -> pd.DataFrame:
-    """One row per held-out pair of each seed: `beta`, `seed`, `loss`, and in nats `reference` and
+def measure(
+    seeds: int = 5, pairs: int = 2048, held_out: int = 128, base: Model | None = None
+) -> pd.DataFrame:
+    """One row per held-out pair of each seed: `seed`, `beta`, `loss`, and in nats `reference` and
     `policy`, chosen minus rejected log-probability under each."""
-    config = config or TrainConfig(beta=BETA, samples=0, eval_every=0)
-    base, parts = tiny_base(world_of(0)), []
-    for seed in range(seeds):
-        found = train(replace(config, world=world_of(seed)), base).held_out_frame()
+    base, parts = base or tiny_base(), []
+    for seed, world in enumerate(worlds(seeds, pairs=pairs)):
+        config = TrainConfig(beta=BETA, held_out=held_out, samples=0, eval_every=0, world=world)
+        found = train(config, base).held_out_frame()
         policy = found["logps/chosen"] - found["logps/rejected"]
         margin = found["logratios/chosen"] - found["logratios/rejected"]
         columns = {"reference": policy - margin, "policy": policy, "loss": found["loss"]}
@@ -91,5 +94,5 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
             "ranking accuracy minus that of the reference",
             list(shares.rankings - shares.by_reference),
         ),
-        above("share of wrongly ranked pairs that stay wrong", list(stays)),
+        above("share of wrongly ranked pairs that stay wrong", list(stays), bound=0.5),
     ]

@@ -18,9 +18,9 @@ from workbench.train.config import TrainConfig
 TEXTS = 512  # sampled to judge a policy
 
 
-def world_of(seed: int, label_noise: float = 0.0) -> ReviewsConfig:
-    """A world whose pairs and labels are drawn anew for each seed."""
-    return ReviewsConfig(world_seed=seed, label_noise=label_noise)
+def worlds(seeds: int, **settings: Any) -> list[ReviewsConfig]:
+    """One world per seed: its pairs and labels are drawn anew."""
+    return [ReviewsConfig(world_seed=seed, **settings) for seed in range(seeds)]
 
 
 def config_of(world: ReviewsConfig, **settings: Any) -> TrainConfig:
@@ -36,11 +36,11 @@ def train(config: TrainConfig, base: Model) -> Run:
     return run
 
 
-def score(run: Run, world: ReviewsConfig) -> dict[str, float]:
+def score(run: Run) -> dict[str, float]:
     """Means over texts of the policy: `true_reward` in [-1, 1], `parses`, and `reward`, which is
     the true reward counted as 0 for a text that does not parse; `kl` in nats per text, estimated
     from the samples of the evaluation."""
-    reviews = Reviews(world)
+    reviews = Reviews(run.config.world)
     prompts = list(islice(cycle(reviews.prompts), TEXTS))
     samples = run.sample(prompts, SamplingConfig(max_new_tokens=40, seed=run.config.seed))
     rewards = [reviews.reward(one.policy) for one in samples]
