@@ -1,4 +1,4 @@
-"""Two actions, the bandit, and over-optimisation: their pieces by arithmetic, a short run of each."""
+"""Two actions, the bandit, over-optimisation: the pieces by arithmetic, a short run of each."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.core import PairLogps
-from workbench.core.losses import find_loss
+from workbench.core.losses import PairLogps, find_loss
 from workbench.core.tabular import TabularWorld, expected, kl, optimal_logps
 from workbench.runs.papers.claims import Claim, above, equals
 

@@ -15,7 +15,7 @@ from workbench.models.load import Model
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 
-TEXTS = 512  # sampled to judge a policy
+TEXTS = 512  # sampled to judge a policy; half as many for its KL
 
 
 def worlds(seeds: int, **settings: Any) -> list[ReviewsConfig]:
@@ -25,7 +25,7 @@ def worlds(seeds: int, **settings: Any) -> list[ReviewsConfig]:
 
 def config_of(world: ReviewsConfig, **settings: Any) -> TrainConfig:
     """A run on all pairs, evaluated before and after by its texts alone."""
-    return TrainConfig(held_out=0, samples=256, eval_every=0, world=world, **settings)
+    return TrainConfig(held_out=0, samples=TEXTS // 2, eval_every=0, world=world, **settings)
 
 
 def train(config: TrainConfig, base: Model) -> Run:

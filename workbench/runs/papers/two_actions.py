@@ -11,8 +11,7 @@ import math
 import pandas as pd
 import torch
 
-from workbench.core import PairLogps
-from workbench.core.losses import find_loss
+from workbench.core.losses import PairLogps, find_loss
 from workbench.runs.papers.claims import Claim, equals
 
 BETAS = (0.1, 0.5, 1.0, 5.0)
