@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from workbench.errors import WorkbenchError
 from workbench.runs.papers import PAPERS, bandit, over_optimisation, two_actions
 from workbench.view.html.images import png
-from workbench.view.lessons.papers.figures import FIGURES, draw_seeds, paper_figure
+from workbench.view.lessons.papers import FIGURES, draw_seeds, paper_figure
 
 
 def test_every_paper_has_a_figure_and_no_other() -> None:

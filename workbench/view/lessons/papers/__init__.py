@@ -1,4 +1,0 @@
-"""Published results in miniature, as figures.
-
-figures.py   one figure for each name in `PAPERS`
-"""
