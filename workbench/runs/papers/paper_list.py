@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
+from workbench.errors import WorkbenchError
 from workbench.runs.papers import (
     bandit,
     few_desirable,
@@ -63,3 +65,11 @@ PAPERS = {
         few_desirable.measure, few_desirable.claims,
     ),
 }  # fmt: skip
+RECORDED = ("rankings", "robust", "kto")
+
+
+def recorded(name: str) -> pd.DataFrame:
+    """What `measure` gave once, kept for the results that take minutes: one of `RECORDED`."""
+    if name not in RECORDED:
+        raise WorkbenchError(f"name={name!r} is not recorded; accepted: {', '.join(RECORDED)}")
+    return pd.read_csv(Path(__file__).with_name(f"{name}.csv"))
