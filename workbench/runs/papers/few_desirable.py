@@ -15,7 +15,7 @@ from workbench.data.pairs import TextPair
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.models.load import Model
 from workbench.runs.papers.claims import Claim, alike
-from workbench.runs.papers.reviews_runs import config_of, score, train, worlds
+from workbench.runs.papers.reviews_runs import REWARDS, config_of, score, train, worlds
 from workbench.runs.run import Run
 from workbench.train.base_model import tiny_base
 
@@ -67,9 +67,11 @@ def labelled_rows(pairs: Sequence[TextPair], every: int) -> list[dict[str, Any]]
 
 def claims(frame: pd.DataFrame) -> list[Claim]:
     """The reward of KTO is that of DPO, within a twentieth."""
-    by_seed = frame.pivot(index="seed", columns="method", values="reward")
-    return [
-        alike(f"kto, 1 of {every} desirable rows, minus dpo: reward", list(difference), TOLERANCE)
-        for every in SHARES
-        for difference in [by_seed[f"kto, 1 of {every}"] - by_seed["dpo"]]
-    ]
+    by_seed = frame.pivot(index="seed", columns="method")
+    found = []
+    for every in SHARES:
+        for column, words in REWARDS.items():
+            gain = by_seed[column][f"kto, 1 of {every}"] - by_seed[column]["dpo"]
+            name = f"kto, 1 of {every} desirable rows, minus dpo: {words}"
+            found.append(alike(name, list(gain), TOLERANCE))
+    return found

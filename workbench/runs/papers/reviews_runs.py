@@ -16,6 +16,7 @@ from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 
 TEXTS = 512  # sampled to judge a policy; half as many for its KL
+REWARDS = {"true_reward": "true reward", "reward": "reward, 0 where a text does not parse"}
 
 
 def worlds(seeds: int, **settings: Any) -> list[ReviewsConfig]:
