@@ -37,8 +37,8 @@ PROMPTS, ANSWERS, STEPS, LR, BETA = 10, 10, 15, 0.03, 0.1
 
 def reference_logps() -> Tensor:
     """(arm,) a Cauchy variable around -0.7, of scale 0.4, pressed into (-1, 1) by tanh and counted
-    in a hundred equal bins, as in the paper's code: the mode is near arm 20, arms around 70 are
-    rare."""
+    in a hundred equal bins, as in the paper's code: away from both ends the mode is near arm 20,
+    and arms around 70 are rare."""
     edges = torch.linspace(-1, 1, ARMS + 1, dtype=torch.float64)
     cumulated = 0.5 + torch.atan((torch.atanh(edges) + 0.7) / 0.4) / math.pi
     return cumulated.diff().log()
