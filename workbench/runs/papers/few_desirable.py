@@ -23,7 +23,7 @@ SHARES = (1, 10)  # every so many desirable rows are kept
 TOLERANCE = 0.05  # of a reward from -1 to 1
 
 
-def measure(seeds: int = 5, pairs: int = 2048, base: Model | None = None) -> pd.DataFrame:
+def measure(seeds: int = 10, pairs: int = 2048, base: Model | None = None) -> pd.DataFrame:
     """Columns seed, method, desirable and undesirable rows, and those of `score`.
 
     KTO gets the pairs of the DPO run as single rows. The weight of the desirable ones makes up for

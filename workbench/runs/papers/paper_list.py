@@ -61,7 +61,7 @@ PAPERS = {
         noisy_labels.measure, noisy_labels.claims,
     ),
     "kto": Paper(
-        "KTO needs a tenth of the desirable rows", "Ethayarajh et al. 2024", 3,
+        "KTO needs a tenth of the desirable rows", "Ethayarajh et al. 2024", 5,
         few_desirable.measure, few_desirable.claims,
     ),
 }  # fmt: skip
