@@ -44,7 +44,7 @@ PAPERS = {
         two_actions.measure, two_actions.claims,
     ),
     "rankings": Paper(
-        "DPO learns margins better than rankings", "Chen et al. 2024", 2,
+        "DPO learns margins better than rankings", "Chen et al. 2024", 1,
         rankings.measure, rankings.claims,
     ),
     "bandit": Paper(
@@ -57,7 +57,7 @@ PAPERS = {
         over_optimisation.measure, over_optimisation.claims,
     ),
     "robust": Paper(
-        "Robust DPO holds up when labels are flipped", "Chowdhury et al. 2024", 3,
+        "Robust DPO holds up when labels are flipped", "Chowdhury et al. 2024", 2,
         noisy_labels.measure, noisy_labels.claims,
     ),
     "kto": Paper(
