@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
+import numpy as np
 import pandas as pd
 
+from workbench.runs.equal_kl.intervals import t_interval
+
 REPRODUCED, NOT_REPRODUCED, NOT_TOLD = "reproduced", "not reproduced", "not told apart"
-Z = 1.959964  # 97.5% of a normal distribution lie below
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Claim:
         claim: what is measured.
         expected: what the paper says of it.
         measured: the number; a mean where chance enters.
-        low, high: its 95% interval; the number itself where nothing is drawn at random, NaN where
-            too few were drawn.
+        low, high: its 95% interval; the number itself where nothing is drawn at random, NaN for a
+            single draw.
         verdict: "reproduced", "not reproduced", or "not told apart" where the interval holds both.
     """
 
@@ -50,7 +52,7 @@ def above(claim: str, values: Sequence[float], bound: float = 0.0) -> Claim:
     >>> above("gain", [1.0, 2.0, 3.0, 2.0]).verdict, above("gain", [-1.0, 2.0, 3.0, -2.0]).verdict
     ('reproduced', 'not told apart')
     """
-    mean, low, high = t_interval(values)
+    mean, low, high = interval(values)
     verdict = REPRODUCED if low > bound else NOT_REPRODUCED if high < bound else NOT_TOLD
     return Claim(claim, f"above {bound:g}", mean, low, high, verdict)
 
@@ -61,33 +63,18 @@ def alike(claim: str, values: Sequence[float], tolerance: float) -> Claim:
     >>> alike("difference", [0.01, -0.02, 0.0, 0.03], 0.05).verdict
     'reproduced'
     """
-    mean, low, high = t_interval(values)
+    mean, low, high = interval(values)
     inside = -tolerance <= low and high <= tolerance
     outside = low > tolerance or high < -tolerance
     verdict = REPRODUCED if inside else NOT_REPRODUCED if outside else NOT_TOLD
     return Claim(claim, f"0 ± {tolerance:g}", mean, low, high, verdict)
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, and the ends of its 95% interval by Student's t; NaN for fewer than four values.
-
-    The quantile is the series of Abramowitz & Stegun 1964, 26.7.5: within 1% from four values on.
-
-    >>> [round(number, 3) for number in t_interval([1.0, 2.0, 3.0, 4.0, 5.0])]
-    [3.0, 1.042, 4.958]
-    """
-    mean, free = fmean(values), len(values) - 1
-    if free < 3:
-        return mean, math.nan, math.nan
-    series = (
-        Z,
-        (Z**3 + Z) / 4,
-        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
-        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
-    )
-    quantile = sum(term / free**power for power, term in enumerate(series))
-    half = quantile * stdev(values) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, and the ends of its 95% interval by Student's t; NaN for a single value."""
+    if len(values) < 2:
+        return fmean(values), math.nan, math.nan
+    return t_interval(np.asarray(values, dtype=np.float64))
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:

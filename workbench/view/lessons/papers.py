@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
 from workbench.runs.papers.bandit import METHODS, PEAKS
-from workbench.runs.papers.claims import t_interval
+from workbench.runs.papers.claims import interval
 from workbench.runs.papers.over_optimisation import LABELS
 from workbench.view.plot.primitives import (
     BLUE,
@@ -119,7 +119,7 @@ def draw_seeds(axes: Axes, rows: Sequence[pd.Series]) -> None:
     """One row per series: its values as hollow marks, their mean and interval in front."""
     for height, values in enumerate(rows):
         axes.plot(values, np.full(len(values), height), "o", color=MUTED, markerfacecolor="white")
-        mean, low, high = t_interval(list(values))
+        mean, low, high = interval(list(values))
         axes.plot([low, high], [height, height], color=BLUE, linewidth=2.2)
         axes.plot([mean], [height], "D", color=BLUE, markersize=7)
 
