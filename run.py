@@ -232,7 +232,7 @@ def main(arguments: list[str]) -> int:
     if command == "lab":
         for line in load("unsolved")["write_copies"](ROOT / "notebooks"):
             print(line)
-    if command == "bench":
+    if command == "bench" and rest[:1] != ["papers"]:  # these need no other library
         add_peers()
     if command == "test":
         os.chdir(ROOT)

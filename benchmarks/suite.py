@@ -18,6 +18,7 @@ from benchmarks.side_by_side import ContenderError, environment
 from benchmarks.training import TRAININGS, run
 from workbench.data.pairs import ASSISTANT
 from workbench.errors import WorkbenchError
+from workbench.runs.papers import PAPERS
 
 HERE = Path(__file__).parent
 Options = Callable[[argparse.Namespace], list[str]]
@@ -98,6 +99,11 @@ BENCHMARKS = {
     "answers": Benchmark("a hundred answers of two tiny models", 0.5, _script("answers.py")),
     "kl": Benchmark("KL per position beside log-ratios", 3, alone("-m", "benchmarks.kl")),
     "sliders": Benchmark("how soon a moved slider has its picture", 0.5, _script("sliders.py")),
+    "papers": Benchmark(
+        "published results in miniature",
+        9,
+        alone("-m", "benchmarks.papers", options=lambda given: given.papers),
+    ),
 }
 BESIDE_PEERS = (*TRAININGS, "generate")  # what --against and --no-peers are for
 
@@ -110,7 +116,13 @@ def arguments(given: list[str]) -> argparse.Namespace:
         description=f"Measure the workbench, alone and beside its peers.\n\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="left out: all of the above")
+    papers = ", ".join(PAPERS)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"left out: all of the above; after papers, some of {papers}",
+    )
     parser.add_argument(
         "--rounds", type=_rounds, metavar="N", help="rounds that count; each has its default"
     )
@@ -130,6 +142,11 @@ def arguments(given: list[str]) -> argparse.Namespace:
         "--no-peers", dest="peers", action="store_false", help="there, other libraries don't"
     )
     found = parser.parse_args(given)
+    found.papers = []
+    if found.names[:1] == ["papers"]:
+        found.names, found.papers = ["papers"], found.names[1:]
+        if unknown := [name for name in found.papers if name not in PAPERS]:
+            parser.error(f"unknown: {', '.join(unknown)}; accepted: {papers}")
     accepted = BESIDE_PEERS if found.against or not found.peers else tuple(BENCHMARKS)
     if unknown := [name for name in found.names if name not in accepted]:
         parser.error(f"unknown: {', '.join(unknown)}; accepted: {', '.join(accepted)}")

@@ -46,12 +46,15 @@ def test_bench_runs_the_benchmarks_with_its_arguments(started: list[list[str]]) 
     assert started == [[str(ROOT / "benchmarks" / "run.py"), "short", "--rounds", "3"]]
 
 
-@pytest.mark.parametrize(("command", "expected"), [("bench", 1), ("lab", 0), ("test", 0)])
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("bench", 1), ("bench short", 1), ("bench papers", 0), ("lab", 0), ("test", 0)],
+)
 def test_peers_are_installed_for_the_benchmarks_alone(
     started: list[list[str]], monkeypatch: pytest.MonkeyPatch, command: str, expected: int
 ) -> None:
     monkeypatch.setattr(run, "add_peers", lambda: started.append(["peers"]))
-    run.main([command])
+    run.main(command.split())
     assert started.count(["peers"]) == expected
 
 
@@ -65,7 +68,7 @@ def test_every_command_sets_up_before_it_starts_anything(
     started: list[list[str]], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr(run, "set_up", lambda: started.append(["set up"]))
-    run.main([command])
+    run.main(command.split())
     assert started[0] == ["set up"]
 
 
@@ -125,7 +128,7 @@ def test_learners_copies_are_written_before_lab_opens_and_told_of(
         return ["01: yours", "02: yours"]
 
     monkeypatch.setattr(run, "load", {"unsolved": {"write_copies": write}}.get)
-    run.main([command])
+    run.main(command.split())
     assert started.count([str(ROOT / "notebooks")]) == expected
     assert started[-1][0] == "-m"
     assert capsys.readouterr().out.count("01: yours\n02: yours\n") == expected

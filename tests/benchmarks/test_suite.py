@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from benchmarks import suite
+from benchmarks import papers, suite
 from benchmarks.side_by_side import ContenderError
 from benchmarks.suite import Benchmark
 
@@ -89,3 +90,26 @@ def test_against_nothing_measures_nothing(
     assert suite.main(["--against", str(tmp_path)]) == 1
     assert "has no benchmarks/ours.py" in capsys.readouterr().err
     assert not done
+
+
+def test_published_results_are_chosen_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = suite.arguments(["papers", "ipo", "kto"])
+    assert (found.names, found.papers) == (["papers"], ["ipo", "kto"])
+    assert suite.arguments(["papers"]).papers == []
+    assert suite.arguments(["short", "papers"]).names == ["short", "papers"]
+    with pytest.raises(SystemExit):
+        suite.arguments(["papers", "dpo"])
+    assert "unknown: dpo; accepted: ipo, rankings, bandit," in capsys.readouterr().err
+
+
+def test_a_published_result_is_printed_and_saved(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(papers, "FOLDER", tmp_path)
+    papers.main(["ipo"])
+    said = capsys.readouterr().out
+    assert "Azar et al. 2023" in said
+    assert said.count("reproduced") == 8
+    table = pd.read_csv(tmp_path / "ipo_claims.csv")
+    assert list(table.verdict) == ["reproduced"] * 8
+    assert set(pd.read_csv(tmp_path / "ipo.csv").loss) == {"ipo", "dpo"}

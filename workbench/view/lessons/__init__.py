@@ -8,6 +8,7 @@ loss_shapes.py   every loss and its gradient, and the weights of pairs
 scoring.py       a typed pair, scored correctly and with mistakes
 displacement.py  why a chosen answer may become less likely
 pretraining.py   pretraining, shown live
+papers.py        published results in miniature
 before_after.py  metrics before and after training
 policies.py      policies as bars and tables: what the others draw with
 """

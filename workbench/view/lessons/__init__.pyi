@@ -13,6 +13,7 @@ from .loss_shapes import MARGINS as MARGINS
 from .loss_shapes import explore_gradient_weight as explore_gradient_weight
 from .loss_shapes import explore_losses as explore_losses
 from .loss_shapes import loss_and_gradient as loss_and_gradient
+from .papers import paper_figure as paper_figure
 from .pretraining import marked_text as marked_text
 from .pretraining import watch_pretraining as watch_pretraining
 from .reward_and_kl import frontier as frontier
