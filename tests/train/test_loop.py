@@ -226,12 +226,32 @@ def test_max_steps_ends_before_and_after_the_epochs(
     assert len(steps(fit(policy, batches, settings(max_steps=8)))) == 8
 
 
-def test_the_rate_falls_to_nearly_0_where_that_is_asked(
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        # 0.08 times the warm-up 1/2, 1, 1, 1 and the schedule at 0, 1/4, 2/4, 3/4 of the run
+        ("constant", [0.04, 0.08, 0.08, 0.08]),
+        ("linear", [0.04, 0.06, 0.04, 0.02]),
+        ("cosine", [0.04, 0.04 * (1 + 0.5**0.5), 0.04, 0.04 * (1 - 0.5**0.5)]),
+    ],
+)
+def test_the_rate_follows_its_schedule(
+    policy: Transformer, batches: list[PreferenceBatch], schedule: str, rates: list[float]
+) -> None:
+    found = steps(fit(policy, batches, settings(max_steps=4, lr=0.08, warmup=2, schedule=schedule)))
+    assert [event.metrics["lr"] for event in found] == pytest.approx(rates)
+
+
+def test_a_schedule_takes_the_rate_that_is_set_meanwhile(
     policy: Transformer, batches: list[PreferenceBatch]
 ) -> None:
-    found = steps(fit(policy, batches, settings(max_steps=4, lr=0.08, warmup=2, schedule="linear")))
-    # 0.08 times 1/2 * 4/4, 1 * 3/4, 1 * 2/4, 1 * 1/4
-    assert [event.metrics["lr"] for event in found] == pytest.approx([0.04, 0.06, 0.04, 0.02])
+    control = Control()
+    config = settings(max_steps=4, lr=0.08, warmup=0, schedule="linear")
+    events = fit(policy, batches, config, control)
+    found = [next(events), next(events)]
+    control.set(lr=0.4)
+    found += steps(events)
+    assert [e.metrics["lr"] for e in found] == pytest.approx([0.08, 0.06, 0.2, 0.1])
 
 
 # -- the hand on it ---------------------------------------------------------------------------
