@@ -68,7 +68,7 @@ def weighted_sum(name: str) -> Loss:
         parameters={k: v for part in reversed(parts) for k, v in part.parameters.items()},
         scores=scores and (lambda logps, **p: scores(logps, **_own(first, p))),
         modifiers=tuple(n for n in first.modifiers if all(n in part.modifiers for part in parts)),
-        why_not={k: v for part in parts for k, v in part.why_not.items()},
+        why_not={k: f"of {part.name}, {v}" for part in parts for k, v in part.why_not.items()},
     )
 
 
