@@ -14,12 +14,14 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from workbench.core.policy import Policy
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
+from workbench.runs.equal_kl.readings import read_off
 from workbench.runs.evaluate import PREFIX, Evaluator
 from workbench.runs.prepare import Parts, prepare
 from workbench.train.base_model import BaseConfig, tiny_base
@@ -34,9 +36,8 @@ TRAIN = TrainConfig(lr=1e-3, batch_size=32, held_out=64, samples=64, pairs_from=
 EVALUATIONS = 4  # along a run, besides the one before it
 # Column -> held-out metric.
 MEASURED = {
-    "kl": "kl/policy_reference", "accuracy": "rewards/accuracies", "chosen": "logratios/chosen",
-    "rejected": "logratios/rejected", "reward": "samples/reward",
-    "grammatical": "samples/grammatical", "length": "samples/length",
+    "kl": "kl/policy_reference", "chosen": "logratios/chosen", "rejected": "logratios/rejected",
+    "reward": "samples/reward", "grammatical": "samples/grammatical", "length": "samples/length",
 }  # fmt: skip
 Losses = Mapping[str, Mapping[str, Any]]
 
@@ -60,15 +61,18 @@ def near_identical_pairs(
 
     Yields:
         After each run the rows of all runs so far, one an evaluation: `loss`, `seed`, `step`; on
-        held-out pairs the mean log-ratios, nats, of `chosen` and `rejected`, `margin` their
-        difference, and `accuracy`, the share with a margin above 0; on answers to held-out prompts
-        `kl` to the reference, nats, true `reward`, share `grammatical` and `length` in tokens.
+        held-out pairs the mean log-ratios `chosen` and `rejected`, their difference `margin`, all
+        in nats, and `accuracy`, the share with a margin above 0, ties by half; on answers to
+        held-out prompts `kl` to the reference in nats, the true `reward`, the share `grammatical`
+        and `length` in tokens; and `train_margin`, the mean over the training pairs of the steps
+        since the evaluation before.
 
     Raises:
         WorkbenchError: no seeds, or fewer steps than evaluations.
     """
     losses: Losses = {"dpo": {"beta": 0.1}, "dpop": {"beta": 0.1}}
-    return _train(replace(WORLD, label_scale=8.0, similarity=similarity), losses, seeds, steps, base)
+    world = replace(WORLD, label_scale=8.0, similarity=similarity)
+    return _train(world, losses, seeds, steps, base)
 
 
 def certain_preferences(
@@ -130,18 +134,17 @@ def at_equal_kl(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per seed and loss, at the largest KL that all losses reach with this seed. A run is
-        read where it first passes that KL, on a straight line between two evaluations.
+        read where it first passes that KL, see `runs.equal_kl.readings`.
     """
     rows = []
-    for _, alike in frame.groupby("seed"):
+    for seed, alike in frame.groupby("seed"):
         common = alike.groupby("loss")["kl"].max().min()
         for loss, run in alike.groupby("loss", sort=False):
-            numbers = run.drop(columns="loss").sort_values("step").reset_index(drop=True)
-            last = max(1, int((numbers["kl"] >= common).argmax()))
-            before, after = numbers.loc[last - 1], numbers.loc[last]
-            share = (common - before["kl"]) / (after["kl"] - before["kl"])
-            rows.append({"loss": loss, **(before + share * (after - before))})
-    return pd.DataFrame(rows).astype({"seed": int})
+            distance = np.sqrt(run.pop("kl").clip(lower=0)).to_numpy()
+            values = run.drop(columns=["loss", "seed"])
+            read = {n: read_off(distance, v.to_numpy(), common**0.5) for n, v in values.items()}
+            rows.append({"loss": loss, "seed": seed, "kl": common, **read})
+    return pd.DataFrame(rows)
 
 
 def _train(
@@ -161,7 +164,7 @@ def _train(
         start = base or tiny_base(WORLD, SMALL)
         rows: list[dict[str, Any]] = []
         for seed, config in configs.items():
-            parts, clean = _prepare(config, start), _prepare(_without_noise(config), start)
+            parts, clean = _prepare(config, start), _prepare(without_noise(config), start)
             before = _measure(clean.evaluator, parts.model.policy, 0)
             for name, parameters in losses.items():
                 run = _run(parts, replace(config, loss=name, **parameters), clean.evaluator)
@@ -176,7 +179,7 @@ def _prepare(config: TrainConfig, base: Model) -> Parts:
     return prepare(config, base=replace(base, policy=copy.deepcopy(base.policy)))
 
 
-def _without_noise(config: TrainConfig) -> TrainConfig:
+def without_noise(config: TrainConfig) -> TrainConfig:
     """The same texts with the labels that they had before some were flipped."""
     return replace(config, world=replace(config.world, label_noise=0.0))
 
@@ -205,5 +208,10 @@ def _measure(evaluator: Evaluator, policy: Policy, step: int) -> dict[str, float
     """A row of the frame, without loss and seed."""
     (event, *_) = evaluator(policy, step, LiveSettings.start(TrainConfig().resolved()))
     assert isinstance(event, EvalEvent)
-    row = {column: event.metrics[PREFIX + name] for column, name in MEASURED.items()}
-    return {"step": step, **row, "margin": row["chosen"] - row["rejected"]}
+    found = {name.removeprefix(PREFIX): value for name, value in event.metrics.items()}
+    row = {column: found[name] for column, name in MEASURED.items()}
+    accuracy = (
+        found["rewards/accuracies"] + found["rewards/ties"] / 2
+    )  # before the run all are ties
+    margin = row["chosen"] - row["rejected"]
+    return {"step": step, **row, "margin": margin, "accuracy": accuracy}
