@@ -5,6 +5,8 @@ In as many steps one loss may move much farther than another; the right panel ta
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -55,6 +57,6 @@ def draw_runs(frame: pd.DataFrame, axes: Axes, across: str, column: str) -> Axes
         for _, run in runs.groupby("seed"):
             axes.plot(run[across], run[column], color=colour, linewidth=0.8, alpha=0.35)
         mean = runs.groupby("step", as_index=False).mean(numeric_only=True)
-        look = {"marker": marker, "markersize": 4.5, "linewidth": 1.8}
+        look: Any = {"marker": marker, "markersize": 4.5, "linewidth": 1.8}
         axes.plot(mean[across], mean[column], color=colour, label=loss, **look)
     return axes
