@@ -69,6 +69,11 @@ def test_the_frame_grows_and_the_base_stays(trained: Model) -> None:
     )
 
 
+def test_the_last_step_is_measured_whatever_their_number(trained: Model) -> None:
+    frame = next(near_identical_pairs(seeds=(0,), steps=7, base=trained))
+    assert list(frame["step"]) == [0, 1, 3, 5, 7]
+
+
 def test_a_run_is_the_plain_one(trained: Model) -> None:
     frame = next(near_identical_pairs(seeds=(3,), steps=4, base=trained))
     world = replace(WORLD, label_scale=8.0, similarity=1.0, world_seed=3)
@@ -114,6 +119,11 @@ def test_held_out_labels_are_those_before_the_flips(trained: Model) -> None:
 def test_mistakes_are_told_before_anything_is_trained(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(WorkbenchError, match=message):
         near_identical_pairs(**wrong)
+
+
+def test_a_share_of_flips_that_a_loss_refuses_is_told_at_once() -> None:
+    with pytest.raises(WorkbenchError, match=r"label_smoothing=0\.5 is not accepted"):
+        flipped_labels(label_noise=0.5)
 
 
 def test_runs_are_read_at_the_largest_kl_that_all_reach() -> None:

@@ -50,8 +50,8 @@ def near_identical_pairs(
 ) -> Iterator[pd.DataFrame]:
     """`dpo` and `dpop` (Pal et al. 2024) on pairs whose sides differ in one word.
 
-    What is taken from the rejected side lies in tokens that the chosen side has too, so under `dpo`
-    both fall (Razin et al. 2024). `dpop` punishes a chosen log-ratio below 0.
+    Such sides share nearly all their tokens, which makes it easy for `dpo` to lower both (Razin et
+    al. 2024). `dpop` punishes a chosen log-ratio below 0.
 
     Args:
         seeds: each draws pairs, their order and the answers anew.
@@ -68,7 +68,8 @@ def near_identical_pairs(
         since the evaluation before.
 
     Raises:
-        WorkbenchError: no seeds, or fewer steps than evaluations.
+        WorkbenchError: at once, for no seeds, fewer steps than evaluations, or a value out of its
+            range.
     """
     losses: Losses = {"dpo": {"beta": 0.1}, "dpop": {"beta": 0.1}}
     world = replace(WORLD, label_scale=8.0, similarity=similarity)
@@ -115,9 +116,10 @@ def longer_chosen(
     base: Model | None = None,
 ) -> Iterator[pd.DataFrame]:
     """`dpo`, `rdpo` (Park et al. 2024), `dpo_norm` and `simpo` (Meng et al. 2024) where the chosen
-    side is the longer one in all pairs.
+    side is the longer one more often than not.
 
-    Arguments and frame as in `near_identical_pairs`.
+    It is in a share `length_bias` of the pairs, and by chance in the others. Arguments and frame as
+    in `near_identical_pairs`.
     """
     losses: Losses = {
         "dpo": {"beta": 0.1}, "rdpo": {"beta": 0.1, "length_weight": 0.05},
@@ -155,20 +157,20 @@ def _train(
         raise WorkbenchError("seeds is empty; at least one value is needed")
     if steps < EVALUATIONS:
         raise WorkbenchError(f"steps={steps!r} is not accepted: a whole number from {EVALUATIONS}")
-    configs = {
-        seed: replace(TRAIN, seed=seed, max_steps=steps, world=replace(world, world_seed=seed))
-        for seed in seeds
-    }
+    plan: dict[TrainConfig, dict[str, TrainConfig]] = {}
+    for seed in seeds:
+        own = replace(TRAIN, seed=seed, max_steps=steps, world=replace(world, world_seed=seed))
+        plan[own] = {n: replace(own, loss=n, **parameters) for n, parameters in losses.items()}
 
     def go() -> Iterator[pd.DataFrame]:
         start = base or tiny_base(WORLD, SMALL)
         rows: list[dict[str, Any]] = []
-        for seed, config in configs.items():
-            parts, clean = _prepare(config, start), _prepare(without_noise(config), start)
+        for shared, runs in plan.items():
+            parts, clean = _prepare(shared, start), _prepare(without_noise(shared), start)
             before = _measure(clean.evaluator, parts.model.policy, 0)
-            for name, parameters in losses.items():
-                run = _run(parts, replace(config, loss=name, **parameters), clean.evaluator)
-                rows += [{"loss": name, "seed": seed, **row} for row in (before, *run)]
+            for name, config in runs.items():
+                run = _run(parts, config, clean.evaluator)
+                rows += [{"loss": name, "seed": config.seed, **row} for row in (before, *run)]
                 yield pd.DataFrame(rows)
 
     return go()
@@ -186,16 +188,16 @@ def without_noise(config: TrainConfig) -> TrainConfig:
 
 def _run(parts: Parts, config: TrainConfig, evaluator: Evaluator) -> Iterator[dict[str, float]]:
     """A policy trained by the loss of `config`, measured along and after."""
-    policy, every = copy.deepcopy(parts.model.policy), config.max_steps // EVALUATIONS
-    margins = []
+    policy, margins = copy.deepcopy(parts.model.policy), list[float]()
+    measured = [config.max_steps * part // EVALUATIONS for part in range(1, EVALUATIONS + 1)]
     for event in fit(
         policy, parts.batches.fork(), config, method=parts.method, reference=parts.reference
     ):
         assert isinstance(event, StepEvent)
         margins.append(_margin(event.metrics))
-        if event.step % every == 0:
+        if event.step in measured:
             yield _measure(evaluator, policy, event.step) | {"train_margin": fmean(margins)}
-            margins = []
+            margins.clear()
 
 
 def _margin(metrics: Mapping[str, float]) -> float:
