@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_a_config_reads_back_as_written(
     beta: float,
     normalize: bool,
 ) -> None:
-    world = ReviewsConfig(label_noise=0.25, pairs=7)
+    world = ReviewsConfig(label_noise=0.25, pairs=7, label_scale=math.inf)
     config = TrainConfig(
         data=data, out=out, lr=lr, beta=beta, normalize=normalize, world=world, model=out
     )

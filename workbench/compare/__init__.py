@@ -9,6 +9,7 @@ tokens              both distributions at every position of a completion
 probability_mass    sampled completions and their probabilities
 pair_scoring        one pair from text to loss and gradient
 mistakes            common mistakes in scoring a pair
+failures            where losses fail: runs on data that each was warned of
 ches                the pairs that are likely to displace their own chosen completion
 removal             training without these pairs
 """

@@ -1,6 +1,11 @@
 from .answers import answers_frame as answers_frame
 from .checkpoint_answers import checkpoint_answers as checkpoint_answers
 from .ches import ches_frame as ches_frame
+from .failures import at_equal_kl as at_equal_kl
+from .failures import certain_preferences as certain_preferences
+from .failures import flipped_labels as flipped_labels
+from .failures import longer_chosen as longer_chosen
+from .failures import near_identical_pairs as near_identical_pairs
 from .handle_sources import handles as handles
 from .handle_sources import open_handles as open_handles
 from .judging.endpoint import Endpoint as Endpoint

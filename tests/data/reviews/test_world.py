@@ -131,7 +131,7 @@ def test_preferences_are_numbered_grouped_and_repeatable() -> None:
         assert world.is_grammatical(pair.prompt, pair.rejected)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0, math.inf])
 def test_labels_follow_bradley_terry(scale: float) -> None:
     pairs = preferences(pairs=4000, label_scale=scale)
     gaps = [reward_gap(pair) for pair in pairs if reward_gap(pair)]
@@ -140,6 +140,13 @@ def test_labels_follow_bradley_terry(scale: float) -> None:
     deviation = math.sqrt(sum(chance * (1 - chance) for chance in chances))
     right = sum(gap > 0 for gap in gaps)
     assert right == pytest.approx(sum(chances), abs=4 * deviation)
+
+
+def test_sides_of_equal_reward_are_labelled_by_a_coin_at_any_scale() -> None:
+    random, certain = (preferences(pairs=2000, label_scale=scale) for scale in (0.0, math.inf))
+    ties = [index for index, pair in enumerate(certain) if not reward_gap(pair)]
+    assert len(ties) > 50
+    assert [certain[index] for index in ties] == [random[index] for index in ties]
 
 
 def test_noise_flips_labels_of_the_same_texts() -> None:
@@ -218,7 +225,7 @@ def test_a_reference_that_always_says_the_same_is_refused() -> None:
         ("topics", 17, "2 to 16"),
         ("pairs", 0, "1 to 100000"),
         ("label_noise", 0.6, "0.0 to 0.5"),
-        ("label_scale", -1.0, "0.0 to 50.0"),
+        ("label_scale", -1.0, "0.0 to inf"),
         ("length_bias", math.nan, "0.0 to 1.0"),
         ("similarity", 1.1, "0.0 to 1.0"),
         ("world_seed", -1, "0 to"),

@@ -1,5 +1,6 @@
 """The settings of the embedded world; reading them loads neither torch nor a tokenizer."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -21,8 +22,9 @@ class ReviewsConfig:
     label_scale: float = _knob(
         4.0,
         0.0,
-        50.0,
-        "sharpness of the labels: P(a over b) = sigma(scale * (r_a - r_b)); 0: random labels",
+        math.inf,
+        "sharpness of the labels: P(a over b) = sigma(scale * (r_a - r_b)); 0: random labels, "
+        "inf: the better side always wins",
     )
     length_bias: float = _knob(
         0.0, 0.0, 1.0, "share of pairs sampled again until the chosen side is the longer one"

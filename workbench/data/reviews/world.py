@@ -133,7 +133,8 @@ class Reviews:
             other = self._swap_sentiment(prompt, one, edit_rng)
         if one == other or not one.strip() or not other.strip():
             return None
-        logit = self.config.label_scale * (self.reward(one) - self.reward(other))
+        difference = self.reward(one) - self.reward(other)
+        logit = self.config.label_scale * difference if difference else 0.0  # inf * 0 is no number
         one_wins = label_coin < 1 / (1 + math.exp(-logit))
         if noise_coin < self.config.label_noise:
             one_wins = not one_wins

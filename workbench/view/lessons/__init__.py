@@ -7,6 +7,7 @@ reward_and_kl.py reward against KL
 loss_shapes.py   every loss and its gradient, and the weights of pairs
 scoring.py       a typed pair, scored correctly and with mistakes
 displacement.py  why a chosen answer may become less likely
+failures.py      losses that fail, and losses that hold up
 pretraining.py   pretraining, shown live
 papers.py        published results in miniature
 before_after.py  metrics before and after training

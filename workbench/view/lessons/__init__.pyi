@@ -9,6 +9,7 @@ from .descent import explore_loss as explore_loss
 from .descent import watch_descent as watch_descent
 from .displacement import explore_displacement as explore_displacement
 from .displacement import explore_shared_features as explore_shared_features
+from .failures import failures_figure as failures_figure
 from .loss_shapes import MARGINS as MARGINS
 from .loss_shapes import explore_gradient_weight as explore_gradient_weight
 from .loss_shapes import explore_losses as explore_losses
