@@ -93,6 +93,7 @@ BENCHMARKS = {
     "simpo": Benchmark("short pairs by SimPO, beside TRL", 6, partial(train, "simpo")),
     "orpo": Benchmark("short pairs by ORPO, beside TRL", 6, partial(train, "orpo")),
     "kto": Benchmark("short pairs by KTO, beside TRL", 6, partial(train, "kto")),
+    "simpo_long": Benchmark("SimPO on long prompts", 8, partial(train, "simpo_long")),
     "lora": Benchmark("adapters beside TRL with peft", 5, partial(train, "lora")),
     "generate": Benchmark("generation beside transformers", 5, answer),
     "growth": Benchmark("time over the size of data and rows", 4, _module("growth")),

@@ -247,6 +247,14 @@ TRAININGS = {
         )
         for loss in ("simpo", "orpo", "kto")
     },
+    "simpo_long": Training(
+        "SmolLM2, all weights, prompts of 400 tokens and answers of 40, simpo",
+        SMOLLM2["long_prompts"],
+        partial(full_fine_tuning, BATCH, 2, "simpo"),
+        BATCH,
+        3,
+        1,
+    ),
     "lora": Training("SmolLM2, low-rank adapters, short real pairs", _short, adapters, BATCH, 7, 2),
     "tiny": Training(
         "A decoder of 5 million parameters, prompts of 32 tokens and answers of 32",

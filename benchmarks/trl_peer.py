@@ -39,7 +39,8 @@ class GivenTokens:
 
 
 def rows_for(trainer: str, pairs: list[Pair]) -> list[dict[str, Any]]:
-    """What the trainer's own preparation makes of the pairs."""
+    """Columns as the trainer's own preparation makes them. KTO's mismatched completions, which TRL
+    takes from the row before, are the workbench's."""
     if trainer == "KTO":
         return [
             {
