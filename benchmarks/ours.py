@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import workbench.__main__  # noqa: F401  sets what it wants of the environment; before torch
 from benchmarks.contender import Turns, serve
-from benchmarks.workloads import read_token_pairs, tiny_model
+from benchmarks.workloads import labelled, read_token_pairs, tiny_model
 from workbench.core.batch import SequenceBatch
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
@@ -75,14 +75,17 @@ def train(setting: dict[str, Any], turns: Turns) -> None:
 
     pairs, steps = read_token_pairs(setting["pairs"]), setting["steps"]
     config = {"max_steps": steps, **setting["config"]}
-    parts = prepared(pairs, tiny_model() if config["model"] == "tiny" else None, **config)
+    items = labelled(pairs) if config.get("loss") == "kto" else pairs
+    parts = prepared(items, tiny_model() if config["model"] == "tiny" else None, **config)
     run = Run(parts)
     batches = [parts.batches.at(step) for step in range(steps)]
-    positions = sum(batch.tokens.numel() for step in batches for batch in step)
+    scored = [part for step in batches for batch in step for part in batch.parts]
     order = [places(step) for step in batches]
     turns.ready(
         precision=parts.config.precision,
-        tokens_per_pair=positions / sum(map(len, order)),  # padding included
+        # Padding included.
+        tokens_per_pair=sum(part.tokens.numel() for part in scored)
+        / (sum(map(len, order)) * len(pairs) / len(items)),
         order=order,
         layout=parts.config.layout,
         threads=torch.get_num_threads(),

@@ -23,6 +23,7 @@ from benchmarks.workloads import (
     write_pairs,
 )
 from workbench.core.batch import Pair
+from workbench.core.losses import LOSSES
 from workbench.models.smollm2 import fetch_smollm2
 from workbench.train.config import DEFAULTS
 from workbench.train.precision import bf16_gain, pick_device, pick_precision
@@ -30,6 +31,16 @@ from workbench.train.precision import bf16_gain, pick_device, pick_precision
 BATCH = DEFAULTS["real"]["batch_size"]  # TRL's default is the same
 TINY_BATCH = 32
 LORA_RANK = 16
+
+# The trainer of TRL that has a loss, and what makes it the workbench's own.
+TRL_SETTINGS: dict[str, dict[str, Any]] = {
+    "dpo": {"trainer": "DPO"},
+    "simpo": {
+        "trainer": "CPO", "loss_type": "simpo", "cpo_alpha": 0.0, "beta": 2.0, "simpo_gamma": 1.0,
+    },
+    "orpo": {"trainer": "ORPO"},
+    "kto": {"trainer": "KTO"},
+}  # fmt: skip
 
 Pairs = Callable[[str, int], list[Pair]]
 
@@ -85,25 +96,32 @@ def trl(
     words: str,
     lora: dict[str, Any] | None = None,
     shuffled: bool = False,
+    trainer: str = "DPO",
     **config: Any,
 ) -> Contender:
-    """TRL's DPOTrainer with some settings of its `DPOConfig`.
+    """A trainer of TRL with some settings of its config.
 
     It gets the workbench's batches, sorted by length, which spares it padding; `shuffled`: the same
     pairs in the random order that is its default.
     """
     on_cpu = pick_device("auto") == "cpu"  # TRL has to be told, or refuses bf16 without a GPU
     setting = {"model": str(fetch_smollm2()), "config": {"use_cpu": on_cpu, **config}}
-    setting["shuffled"] = shuffled
+    setting |= {"shuffled": shuffled, "trainer": trainer}
     if lora:
         setting["lora"] = lora
     return Contender(name, ("-m", "benchmarks.trl_peer"), setting, words)
 
 
 def trl_at_its_best(
-    name: str, batch: int, part: int, words: str = "", **settings: Any
+    name: str,
+    batch: int,
+    part: int,
+    words: str = "",
+    compares: bool = True,
+    rows: str = "pairs",
+    **settings: Any,
 ) -> Contender:
-    """TRL with what makes it fastest on a processor: batches in passes of `part` pairs.
+    """TRL with what makes it fastest on a processor: batches in passes of `part` rows.
 
     Tried in short runs on two cores, on top of what is kept, as time over the kept one's. On short
     pairs: gradient checkpointing and the reference asked at each step 1.4; float32 1.6; AdamW not
@@ -111,21 +129,32 @@ def trl_at_its_best(
     batch in one pass 1.0, the last two at 70 % and 125 % of the memory. On long prompts:
     torch.compile 1.1; passes of one pair 1.0 at 75 % of the memory, of eight 1.0 at 15 GB.
     """
-    best: dict[str, Any] = {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
+    best: dict[str, Any] = {"gradient_checkpointing": False}
+    if compares:
+        best["precompute_ref_log_probs"] = True
+        words = f", reference computed once{words}"
     best["bf16"] = bf16_gain(pick_device("auto")) > 1
     best["per_device_train_batch_size"] = part
     best["gradient_accumulation_steps"] = batch // part
-    words = f"no gradient checkpointing, reference computed once, {part} pairs a pass{words}"
+    words = f"no gradient checkpointing, {part} {rows} a pass{words}"
     return trl(name, words, **best, **settings)
 
 
-def full_fine_tuning(batch: int, part: int) -> list[Contender]:
-    """All weights of SmolLM2, `batch` pairs a step; TRL at its best takes `part` a pass."""
-    by_default = "gradient checkpointing, reference asked at each step, bf16, random order"
+def full_fine_tuning(batch: int, part: int, loss: str = "dpo") -> list[Contender]:
+    """All weights of SmolLM2, `batch` pairs a step; TRL at its best takes `part` a pass.
+
+    A pair is two labelled completions where the loss is on those.
+    """
+    compares, rows = LOSSES[loss].needs_reference, "pairs"
+    if LOSSES[loss].method == "kto":
+        batch, part, rows = 2 * batch, 2 * part, "completions"
+    asked = "reference asked at each step, " if compares else ""
+    by_default = f"gradient checkpointing, {asked}bf16, random order"
+    same, together = TRL_SETTINGS[loss], ", similar lengths together"
     return [
-        ours("workbench", "as it comes", model="smollm2", batch_size=batch),
-        trl("TRL as it comes", by_default, shuffled=True, per_device_train_batch_size=batch),
-        trl_at_its_best("TRL at its best", batch, part, ", similar lengths together"),
+        ours("workbench", "as it comes", model="smollm2", batch_size=batch, loss=loss),
+        trl("TRL as it comes", by_default, None, True, per_device_train_batch_size=batch, **same),
+        trl_at_its_best("TRL at its best", batch, part, together, compares, rows, **same),
     ]
 
 
@@ -203,6 +232,25 @@ TRAININGS = {
         "SmolLM2, all weights, prompts of 40 tokens and answers of 300",
         SMOLLM2["long_answers"],
         partial(full_fine_tuning, BATCH, 2),
+        BATCH,
+        3,
+        1,
+    ),
+    **{
+        loss: Training(
+            f"SmolLM2, all weights, short real pairs, {loss}",
+            _short,
+            partial(full_fine_tuning, BATCH, 4, loss),
+            BATCH,
+            7,
+            2,
+        )
+        for loss in ("simpo", "orpo", "kto")
+    },
+    "simpo_long": Training(
+        "SmolLM2, all weights, prompts of 400 tokens and answers of 40, simpo",
+        SMOLLM2["long_prompts"],
+        partial(full_fine_tuning, BATCH, 2, "simpo"),
         BATCH,
         3,
         1,

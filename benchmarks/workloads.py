@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from workbench.core.batch import Pair
+from workbench.core.batch import Completion, Pair
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.pairs import ASSISTANT, encode_pairs, read_pairs
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model
 from workbench.models.smollm2 import fetch_smollm2
+from workbench.train.method import find_method
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,16 @@ def assistant_text() -> list[int]:
     tokenizer = smollm2_tokenizer()
     texts = (text for pair in read_pairs(ASSISTANT).pairs for text in (pair.prompt, pair.chosen))
     return [token for text in texts for token in tokenizer.encode(text)]
+
+
+def labelled(pairs: Sequence[Pair], max_length: int = 512) -> list[Completion]:
+    """Two rows of KTO a pair: the chosen, which is desirable, and the rejected."""
+    rows = [
+        Completion(pair.prompt, ids, label)
+        for pair in pairs
+        for ids, label in ((pair.chosen, True), (pair.rejected, False))
+    ]
+    return find_method("kto").complete(rows, [], max_length)
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from workbench.core.losses import LOSSES, LabelledLogps, PairLogps
+from workbench.core.losses import LOSSES, MODIFIERS, LabelledLogps, PairLogps
 from workbench.errors import WorkbenchError
 
 OF_PAIRS = [name for name, loss in LOSSES.items() if loss.method == "preference"]
@@ -249,6 +249,20 @@ def test_other_bad_parameters_are_refused():
         LOSSES["dpo"](pair_logps(), gamma=1.0)
     with pytest.raises(WorkbenchError, match="reference_chosen is missing"):
         LOSSES["dpo"](PairLogps(torch.zeros(1), torch.zeros(1)))
+
+
+@pytest.mark.parametrize("name", [*LOSSES, *MODIFIERS])
+def test_defaults_lie_within_their_sliders(name):
+    if name in MODIFIERS:
+        sliders = [(MODIFIERS[name], MODIFIERS[name].neutral)]
+    else:
+        defaults = LOSSES[name].defaults
+        sliders = [(one, defaults[key]) for key, one in LOSSES[name].parameters.items()]
+        assert list(defaults) == list(LOSSES[name].parameters)
+    for parameter, default in sliders:
+        assert parameter.help
+        assert parameter.low is None or parameter.low <= default <= parameter.high
+        assert not parameter.choices or default in parameter.choices
 
 
 def test_entries_carry_their_facts():
