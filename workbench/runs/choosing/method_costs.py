@@ -48,10 +48,11 @@ def method_costs(losses: Sequence[str] | None = None) -> pd.DataFrame:
 
     Returns:
         One row per loss: `loss`, `method`; the `rows` of its data, and whether they are `paired`;
-        whether it needs a `reference`, `lengths` and the `whole_step`; its `parameters` with defaults. Then completions scored per
-        row of the data: by the policy at each step `with_gradient` and `without_gradient`; by the
-        reference `reference_once`, where its values are cached, or else `reference_per_step`. And
-        how many models a step runs: `models_cached` and `models_live`, by that choice.
+        whether it needs a `reference`, `lengths` and the `whole_step`; its `parameters` with
+        defaults. Then completions scored per row of the data: by the policy at each step
+        `with_gradient` and `without_gradient`; by the reference `reference_once`, where its values
+        are cached, or else `reference_per_step`. And how many models a step runs: `models_cached`
+        and `models_live`, by that choice.
 
     Raises:
         WorkbenchError: an unknown loss.
