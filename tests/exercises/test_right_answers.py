@@ -96,9 +96,8 @@ def perplexity_in_loops(token_logps, mask):
 def kto_loss_in_loops(policy, reference, desirable, mismatched, beta):
     z = max(0.0, sum(mismatched.tolist()) / len(mismatched))
     total = 0.0
-    for ours, theirs, good in zip(
-        *(x.tolist() for x in (policy, reference, desirable)), strict=True
-    ):
+    columns = (column.tolist() for column in (policy, reference, desirable))
+    for ours, theirs, good in zip(*columns, strict=True):
         gain = beta * (ours - theirs - z)
         total += 1 / (1 + math.exp(gain if good else -gain))
     return total / len(policy)
@@ -187,7 +186,7 @@ RIGHT = {
     "kto_loss": [kto_loss_in_loops, kto_loss_by_signs],
     "kto_rows": [
         kto_rows_in_a_loop,
-        lambda pairs: [(p, t, good) for p, *both in pairs for t, good in zip(both, (True, False))],
+        lambda pairs: [(p, (r, c)[good], bool(good)) for p, c, r in pairs for good in (0, 1)],
         lambda pairs: [(p, c, True) for p, c, _ in pairs] + [(p, r, False) for p, _, r in pairs],
     ],
 }  # fmt: skip

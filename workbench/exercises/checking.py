@@ -32,7 +32,7 @@ def check(function: Callable[..., object]) -> Verdict:
 
     Args:
         function: takes copies of the inputs in the order of the exercise, and returns a tensor, an
-            array, a list or a number; where rows of texts are wanted, a list of tuples in any order.
+            array, a list or a number; where rows of texts are wanted, tuples in any order.
 
     Raises:
         WorkbenchError: there is no exercise of this name.

@@ -126,7 +126,7 @@ def samples(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor]]:
 
 def labelled(numbers: Numbers) -> Iterator[Labelled]:
     """Summed log-probabilities of completions under policy and reference, labels, log-ratios of
-    mismatched completions, each (item,), and beta. The mean of the latter is above 0, then below."""
+    mismatched completions, each (item,), and beta. Of the latter one mean is below 0."""
     for count, good, longest, shift, typical, beta in (
         (3, 1, 12.0, 2.0, 1.5, 0.5),
         (4, 3, 30.0, 4.0, -2.0, 0.1),
@@ -140,7 +140,7 @@ def labelled(numbers: Numbers) -> Iterator[Labelled]:
 
 
 def text_pairs(numbers: Numbers) -> Iterator[tuple[list[TextRow]]]:
-    """Pairs as (prompt, chosen, rejected): one; a prompt twice; a text on both sides; a pair twice."""
+    """(prompt, chosen, rejected): a prompt twice, a text on both sides, a pair twice."""
     one, two = ("How was it?", "Superb.", "Awful."), ("How was it?", "Superb.", "So so.")
     other = ("And the film?", "So so.", "Superb.")
     for pairs in ([one], [one, two], [two, other], [other, one, other]):

@@ -76,8 +76,8 @@ def test_other_settings_are_kept_and_the_leafs_own_count() -> None:
 
 
 def test_what_is_no_answer_is_told() -> None:
-    tree = Question("Which?", {"this": Leaf("A", {}, "", ""), "that": Leaf("B", {}, "", "")})
-    with pytest.raises(WorkbenchError, match="'other' is no answer to 'Which.'; accepted: 'this'"):
+    tree = Question("Which", {"this": Leaf("A", {}, "", ""), "that": Leaf("B", {}, "", "")})
+    with pytest.raises(WorkbenchError, match="'other' is no answer to 'Which'; accepted: 'this'"):
         follow(tree, ["other"])
     with pytest.raises(WorkbenchError, match="'more' is one answer too many: B is reached"):
         follow(tree, ["that", "more"])
