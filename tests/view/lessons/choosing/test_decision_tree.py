@@ -10,8 +10,8 @@ from workbench.errors import WorkbenchError
 from workbench.runs.choosing.decision_tree import Leaf, Question, paths
 from workbench.runs.choosing.method_questions import METHOD_QUESTIONS
 from workbench.train.config import TrainConfig
-from workbench.view.lessons import decision_tree
-from workbench.view.lessons.decision_tree import MethodChoice, choose_method
+from workbench.view.lessons.choosing import decision_tree
+from workbench.view.lessons.choosing.decision_tree import MethodChoice, choose_method
 
 PATHS = list(paths(METHOD_QUESTIONS))
 
