@@ -35,7 +35,7 @@ from workbench.view.plot.primitives import (
 MARGINS = torch.arange(-100, 101, dtype=torch.float64) / 10
 LOGP = -20.0  # of both completions under the reference
 TOKENS = 10  # of both completions
-COLOURS = (BLUE, ORANGE, GREEN, INK, "#8E3B8A", "#8A6100", MUTED)  # all dark enough for text
+COLOURS = (BLUE, ORANGE, GREEN, INK, "#8E3B8A", "#8A6100", MUTED)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 2, 1, 2)))
 SCALES = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the gradients; few, since each change redraws all
 MOST_NAMED = 7  # losses whose gradient is given as a number

@@ -17,9 +17,10 @@ PANELS = {
     "samples/parsed_reward": "Reward; 0 where it does not parse",
     "samples/grammatical": "Share of texts that parse",
 }
-LOOKS = (
-    {"color": BLUE, "marker": "o"}, {"color": ORANGE, "marker": "s"}, {"color": GREEN, "marker": "^"},
-)  # fmt: skip
+LOOKS = tuple(
+    {"color": colour, "marker": marker}
+    for colour, marker in ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"))
+)
 APART = 1.05  # each loss is moved by this factor along beta, so that no points cover each other
 
 
