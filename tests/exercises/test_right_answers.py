@@ -93,6 +93,30 @@ def perplexity_in_loops(token_logps, mask):
     return math.exp(-sum(scored) / len(scored))
 
 
+def kto_loss_in_loops(policy, reference, desirable, mismatched, beta):
+    z = max(0.0, sum(mismatched.tolist()) / len(mismatched))
+    total = 0.0
+    columns = (column.tolist() for column in (policy, reference, desirable))
+    for ours, theirs, good in zip(*columns, strict=True):
+        gain = beta * (ours - theirs - z)
+        total += 1 / (1 + math.exp(gain if good else -gain))
+    return total / len(policy)
+
+
+def kto_loss_by_signs(policy, reference, desirable, mismatched, beta):
+    signs = 2 * desirable.double() - 1
+    z = torch.relu(mismatched.mean())
+    return (1 - torch.sigmoid(signs * beta * (policy - reference - z))).mean()
+
+
+def kto_rows_in_a_loop(pairs):
+    rows = []
+    while pairs:  # empties its input, which is a copy
+        prompt, chosen, rejected = pairs.pop()
+        rows += [[prompt, rejected, 0], [prompt, chosen, 1]]
+    return rows
+
+
 RIGHT = {
     "objective": [
         objective_in_loops,
@@ -159,6 +183,12 @@ RIGHT = {
         lambda p, q: np.average(p.numpy() - q.numpy()),
         lambda p, q: sum(a - b for a, b in zip(p.tolist(), q.tolist(), strict=True)) / len(p),
     ],
+    "kto_loss": [kto_loss_in_loops, kto_loss_by_signs],
+    "kto_rows": [
+        kto_rows_in_a_loop,
+        lambda pairs: [(p, (r, c)[good], bool(good)) for p, c, r in pairs for good in (0, 1)],
+        lambda pairs: [(p, c, True) for p, c, _ in pairs] + [(p, r, False) for p, _, r in pairs],
+    ],
 }  # fmt: skip
 CASES = [(name, index) for name, answers in RIGHT.items() for index in range(len(answers))]
 
@@ -188,9 +218,13 @@ def test_inputs_are_the_same_at_every_call_and_the_targets_are_finite(name):
     for first, second in zip(EXERCISES[name].cases(), EXERCISES[name].cases(), strict=True):
         assert len(first) == len(EXERCISES[name].parameters)
         for one, other in zip(first, second, strict=True):
+            if isinstance(one, list):
+                assert one == other
+                continue
             assert one is not other or not isinstance(one, torch.Tensor)
             assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
-        assert EXERCISES[name].target(*first).double().isfinite().all()
+        target = EXERCISES[name].target(*first)
+        assert target if isinstance(target, list) else target.double().isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -209,17 +243,27 @@ def test_inputs_are_the_same_at_every_call_and_the_targets_are_finite(name):
         ("perplexity", ([[-9.0, -1.0, -2.0], [-9.0, -3.0, -9.0]],), math.exp(2)),
         ("ipo_limit", (0.5,), 0.731059),
         ("sampled_kl", ([-1.0, -4.0], [-2.0, -3.5]), 0.25),
+        # log-ratios 2 and 3, z = max(0, (3 - 1) / 2) = 1:
+        # (1 - sigma(2 - 1) + 1 - sigma(1 - 3)) / 2 = (0.268941 + 0.880797) / 2
+        ("kto_loss", ([-8.0, -9.0], [-10.0, -12.0], [True, False], [3.0, -1.0], 1.0), 0.574869),
     ],
 )  # fmt: skip
 def test_targets_by_hand(name, inputs, value):
     inputs = [
-        torch.tensor(part, dtype=torch.float64) if isinstance(part, list) else part
+        torch.tensor(part, dtype=None if part[0] is True else torch.float64)
+        if isinstance(part, list)
+        else part
         for part in inputs
     ]
     if name == "perplexity":  # the first token and the padding are not scored: 1, 2 and 3 are
         inputs.append(torch.tensor([[False, True, True], [False, True, False]]))
     found = EXERCISES[name].target(*inputs)
     torch.testing.assert_close(found, torch.tensor(value, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+def test_a_pair_becomes_two_rows():
+    rows = EXERCISES["kto_rows"].target([("p", "good", "bad")])
+    assert rows == [("p", "good", True), ("p", "bad", False)]
 
 
 def test_random_state_is_left_alone():

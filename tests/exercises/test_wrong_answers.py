@@ -33,6 +33,15 @@ def positions(width):
     return torch.arange(width)
 
 
+def kto(policy, reference, desirable, z, beta):
+    """(item,) values, for mistakes in a single part."""
+    return (torch.where(desirable, -1.0, 1.0) * beta * (policy - reference - z)).sigmoid()
+
+
+def relu_mean(values):
+    return values.mean().clamp(min=0)
+
+
 WRONG = {
     "objective": {
         "the penalty added": lambda p, q, r, b: (p * r).sum(-1) + b * kl(p, q),
@@ -203,6 +212,48 @@ WRONG = {
         "logarithm of the mean ratio": lambda p, q: (p - q).exp().mean().log(),
         "divided by one less": lambda p, q: (p - q).sum() / max(len(p) - 1, 1),
         "not reduced": lambda p, q: p - q,
+    },
+    "kto_loss": {
+        "z left out": lambda p, q, d, m, b: kto(p, q, d, 0.0, b).mean(),
+        "z may be negative": lambda p, q, d, m, b: kto(p, q, d, m.mean(), b).mean(),
+        "each mismatched one for itself": lambda p, q, d, m, b: kto(p, q, d, m.relu(), b).mean(),
+        "negative ones left out of z": lambda p, q, d, m, b: kto(
+            p, q, d, m.relu().mean(), b
+        ).mean(),
+        "z of the rows themselves": lambda p, q, d, m, b: kto(p, q, d, relu_mean(p - q), b).mean(),
+        "z added": lambda p, q, d, m, b: kto(p, q, d, -relu_mean(m), b).mean(),
+        "sum for mean in z": lambda p, q, d, m, b: kto(p, q, d, m.sum().clamp(min=0), b).mean(),
+        "labels exchanged": lambda p, q, d, m, b: kto(p, q, ~d, relu_mean(m), b).mean(),
+        "labels ignored": lambda p, q, d, m, b: kto(p, q, d | True, relu_mean(m), b).mean(),
+        "undesirable ones left out": lambda p, q, d, m, b: kto(p, q, d, relu_mean(m), b)[d].mean(),
+        "the value, not the loss": lambda p, q, d, m, b: (1 - kto(p, q, d, relu_mean(m), b)).mean(),
+        "a logarithm as in DPO": lambda p, q, d, m, b: (
+            -(1 - kto(p, q, d, relu_mean(m), b)).log().mean()
+        ),
+        "reference missing": lambda p, q, d, m, b: kto(p, 0.0, d, relu_mean(m), b).mean(),
+        "policy and reference exchanged": lambda p, q, d, m, b: kto(
+            q, p, d, relu_mean(m), b
+        ).mean(),
+        "beta missing": lambda p, q, d, m, b: kto(p, q, d, relu_mean(m), 1.0).mean(),
+        "beta inverted": lambda p, q, d, m, b: kto(p, q, d, relu_mean(m), 1 / b).mean(),
+        "sum for mean": lambda p, q, d, m, b: kto(p, q, d, relu_mean(m), b).sum(),
+        "not reduced": lambda p, q, d, m, b: kto(p, q, d, relu_mean(m), b),
+    },
+    "kto_rows": {
+        "the chosen alone": lambda x: [(p, c, True) for p, c, _ in x],
+        "labels exchanged": lambda x: [
+            row for p, c, r in x for row in ((p, c, False), (p, r, True))
+        ],
+        "all desirable": lambda x: [row for p, c, r in x for row in ((p, c, True), (p, r, True))],
+        "the prompt left out": lambda x: [row for _, c, r in x for row in ((c, True), (r, False))],
+        "no label": lambda x: [row for p, c, r in x for row in ((p, c), (p, r))],
+        "the label first": lambda x: [
+            row for p, c, r in x for row in ((True, p, c), (False, p, r))
+        ],
+        "no row twice": lambda x: {row for p, c, r in x for row in ((p, c, True), (p, r, False))},
+        "the pairs as they are": lambda x: x,
+        "pairs of rows": lambda x: [((p, c, True), (p, r, False)) for p, c, r in x],
+        "the number of rows": lambda x: 2 * len(x),
     },
 }
 CASES = [(name, mistake) for name, mistakes in WRONG.items() for mistake in mistakes]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
-from workbench.exercises.registry import EXERCISES, Exercise, Inputs
+from workbench.exercises.registry import EXERCISES, Exercise, Inputs, Rows
 from workbench.exercises.verdict import NOT_RIGHT, NOT_YET, RIGHT, Verdict, brief, one_line
 
 # Wide enough for an answer in float32, far too narrow for another formula.
@@ -31,7 +32,7 @@ def check(function: Callable[..., object]) -> Verdict:
 
     Args:
         function: takes copies of the inputs in the order of the exercise, and returns a tensor, an
-            array, a list or a number.
+            array, a list or a number; where rows of texts are wanted, tuples in any order.
 
     Raises:
         WorkbenchError: there is no exercise of this name.
@@ -78,7 +79,7 @@ def _verdict(exercise: Exercise, function: Callable[..., object]) -> Verdict:
 
 
 def _answer(
-    function: Callable[..., object], inputs: Inputs, target: Tensor
+    function: Callable[..., object], inputs: Inputs, target: Tensor | Rows
 ) -> tuple[str, str, str]:
     """State, reason and the learner's value as text, for one set of inputs."""
     try:
@@ -95,8 +96,12 @@ def _answer(
     if answer is None or answer is Ellipsis:
         return NOT_YET, f"It returned {answer}. Is a return missing?", ""
     try:
-        yours = _numbers(answer)
-        reason = _difference(yours, target)
+        if isinstance(target, Tensor):
+            yours: Tensor | Rows = (numbers := _numbers(answer))
+            reason = _difference(numbers, target)
+        else:
+            yours = _rows(answer)
+            reason = _other_rows(yours, target)
         return (NOT_RIGHT, reason, brief(yours)) if reason else (RIGHT, "", "")
     except KeyboardInterrupt:
         raise
@@ -107,7 +112,7 @@ def _answer(
 
 def _copies(inputs: Inputs) -> Inputs:
     """Copies of the inputs, which the function may change."""
-    return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)
+    return tuple(copy.deepcopy(value) for value in inputs)
 
 
 def _numbers(answer: object) -> Tensor:
@@ -121,6 +126,25 @@ def _numbers(answer: object) -> Tensor:
     if array.dtype.kind not in "bfiu":
         raise TypeError
     return torch.from_numpy(array if array.dtype.kind == "b" else array.astype(np.float64))
+
+
+def _rows(answer: object) -> Rows:
+    """An answer as rows of texts and truth values; TypeError where it is something else."""
+    if not isinstance(answer, Iterable):
+        raise TypeError
+    rows = [tuple(row) for row in answer]
+    if not all(type(cell) in (str, bool, int) for row in rows for cell in row):
+        raise TypeError
+    return rows
+
+
+def _other_rows(yours: Rows, target: Rows) -> str:
+    """Which rows are missing or too many, in words; empty where both hold the same ones."""
+    for less, more, what in ((yours, target, "missing"), (target, yours, "too many")):
+        if left := Counter(more) - Counter(less):
+            number, first = left.total(), next(iter(left))
+            return one_line(f"{number} of {len(more)} rows {_are(number)} {what}, such as {first}.")
+    return ""
 
 
 def _difference(yours: Tensor, target: Tensor) -> str:
@@ -150,14 +174,20 @@ def _distance(yours: Tensor, target: Tensor) -> str:
     return f"{_count(wrong)}; the largest difference is {largest:.4g}, {_first(gap == largest)}."
 
 
-def _expected(target: Tensor) -> str:
+def _expected(target: Tensor | Rows) -> str:
+    if not isinstance(target, Tensor):
+        return f"expected: rows such as {target[0]}"
     kind = "True and False" if target.dtype == torch.bool else "numbers"
     return f"expected: {kind} of shape {tuple(target.shape)}"
 
 
 def _count(wrong: Tensor, what: str = "different") -> str:
     number = int(wrong.sum())
-    return f"{number} of {wrong.numel()} values {'is' if number == 1 else 'are'} {what}"
+    return f"{number} of {wrong.numel()} values {_are(number)} {what}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _first(wrong: Tensor) -> str:

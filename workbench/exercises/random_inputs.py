@@ -15,6 +15,8 @@ from torch import Tensor
 
 Table = tuple[Tensor, Tensor, Tensor, float]
 Pairs = tuple[Tensor, Tensor, Tensor, Tensor, float]
+Labelled = tuple[Tensor, Tensor, Tensor, Tensor, float]
+TextRow = tuple[str, str, str]
 
 
 class Numbers:
@@ -120,3 +122,26 @@ def samples(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor]]:
     for count, longest, shift in ((3, 10.0, 1.0), (1, 20.0, 2.0), (8, 60.0, 4.0), (5, 300.0, 40.0)):
         policy = numbers.logps(count, longest=longest)
         yield policy, policy - 0.4 * shift + numbers.normal(count, scale=shift)
+
+
+def labelled(numbers: Numbers) -> Iterator[Labelled]:
+    """Summed log-probabilities of completions under policy and reference, labels, log-ratios of
+    mismatched completions, each (item,), and beta. Of the latter one mean is below 0."""
+    for count, good, longest, shift, typical, beta in (
+        (3, 1, 12.0, 2.0, 1.5, 0.5),
+        (4, 3, 30.0, 4.0, -2.0, 0.1),
+        (6, 2, 60.0, 5.0, 3.0, 0.3),
+        (5, 4, 300.0, 30.0, 8.0, 1.5),
+    ):
+        reference = numbers.logps(count, longest=longest)
+        policy = reference + numbers.normal(count, scale=shift)
+        mismatched = typical + numbers.normal(count, scale=abs(typical))
+        yield policy, reference, torch.arange(count) < good, mismatched, beta
+
+
+def text_pairs(numbers: Numbers) -> Iterator[tuple[list[TextRow]]]:
+    """(prompt, chosen, rejected): a prompt twice, a text on both sides, a pair twice."""
+    one, two = ("How was it?", "Superb.", "Awful."), ("How was it?", "Superb.", "So so.")
+    other = ("And the film?", "So so.", "Superb.")
+    for pairs in ([one], [one, two], [two, other], [other, one, other]):
+        yield (pairs,)

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from workbench.exercises.random_inputs import Numbers
 
-Inputs = tuple[Any, ...]  # float64 tensors and plain numbers, in the order of the parameters
+# Float64 tensors, plain numbers and rows of texts, in the order of the parameters.
+Inputs = tuple[Any, ...]
+Rows = list[tuple[str | bool, ...]]
+Target = Callable[..., Tensor | Rows]
 Draw = Callable[[Numbers], Iterator[Inputs]]
 
 
@@ -27,7 +30,7 @@ class Exercise:
     """
 
     name: str
-    target: Callable[..., Tensor]
+    target: Target
     draw: Draw
     hint: str
 
@@ -44,10 +47,10 @@ class Exercise:
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(draw: Draw, hint: str) -> Callable[[Callable[..., Tensor]], Exercise]:
+def exercise(draw: Draw, hint: str) -> Callable[[Target], Exercise]:
     """Register a target under its own name."""
 
-    def register(target: Callable[..., Tensor]) -> Exercise:
+    def register(target: Target) -> Exercise:
         entry = Exercise(target.__name__, target, draw, hint)
         EXERCISES[entry.name] = entry
         return entry

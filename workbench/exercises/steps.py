@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from workbench.core import logps, metrics, tabular
-from workbench.core.losses import LOSSES, PairLogps, log_sigmoid
+from workbench.core.losses import LOSSES, LabelledLogps, PairLogps, log_sigmoid
 from workbench.exercises import random_inputs as inputs
-from workbench.exercises.registry import exercise
+from workbench.exercises.registry import Rows, exercise
 
 
 @exercise(
@@ -179,3 +179,34 @@ def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
     """KL(policy || reference) from completions drawn from the policy, (sample,) twice -> ()."""
     estimate, _ = metrics.sampled_kl(policy_logps, reference_logps)
     return torch.tensor(estimate, dtype=torch.float64)
+
+
+@exercise(
+    inputs.labelled,
+    hint="z is one number: the mean of the mismatched log-ratios, or 0 where that is negative. A "
+    "desirable completion costs 1 - sigma(beta (log-ratio - z)), an undesirable one "
+    "1 - sigma(beta (z - log-ratio)).",
+)
+def kto_loss(
+    policy_logps: Tensor,
+    reference_logps: Tensor,
+    desirable: Tensor,
+    mismatched_logratios: Tensor,
+    beta: float,
+) -> Tensor:
+    """The mean KTO loss with both weights 1, (item,) four times -> ();
+    Ethayarajh et al. 2024, eq. 7 and 8."""
+    z = mismatched_logratios.mean().clamp(min=0)
+    logps = LabelledLogps(policy_logps, reference_logps, desirable, z)
+    return LOSSES["kto"](logps, beta=beta).mean()
+
+
+@exercise(
+    inputs.text_pairs,
+    hint="Every pair gives two rows with the same prompt: (prompt, chosen, True) and (prompt, "
+    "rejected, False). Nothing is left out, even where a text occurs twice.",
+)
+def kto_rows(pairs: list[inputs.TextRow]) -> Rows:
+    """Rows (prompt, completion, label) from pairs (prompt, chosen, rejected), in any order."""
+    sides = [((prompt, good, True), (prompt, bad, False)) for prompt, good, bad in pairs]
+    return [row for pair in sides for row in pair]

@@ -104,7 +104,7 @@ def brief(value: object) -> str:
     '0, 0, 0, 0, ... of shape (9, 9)'
     """
     if not isinstance(value, Tensor):
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
     if value.numel() > MOST_NUMBERS:
         first = ", ".join(map(_digits, value.flatten()[:4].tolist()))
         return f"{first}, ... of shape {tuple(value.shape)}"

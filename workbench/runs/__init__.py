@@ -7,6 +7,7 @@
   again.
 * `sweep`: many runs, one table; `exact_sweep`: the same where everything is exact.
 * `equal_kl/`: training methods compared at an equal distance from the reference.
+* `choosing`: which method fits: needs, costs, and the questions that decide.
 * `pretraining_eval`: snapshots while the base model is pretrained.
 * `papers/`: published results in miniature.
 * `machine`: what this machine has.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 from workbench.view.controls.explorer import Explorer
 from workbench.view.lessons.loss_shapes import (
+    COLOURS,
     MARGINS,
     _look,
     explore_gradient_weight,
@@ -88,6 +91,25 @@ def test_every_registered_loss_can_be_chosen(losses: Explorer) -> None:
 
 def test_losses_differ_in_colour_or_dashes() -> None:
     assert len({str(_look(place)) for place in range(20)}) == 20
+
+
+def test_with_all_losses_every_name_can_be_read() -> None:
+    explorer = explore_losses(PAIRWISE)
+    for axes in axes_of(explorer):
+        boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+        assert len(boxes) == len(PAIRWISE)
+        assert not [(one, two) for one, two in combinations(boxes, 2) if one.overlaps(two)]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_lines_stand_out_from_white(colour: str) -> None:
+    """A contrast of 3 is what WCAG 2.1 (1.4.11) asks of lines."""
+    parts = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in to_rgb(colour)
+    ]
+    luminance = np.dot([0.2126, 0.7152, 0.0722], parts)
+    assert 1.05 / (luminance + 0.05) >= 3
 
 
 def test_names_stand_on_their_lines(losses: Explorer) -> None:

@@ -1,6 +1,9 @@
 from .before_after import before_after_figure as before_after_figure
 from .beta import explore_reference_temperature as explore_reference_temperature
 from .beta import explore_two_truths as explore_two_truths
+from .choosing.decision_tree import choose_method as choose_method
+from .choosing.loss_panels import loss_panels as loss_panels
+from .choosing.seeds_figure import seeds_figure as seeds_figure
 from .derivation import explore_objective as explore_objective
 from .derivation import explore_optimum as explore_optimum
 from .derivation import explore_preference as explore_preference

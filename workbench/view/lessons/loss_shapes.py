@@ -35,7 +35,7 @@ from workbench.view.plot.primitives import (
 MARGINS = torch.arange(-100, 101, dtype=torch.float64) / 10
 LOGP = -20.0  # of both completions under the reference
 TOKENS = 10  # of both completions
-COLOURS = (BLUE, ORANGE, GREEN, INK, MUTED)
+COLOURS = (BLUE, ORANGE, GREEN, INK, "#8E3B8A", "#8A6100", MUTED)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 2, 1, 2)))
 SCALES = (0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the gradients; few, since each change redraws all
 MOST_NAMED = 7  # losses whose gradient is given as a number
@@ -55,8 +55,8 @@ def explore_losses(
         beta: where its slider starts.
     """
     chosen = {find_loss(name).name for name in losses}
-    figure, (heights, slopes) = new_figure(2, (940, 380))
-    figure.subplots_adjust(0.06, 0.13, 0.985, 0.76, wspace=0.16)
+    figure, (heights, slopes) = new_figure(2, (940, 480))
+    figure.subplots_adjust(0.06, 0.1, 0.985, 0.81, wspace=0.16)
     name_axes(heights, "Loss", "margin, nats", "per pair")
     name_axes(slopes, "Gradient: how the loss changes with the margin", "margin, nats")
     heights.set_ylim(-0.15, 4)
@@ -81,11 +81,17 @@ def explore_losses(
         write_above(figure, "Losses and their gradients by margin", written)
         return figure
 
-    pairwise = [
+    boxes = {name: checkbox(name, name in chosen) for name in pairwise_losses()}
+    explorer = Explorer(draw, beta=beta_slider(beta), **boxes)
+    explorer.box.add_class("wb-many")
+    return explorer
+
+
+def pairwise_losses() -> list[str]:
+    """The losses whose value is that of one pair alone, in the order of the registry."""
+    return [
         name for name, loss in LOSSES.items() if loss.method == "preference" and not loss.needs_step
     ]
-    boxes = {name: checkbox(name, name in chosen) for name in pairwise}
-    return Explorer(draw, beta=beta_slider(beta), **boxes)
 
 
 def loss_and_gradient(loss: str, beta: float) -> tuple[Values, Values]:
@@ -103,8 +109,8 @@ def loss_and_gradient(loss: str, beta: float) -> tuple[Values, Values]:
 
 
 def _look(index: int) -> dict[str, Any]:
-    """Colour and dashes of the loss at this index of the registry: 20 that differ."""
-    return {"color": COLOURS[index % 5], "linestyle": DASHES[index % 4]}
+    """Colour and dashes of the loss at this index of the registry: 28 that differ."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
 
 
 def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -> None:

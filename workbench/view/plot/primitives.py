@@ -28,11 +28,13 @@ SHORT = 100  # steps; a longer run shows first an eighth of its axis, then a qua
 Values = NDArray[np.float64]
 
 
-def new_figure(columns: int = 1, size: tuple[int, int] = (760, 320)) -> tuple[Figure, list[Axes]]:
-    """A figure of `size` pixels on an opaque background, with plain axes side by side."""
+def new_figure(
+    columns: int = 1, size: tuple[int, int] = (760, 320), rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `size` pixels on an opaque background, with plain axes, row by row."""
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    every = list(figure.subplots(1, columns, squeeze=False)[0])
+    every = list(figure.subplots(rows, columns, squeeze=False).flatten())
     for axes in every:
         axes.grid(True, color=FAINT, linewidth=0.7)
         axes.set_axisbelow(True)
