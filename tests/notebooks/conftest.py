@@ -67,7 +67,7 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
         "06_beta_and_kl": {"pairs": 256, "seeds": 1},
         "07_methods": {
             "pairs": 256, "epochs": 1, "kto_pairs": 128, "seeds": 1, "displacement_pairs": 256,
-            "displacement_seeds": 1,
+            "displacement_seeds": 1, "break_seeds": 1, "bandit_seeds": 2, "proxy_worlds": 20,
         },
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,

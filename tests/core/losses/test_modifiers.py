@@ -138,7 +138,7 @@ def test_a_sum_needs_what_its_terms_need():
     assert mixed.needs_step
     assert mixed.defaults == {"beta": 0.1, "label_smoothing": 0.1, "gamma": 1.0}
     assert find_loss("dpo+bco_pair").modifiers == ("ld_alpha", "wpo")
-    with pytest.raises(WorkbenchError, match="is not defined for dpo.ipo: of ipo, its target"):
+    with pytest.raises(WorkbenchError, match=r"is not defined for dpo\+ipo: of ipo, its target"):
         find_loss("dpo+ipo").check(divergence="forward_kl")
 
 
