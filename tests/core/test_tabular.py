@@ -119,14 +119,18 @@ def test_ipo_stops_where_its_paper_says_and_dpo_does_not(beta: float, limit: flo
     assert margins[-1] > math.log(limit / (1 - limit))
 
 
-LENGTHLESS = [  # responses of the enumerable world have no length
-    name for name, loss in LOSSES.items() if loss.method == "preference" and not loss.needs_lengths
+IN_TABLES = [  # responses of the enumerable world have no length, and its pairs are no batch
+    name
+    for name, loss in LOSSES.items()
+    if loss.method == "preference" and not loss.needs_lengths and not loss.needs_step
 ]
+# Losses that bend more elsewhere than at margin 0, so that the step which is left open is too long.
+STEPS = {"dpop": 1.0, "discopop": 1.0}
 
 
-@pytest.mark.parametrize("loss", LENGTHLESS)
+@pytest.mark.parametrize("loss", IN_TABLES)
 def test_every_loss_of_pairs_can_be_descended(loss: str) -> None:
-    first, *_, last = descend(TabularWorld.example(), 0.5, loss, steps=10)
+    first, *_, last = descend(TabularWorld.example(), 0.5, loss, 10, STEPS.get(loss))
     assert last.loss < first.loss
 
 
@@ -144,6 +148,8 @@ def test_what_can_not_be_is_refused() -> None:
         next(descend(two_actions(), 1.0, "dop"))
     with pytest.raises(WorkbenchError, match="loss='kto' is unknown for method preference"):
         next(descend(two_actions(), 1.0, "kto"))
+    with pytest.raises(WorkbenchError, match="loss='aot' sorts the pairs of a batch"):
+        next(descend(two_actions(), 1.0, "aot", lr=1.0))
     for loss in ("dpo_norm", "simpo"):
         with pytest.raises(WorkbenchError, match="chosen_lengths is missing"):
             next(descend(two_actions(), 1.0, loss, lr=1.0))

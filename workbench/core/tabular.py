@@ -165,9 +165,11 @@ def expected_loss(
         loss: a name in LOSSES; `parameters` are passed on to it.
 
     Raises:
-        WorkbenchError: an unknown loss, or one that needs lengths, which responses here lack.
+        WorkbenchError: an unknown loss, or one that needs lengths or a batch; here are none.
     """
     function = find_loss(loss, "preference")
+    if function.needs_step:
+        raise WorkbenchError(f"loss={loss!r} sorts the pairs of a batch; here are all pairs")
     count = policy_logps.shape[-1]
     i, j = (~torch.eye(count, dtype=torch.bool, device=policy_logps.device)).nonzero().T
     logps = PairLogps(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import import_module
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ from workbench.core.policy import Policy
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from workbench.train.config import TrainConfig
 
 Item = TypeVar("Item")
 Settings = Mapping[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,10 @@ from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
-from workbench.train.config import TrainConfig
 from workbench.train.method import Encoded, Method, Outcome, Reference, Settings, given
+
+if TYPE_CHECKING:
+    from workbench.train.config import TrainConfig
 
 
 class KTO(Method[Completion]):
