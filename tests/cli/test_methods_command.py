@@ -118,8 +118,10 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
     flags: list[str], tmp_path: Path
 ) -> None:
     runs = tmp_path / "out" / "runs"
+    # So many runs that some are left when the first is seen on disk, however busy the machine is.
+    many = ["--processes", "2", "--max-steps", "40", "--seeds", "8"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "workbench", *flags, "--processes", "2", "--max-steps", "40"],
+        [sys.executable, "-m", "workbench", *flags, *many],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -136,5 +138,5 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
     assert process.returncode == 130
     assert err == "stopped; finished runs are kept, the same command goes on with the others\n"
     assert ends(process.pid), "no process of the group is left"
-    assert 1 <= len(list(runs.iterdir())) < 12
+    assert 1 <= len(list(runs.iterdir())) < 48
     assert not (tmp_path / "out" / "methods.csv").exists()
