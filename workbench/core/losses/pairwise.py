@@ -122,12 +122,12 @@ def hinge(logps: PairLogps, beta: float = 0.1) -> Tensor:
     "Pal et al. 2024 (Smaug), eq. 3",
     modifiers=SUMS,
     beta=BETA,
-    drop_weight=Parameter("weight of a chosen log-ratio below 0", 0.0, 100.0),
+    drop_weight=Parameter("weight of a chosen log-ratio below 0", 0.0, 500.0),
 )
 def dpop(logps: PairLogps, beta: float = 0.1, drop_weight: float = 5.0) -> Tensor:
     """-log sigmoid(beta * (margin - drop_weight * max(0, -chosen log-ratio))).
 
-    The chosen is held at the reference's log-probability or above. The paper takes 5 to 500.
+    A chosen that has fallen below the reference is pulled back. The paper takes 5 to 500.
     """
     fallen = (-logps.chosen_logratios).relu()
     return -log_sigmoid(beta * (logps.margins - drop_weight * fallen))

@@ -120,7 +120,7 @@ def _wpo_weights(policy: nn.Module, batch: SequenceBatch, scored: ScoredLogps) -
     """(pair,) how likely both completions are to the policy, by one more forward pass.
 
     The product over both of exp of the mean over tokens of log p - log sum_v p_v^2, which is 1 for
-    a policy that draws every token as the completion has it (Zhou et al. 2024, eq. 2 and 4).
+    a policy that draws every token as the completion has it (Zhou et al. 2024, eq. 2).
     """
     expected = policy(batch, collision=True)
     aligned = ScoredLogps(scored.values - expected.values, scored.owners)
