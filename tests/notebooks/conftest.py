@@ -65,9 +65,10 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
         "04_train_dpo": {"pairs": 512, "epochs": 1},
         "05_before_and_after": {"pairs": 512, "epochs": 1, "model": str(small_model)},
         "06_beta_and_kl": {"pairs": 256, "seeds": 1},
-        "07_methods": {
-            "pairs": 256, "epochs": 1, "kto_pairs": 128, "seeds": 1, "displacement_pairs": 256,
-            "displacement_seeds": 1, "break_seeds": 1, "bandit_seeds": 2, "proxy_worlds": 20,
+        "07_methods": {"pairs": 256, "epochs": 1, "kto_pairs": 128, "seeds": 1},
+        "07b_where_losses_fail": {
+            "displacement_pairs": 256, "displacement_seeds": 1, "break_seeds": 1,
+            "bandit_seeds": 2, "proxy_worlds": 20,
         },
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,

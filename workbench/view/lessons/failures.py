@@ -34,7 +34,7 @@ def failures_figure(frame: pd.DataFrame, column: str) -> Figure:
             `flipped_labels` or `longer_chosen`.
         column: what is shown, a key of `TITLES`.
     """
-    figure, (steps, distance) = new_figure(2, (940, 350))
+    figure, (steps, distance) = new_figure(2, (860, 300))
     for axes, across in ((steps, "step"), (distance, "kl")):
         draw_runs(frame, axes, across, column)
     name_axes(steps, TITLES[column], "optimiser step")
@@ -44,7 +44,7 @@ def failures_figure(frame: pd.DataFrame, column: str) -> Figure:
         handles, names, loc="upper right", ncols=len(names), frameon=False, fontsize=9,
         labelcolor=INK,
     )  # fmt: skip
-    figure.subplots_adjust(0.06, 0.14, 0.985, 0.84, 0.12)
+    figure.subplots_adjust(0.06, 0.16, 0.985, 0.83, 0.14)
     return figure
 
 

@@ -25,7 +25,7 @@ from workbench.view.plot.primitives import (
 )
 
 PURPLE = "#CC79A7"  # Okabe and Ito 2008, as the other colours
-SIZE = (900, 340)  # pixels
+SIZE = (800, 300)  # pixels
 
 
 def paper_figure(name: str, frame: pd.DataFrame) -> Figure:

@@ -54,7 +54,7 @@ class LiveFigure:
         for axes in self.figure.axes:
             for line in _moving(axes) if axes.get_visible() else ():
                 line.draw(renderer)
-        return self._encode()
+        return self._encode(level=9 if final else 1)
 
     def _update(self) -> list[Axes]:
         """Move the lines; the axes on which anything else has changed."""
@@ -80,9 +80,9 @@ class LiveFigure:
         if self._background is None or outgrown:
             self._background = canvas.copy_from_bbox(self.figure.bbox)
 
-    def _encode(self) -> bytes:
+    def _encode(self, level: int) -> bytes:
         image = pixels(self._canvas)
-        return encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level=1)
+        return encode(image.quantize(palette=_PALETTE, dither=Image.Dither.NONE), level)
 
 
 def _moving(axes: Axes) -> list[Line2D]:
