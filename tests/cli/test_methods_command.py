@@ -127,6 +127,8 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,  # a group of its own, as a terminal gives it
+        # Where the tests run in the background of a shell, they were told to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
     while not (runs.exists() and list(runs.glob("*.json"))):
