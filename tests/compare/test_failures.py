@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from workbench.compare import failures
 from workbench.compare.failures import (
     EVALUATIONS,
     TRAIN,
@@ -27,7 +28,10 @@ from workbench.core.losses import LOSSES, PairLogps
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, model_hash
+from workbench.runs.evaluate import Evaluator
+from workbench.runs.prepare import Parts
 from workbench.runs.run import Run
+from workbench.train.config import TrainConfig
 
 NUMBERS = {
     "step", "kl", "chosen", "rejected", "margin", "accuracy", "reward", "grammatical", "length",
@@ -106,6 +110,35 @@ def test_held_out_labels_are_those_before_the_flips(trained: Model) -> None:
     gains = [truth.reward(pair.chosen) - truth.reward(pair.rejected) for pair in clean]
     assert min(gains) == 0.0  # never the worse one
     assert clean != flipped
+
+
+def test_runs_train_on_flipped_labels_and_are_measured_on_the_truth(
+    trained: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise: dict[int, float] = {}  # evaluator -> of the labels that it holds
+    prepare, measure, run = failures._prepare, failures._measure, failures._run
+    used: dict[str, set[float]] = {"measured": set(), "trained": set()}
+
+    def note_prepared(config: TrainConfig, base: Model) -> Parts:
+        parts = prepare(config, base)
+        noise[id(parts.evaluator)] = config.world.label_noise
+        kept.append(parts)
+        return parts
+
+    def note_measured(evaluator: Evaluator, *rest: Any) -> dict[str, float]:
+        used["measured"].add(noise[id(evaluator)])
+        return measure(evaluator, *rest)
+
+    def note_run(parts: Parts, *rest: Any) -> Iterator[dict[str, float]]:
+        used["trained"].add(noise[id(parts.evaluator)])
+        return run(parts, *rest)
+
+    kept: list[Parts] = []  # so that no two have one id
+    monkeypatch.setattr(failures, "_prepare", note_prepared)
+    monkeypatch.setattr(failures, "_measure", note_measured)
+    monkeypatch.setattr(failures, "_run", note_run)
+    last(flipped_labels(seeds=(0,), steps=4, label_noise=0.3, base=trained))
+    assert used == {"measured": {0.0}, "trained": {0.3}}
 
 
 @pytest.mark.parametrize(
