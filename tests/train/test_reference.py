@@ -125,9 +125,9 @@ class Counting(LiveReference):
 
     asked = 0
 
-    def logps(self, batch: Any) -> torch.Tensor:
+    def sums(self, batch: Any, paired: bool = False) -> dict[str, torch.Tensor]:
         self.asked += 1
-        return super().logps(batch)
+        return super().sums(batch, paired)
 
 
 def test_values_are_read_back_where_they_are_kept(

@@ -188,12 +188,11 @@ def _scored(
     # The batch size counts: the last digits of a sum depend on the shape of its batch.
     made_by = f"{version('dpo-workbench')} {torch.__version__}"
     how = (config.precision, layout, config.kernels, config.device, str(size), made_by)
-    names = ("logps",) if config.ld_alpha is None else ("logps", "beyond")
-    key = cache_key(reference_hash, items, *how, *names[1:])
+    key = cache_key(reference_hash, items, *how, "sums of pairs" if method.paired else "sums")
     path = None if config.model == "tiny" else cache_folder() / "reference" / key
     ordered = in_order(method, items, pad_id, size, layout)
     shape = (len(items), method.completions)
-    return cache_reference(start, ordered, shape, path, config.device, tell, names)
+    return cache_reference(start, ordered, shape, path, config.device, tell, method.paired)
 
 
 def _park(start: LiveReference, config: TrainConfig, policy: Policy) -> None:

@@ -127,7 +127,12 @@ class Run(RunView):
                 f"{name} is no setting of method {self.method.name}; accepted: {accepted}"
             )
         if name == "loss":
-            loss = find_loss(value, self.method.name)
+            loss = find_loss(value)
+            if loss.method != self.method.name:
+                raise WorkbenchError(
+                    f"loss={value!r} trains by method {loss.method}, this run by "
+                    f"{self.method.name}; start another run for it"
+                )
             if loss.needs_reference and not self.compares:
                 raise WorkbenchError(
                     f"loss={value!r} compares with a reference; this run was started without one"

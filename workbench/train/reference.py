@@ -23,7 +23,6 @@ from torch import Tensor
 
 from workbench.core.batch import SequenceBatch
 from workbench.core.fast.bf16_weights import matrices
-from workbench.core.logps import completion_logps
 from workbench.core.policy import Policy
 from workbench.data.cache import atomic_write
 from workbench.train.method import shorter, token_ids
@@ -109,22 +108,28 @@ class LiveReference:
         self.model.to("meta")
 
     @torch.no_grad()
+    def sums(self, batch: SequenceBatch, paired: bool = False) -> dict[str, Tensor]:
+        """`logps` and, of pairs, `beyond`, (sequence,) each, by one forward pass."""
+        with self.active(), computing(self.model, self._device, self._precision):
+            scored = self.model(batch)
+            found = {"logps": scored.sums(batch.sequences)}
+            if paired:
+                found["beyond"] = scored.sums(batch.sequences, shorter(batch))
+        return found
+
     def logps(self, batch: SequenceBatch) -> Tensor:
         """(sequence,) summed log-probabilities."""
-        with self.active(), computing(self.model, self._device, self._precision):
-            return completion_logps(self.model, batch)
+        return self.sums(batch)["logps"]
 
-    @torch.no_grad()
     def beyond(self, batch: SequenceBatch) -> Tensor:
         """(sequence,) those of the tokens beyond the length of a pair's shorter completion."""
-        with self.active(), computing(self.model, self._device, self._precision):
-            return self.model(batch).sums(batch.sequences, shorter(batch))
+        return self.sums(batch, paired=True)["beyond"]
 
 
 class CachedReference:
     """Values computed once: (item, completion), looked up by a batch's `index` and `columns`.
 
-    `values` holds sums by name: `logps`, and `beyond` where a run asks for it.
+    `values` holds sums by name: `logps` and, of pairs, `beyond`.
     """
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
@@ -157,24 +162,24 @@ def cache_reference(
     path: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str, float], None] | None = None,
-    names: Sequence[str] = ("logps",),
+    paired: bool = False,
 ) -> CachedReference:
     """Score every item once, or read the values from `path`, whose name is their `cache_key`.
 
-    `shape` is (items, completions of each); `names` are the sums that are wanted.
+    `shape` is (items, completions of each); `paired` where the items are pairs.
     """
     if path is not None and path.exists():
         return CachedReference({n: value.to(device) for n, value in load_file(path).items()})
-    values = {name: torch.zeros(shape, device=device) for name in names}
+    values = dict[str, Tensor]()
     for number, batch in enumerate(batches):
         if progress:
             progress("scoring the data with the reference", number / len(batches))
         for part in batch.to(device).parts:
             assert part.index is not None
             columns = torch.tensor(part.columns, device=device)
-            for name, sums in values.items():
-                found = getattr(reference, name)(part).view(-1, len(part.columns))
-                sums[part.index[:, None], columns] = found
+            for name, found in reference.sums(part, paired).items():
+                sums = values.setdefault(name, torch.zeros(shape, device=device))
+                sums[part.index[:, None], columns] = found.view(-1, len(part.columns))
     if path is not None:
         kept = {name: sums.cpu() for name, sums in values.items()}
         atomic_write(path, lambda part: save_file(kept, part))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LiveSettings(dict[str, Any]):
-    """`lr`, `loss` and every parameter of any loss of the method by name; also as attributes."""
+    """`lr`, `loss`, every parameter and modifier of any loss of the method; also as attributes."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -25,12 +25,14 @@ class LiveSettings(dict[str, Any]):
     def start(cls, config: TrainConfig) -> LiveSettings:
         """Those of a configuration whose open fields are filled in.
 
-        A parameter of another loss of the method stands at its default.
+        A parameter of another loss of the method stands at its default, a modifier at the value
+        that changes nothing.
         """
         chosen = find_loss(config.loss)
         family = [one for one in LOSSES.values() if one.method == chosen.method]
-        waiting = {name: value for one in reversed(family) for name, value in one.defaults.items()}
-        values = {name: getattr(config, name) for name in (*waiting, *MODIFIERS)}
+        modifiers = {name: MODIFIERS[name].neutral for one in family for name in one.modifiers}
+        waiting = modifiers | {n: v for one in reversed(family) for n, v in one.defaults.items()}
+        values = {name: getattr(config, name) for name in waiting}
         given = {name: value for name, value in values.items() if value is not None}
         return cls({"loss": config.loss, "lr": config.lr, **waiting, **chosen.defaults, **given})
 

@@ -35,7 +35,7 @@ def test_status_is_for_people_and_programs(run_state: RunState) -> None:
         'data-run="run"',
     ):
         assert attribute in status
-    text = "run · running · step 42 of 120 · dpo · beta 0.1 · lr 0.0005 · loss 0.512 · 31.4 pairs/s"
+    text = "run · running · step 42 of 120 · dpo · beta 0.1 · lr 0.0005 · loss 0.512 · 31.4 rows/s"
     assert text in status
 
 
@@ -55,6 +55,14 @@ def test_setting_in_force_and_setting_to_come_are_told_apart(run_state: RunState
     assert 'data-beta="0.1"' in elements.status(run_state)
     run_state.take_in(ChangeEvent(42, "beta", 0.25))
     assert "beta 0.25 ·" in elements.describe(run_state)
+
+
+def test_modifiers_are_named_where_they_change_something(run_state: RunState) -> None:
+    assert "divergence" not in elements.describe(run_state)
+    run_state.set({"divergence": "forward_kl"})
+    assert "divergence reverse_kl → forward_kl" in elements.describe(run_state)
+    run_state.take_in(ChangeEvent(42, "divergence", "forward_kl"))
+    assert 'data-divergence="forward_kl"' in elements.status(run_state)
 
 
 def test_project_errors_are_one_line_without_a_traceback() -> None:

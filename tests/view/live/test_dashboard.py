@@ -80,6 +80,51 @@ def test_start_trains_with_the_settings_shown(fake_run: Any) -> None:
     assert board.board.run is board.board.runs[0]
 
 
+def test_modifiers_are_offered_where_the_loss_takes_them(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(ld_alpha=0.5))
+    modifiers, box = board.inputs.modifiers, board.inputs.modifier_box
+
+    def offered() -> list[str]:
+        return [name for name, one in modifiers.items() if one.layout.display != "none"]
+
+    assert modifiers["ld_alpha"].value == 0.5
+    assert offered() == ["ld_alpha", "divergence", "wpo"]
+    modifiers["divergence"].value = "alpha"
+    assert offered() == ["ld_alpha", "divergence", "divergence_alpha", "wpo"]
+    board.inputs.loss.value = "ipo"
+    assert offered() == ["ld_alpha", "wpo"]
+    settings = board.inputs.settings
+    assert (settings["ld_alpha"], settings["divergence"]) == (0.5, None)
+    board.inputs.loss.value = "aot"
+    assert box.layout.display == "none"
+    assert board.inputs.settings["ld_alpha"] is None
+
+
+def test_what_nobody_set_stays_open_to_the_data(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(loss="kto"))
+    weights = ("desirable_weight", "undesirable_weight")
+    assert [board.inputs.settings[name] for name in weights] == [None, None]
+    board.inputs.parameters["desirable_weight"].value = 1.2
+    assert board.inputs.settings["desirable_weight"] == 1.2
+
+
+def test_what_the_browser_rounds_is_not_a_change(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(beta=0.3))
+    told: list[dict[str, Any]] = []
+    board.inputs.on_setting(lambda **settings: told.append(settings))
+    beta = board.inputs.parameters["beta"]
+    beta.value = 0.3 * (1 - 2e-9)
+    assert (board.inputs.settings["beta"], told) == (0.3, [])
+    beta.value = 0.5
+    assert (board.inputs.settings["beta"], told) == (0.5, [{"beta": 0.5}])
+
+
+def test_a_value_given_and_moved_back_to_the_default_is_sent(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(beta=0.3))
+    board.inputs.parameters["beta"].value = 0.1
+    assert board.inputs.settings["beta"] == 0.1
+
+
 def test_start_after_the_end_begins_anew_in_a_folder_of_its_own(fake_run: Any) -> None:
     folders = []
 
@@ -112,6 +157,14 @@ def test_beta_moves_the_run(board: Board) -> None:
     board.shows('data-beta="0.5"')
     assert board.board.run is not None
     assert board.board.run.settings["beta"] == 0.5
+
+
+def test_a_modifier_moves_the_run(board: Board) -> None:
+    board.inputs.modifiers["divergence"].value = "forward_kl"
+    board.press("Step")
+    board.shows('data-step="2"')
+    assert board.board.run is not None
+    assert board.board.run.settings["divergence"] == "forward_kl"
 
 
 def test_branch_is_chosen_and_commanded_alone(board: Board) -> None:

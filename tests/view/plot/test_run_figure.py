@@ -127,6 +127,7 @@ def test_kto_shows_z_beside_the_log_ratios_of_both_labels(axes: Axes) -> None:
     history.add(
         "run", StepEvent(4, 8, 0, {"logratios/chosen": 1.0, "logratios/rejected": -2.0, "z": 0.3})
     )
+    panels.log_ratios(History(), axes)  # the empty figure, before it is known what is trained
     panels.log_ratios(history, axes)
     np.testing.assert_array_equal(lines(axes)["run z"].get_xydata(), [[4, 0.3]])
     assert {text.get_text() for text in axes.texts} == {"desirable", "undesirable", "z"}

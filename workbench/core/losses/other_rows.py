@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHT = (
-    "weight of {} completions; with unequal numbers of both, weight times number should be alike"
+    "weight of {} completions; where both weights are left open, that of the rarer label is raised "
+    "until weight times number is alike"
 )
 
 

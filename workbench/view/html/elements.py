@@ -20,7 +20,7 @@ def status(run_state: RunState) -> Html:
     facts = {
         "state": run_state.state,
         "step": run_state.step,
-        **{name.replace("_", "-"): f"{run_state.settings[name]:g}" for name in parameters},
+        **{name.replace("_", "-"): _text(run_state.settings[name], ":g") for name in parameters},
         "loss": "" if loss is None else f"{loss:.4f}",
         "loss-name": run_state.settings["loss"],
         "run": run_state.name,
@@ -39,7 +39,8 @@ def describe(run_state: RunState) -> str:
     parts = [run_state.state, f"step {run_state.step} of {run_state.total}", _settings(run_state)]
     if "loss" in run_state.metrics:
         parts.append(f"loss {run_state.metrics['loss']:.3f}")
-        parts.append(f"{run_state.metrics['pairs_per_second']:.3g} pairs/s")
+        speed = run_state.metrics["pairs_per_second"]
+        parts.append(f"{speed:,.0f} rows/s" if speed >= 100 else f"{speed:.3g} rows/s")
     if not run_state.ended and run_state.seconds_left is not None:
         minutes, seconds = divmod(round(run_state.seconds_left), 60)
         parts.append(f"{minutes}:{seconds:02d} left")
@@ -50,17 +51,24 @@ def _settings(run_state: RunState) -> str:
     """Settings of the last step, and those that come into force with the next."""
     written = []
     for name in ("loss", *_parameters(run_state), "lr"):
-        form = "{}" if name == "loss" else "{:.2g}" if name == "lr" else "{:.3g}"
-        text = form.format(run_state.settings[name])
+        form = ":.2g" if name == "lr" else ":.3g"
+        text = _text(run_state.settings[name], form)
         if name in run_state.wanted:
-            text += " → " + form.format(run_state.wanted[name])
+            text += " → " + _text(run_state.wanted[name], form)
         written.append(text if name == "loss" else f"{name.replace('_', ' ')} {text}")
     return " · ".join(written)
 
 
 def _parameters(run_state: RunState) -> list[str]:
-    """The parameters of the loss at the last step."""
-    return list(find_loss(run_state.settings["loss"]).parameters)
+    """The parameters of the loss at the last step, and the modifiers that change something."""
+    loss = find_loss(run_state.settings["loss"])
+    coming = [name for name in loss.modifiers if name in run_state.wanted]
+    return list(dict.fromkeys([*loss.pick(run_state.settings), *coming]))
+
+
+def _text(value: object, form: str) -> str:
+    """A number in this form, anything else as it is."""
+    return f"{{{form}}}".format(value) if isinstance(value, int | float) else str(value)
 
 
 def error_card(error: BaseException) -> Html:

@@ -67,7 +67,7 @@ class Dashboard:
     def __init__(self, config: TrainConfig, prompt: str | None, make_run: MakeRun) -> None:
         self.worker: Worker | None = None
         self._config, self._make_run = config, make_run
-        self._inputs, self._outputs = Inputs(config.resolved(), prompt), Outputs()
+        self._inputs, self._outputs = Inputs(config, prompt), Outputs()
         self._followers: list[tuple[Follower, widgets.HTML]] = []
         self._starts, self._offering = 0, threading.Lock()
         self._held: set[str] = set()  # runs for which Pause was pressed

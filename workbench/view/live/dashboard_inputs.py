@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.core.losses import all_parameters, find_loss
+from workbench.core.losses import MODIFIERS, all_parameters, find_loss
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
@@ -26,26 +27,37 @@ BUTTONS = {  # no icons: they would become part of a button's name for a screen 
 
 
 class Inputs:
-    """The widgets that the user sets. They are read, and never set, while a run goes on."""
+    """The widgets that the user sets. They are read, and never set, while a run goes on.
 
-    def __init__(self, config: TrainConfig, prompt: str | None) -> None:
+    Attributes:
+        parameters: those of the chosen loss.
+        modifiers: all there are; shown are those that the chosen loss takes.
+    """
+
+    def __init__(self, asked: TrainConfig, prompt: str | None) -> None:
         self._on_setting = list[Callable[..., None]]()
+        self._asked, config = asked, asked.resolved()
+        self._values = dict[str, Any]()  # of the settings offered, by name
         self.lr = control(config, "lr", "learning rate")
+        self._follow("lr", self.lr)
         self.loss = control(config, "loss")
         self.about_loss = widgets.HTML().add_class("wb-about-loss")
         self.parameters: dict[str, widgets.DOMWidget] = {}
         # Values that were given or moved, over all changes of the loss.
         defaults = find_loss(self.loss.value).defaults
-        given = {name: getattr(config, name) for name in all_parameters()}
+        given = {n: getattr(config, n) for n in all_parameters() if n not in MODIFIERS}
         self._moved = {
             name: value
             for name, value in given.items()
             if value is not None and value != defaults.get(name)
         }
         self.parameter_row = widgets.HBox().add_class("wb-row").add_class("wb-parameters")
+        self.modifiers = self._make_modifiers()
+        row = widgets.HBox(list(self.modifiers.values())).add_class("wb-row")
+        self.modifier_box = widgets.Accordion([row], titles=("Modifiers",))
+        self.modifier_box.add_class("wb-modifiers")
         self._offer_parameters(find_loss(self.loss.value).pick(vars(config)))
         self.loss.observe(self._change_loss, "value")
-        self.lr.observe(lambda change: self._tell(lr=change["new"]), "value")
         self.runs = widgets.Dropdown(description="controls act on").add_class("wb-runs")
         self.offer_runs([])
         self.buttons = {
@@ -63,9 +75,14 @@ class Inputs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that a run starts with."""
-        values = {name: widget.value for name, widget in self.parameters.items()}
-        return {"lr": self.lr.value, "loss": self.loss.value, **values}
+        """The settings that a run starts with; None where nobody gave or moved a value."""
+        loss = find_loss(self.loss.value)
+        neutral = {name: MODIFIERS[name].neutral for name in loss.modifiers}
+        values = dict[str, Any].fromkeys(MODIFIERS)
+        for name, default in (loss.defaults | neutral).items():
+            opened = self._values[name] == default and getattr(self._asked, name) is None
+            values[name] = None if opened else self._values[name]
+        return {"lr": self._values["lr"], "loss": loss.name, **values}
 
     def on_setting(self, callback: Callable[..., None]) -> None:
         """Call `callback(name=value, ...)` when the user changes live settings."""
@@ -75,15 +92,41 @@ class Inputs:
         for callback in self._on_setting:
             callback(**settings)
 
+    def _follow(self, name: str, widget: widgets.DOMWidget) -> None:
+        """Keep the widget's value and tell of its changes.
+
+        The browser rounds the value of a slider to a step, at the 9th digit; that is no change.
+        """
+        self._values[name] = widget.value
+
+        def take(change: dict[str, Any]) -> None:
+            old, new = self._values[name], change["new"]
+            if isinstance(new, float) and math.isclose(old, new, rel_tol=1e-6):
+                return
+            self._values[name] = new
+            self._tell(**{name: new})
+
+        widget.observe(take, "value")
+
     def _change_loss(self, change: dict[str, Any]) -> None:
         """Offer the parameters of another loss: a value that was moved is kept, where it fits."""
         before, after = find_loss(change["old"]), find_loss(change["new"])
-        for name, widget in self.parameters.items():
-            if widget.value != before.defaults[name]:
-                self._moved[name] = widget.value
+        for name in self.parameters:
+            if self._values[name] != before.defaults[name]:
+                self._moved[name] = self._values[name]
         values = after.pick(self._moved)
         self._offer_parameters(values)
         self._tell(loss=after.name, **values)
+
+    def _make_modifiers(self) -> dict[str, widgets.DOMWidget]:
+        given = {name: getattr(self._asked, name) for name in MODIFIERS}
+        start = {n: MODIFIERS[n].neutral if value is None else value for n, value in given.items()}
+        filled = TrainConfig(**start)
+        made = {name: control(filled, name, name.replace("_", " ")) for name in MODIFIERS}
+        for name, widget in made.items():
+            self._follow(name, widget)
+        made["divergence"].observe(lambda change: self._show_modifiers(), "value")
+        return made
 
     def _offer_parameters(self, values: dict[str, Any]) -> None:
         """A control for each parameter of the loss. They are made anew with every loss, so that no
@@ -94,9 +137,18 @@ class Inputs:
             name: control(filled, name, name.replace("_", " ")) for name in loss.parameters
         }
         for name, widget in self.parameters.items():
-            widget.observe(lambda change, name=name: self._tell(**{name: change["new"]}), "value")
+            self._follow(name, widget)
         self.parameter_row.children = tuple(self.parameters.values())
         self.about_loss.value = render("about_loss", summary=loss.summary, source=loss.source)
+        self._show_modifiers()
+
+    def _show_modifiers(self) -> None:
+        """Those that the loss takes; alpha where it is that of the divergence chosen."""
+        taken = find_loss(self.loss.value).modifiers
+        hidden = {"divergence_alpha"} if self.modifiers["divergence"].value != "alpha" else set()
+        for name, widget in self.modifiers.items():
+            widget.layout.display = None if name in taken and name not in hidden else "none"
+        self.modifier_box.layout.display = None if taken else "none"
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -143,6 +195,7 @@ class Inputs:
             widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
             row("wb-settings", self.parameter_row, self.lr, self.loss),
             self.about_loss,
+            self.modifier_box,
             row("wb-drive", *drive, self.runs),
             out.status,
             out.problem,

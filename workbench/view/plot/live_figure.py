@@ -94,7 +94,8 @@ def _moving(axes: Axes) -> list[Line2D]:
 def _behind(axes: Axes) -> tuple[object, ...]:
     """All that can change in a panel apart from its moving lines."""
     still = len(axes.lines) - len(_moving(axes))
-    shown = axes.get_gid(), axes.get_visible(), axes.get_ylabel(), len(axes.texts), still
+    texts = tuple(text.get_text() for text in axes.texts)
+    shown = axes.get_gid(), axes.get_visible(), axes.get_ylabel(), texts, still
     return *shown, axes.get_xlim(), axes.get_ylim()
 
 

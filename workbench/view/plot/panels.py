@@ -55,7 +55,7 @@ class Panel:
         look: Any = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
         axes.set_title(self.title, loc="left", y=1.03, pad=0, **look)
         axes.set_ylabel(self.unit, fontsize=8, color=MUTED)
-        axes.yaxis.set_label_coords(-0.155, 0.5)
+        axes.yaxis.set_label_coords(-0.228, 0.5)
         axes.set_xlabel("step", fontsize=8, color=MUTED)
         axes.xaxis.set_label_coords(0.5, -0.135)
         axes.tick_params(left=False, bottom=False, labelsize=8, colors=MUTED, pad=3)

@@ -138,8 +138,10 @@ def draw_guide(axes: Axes, height: float) -> None:
 
 def name_colours(axes: Axes, **colours: str) -> None:
     """The names of the lines in their colours, right of the title."""
-    if axes.texts:
+    if [text.get_text() for text in axes.texts] == list(reversed(colours)):
         return
+    for text in list(axes.texts):
+        text.remove()
     anchor: dict[str, Any] = {"xy": (1, 1), "xycoords": "axes fraction", "xytext": (0, 4)}
     for name, colour in reversed(colours.items()):
         look: Any = {"ha": "right", "va": "bottom", "fontsize": 8.5, "color": colour}

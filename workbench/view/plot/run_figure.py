@@ -53,14 +53,14 @@ def empty_overview(size: tuple[int, int]) -> Figure:
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     figure.subplots(2, 3)
-    figure.subplots_adjust(0.062, 0.085, 0.985, 0.88, wspace=0.24, hspace=0.42)
+    figure.subplots_adjust(0.075, 0.085, 0.985, 0.88, wspace=0.33, hspace=0.42)
     return figure
 
 
 def cell(axes: Axes) -> tuple[tuple[float, float], float, float]:
     """The pixels of a panel of the overview: lower left corner, width, height."""
     box = axes.bbox
-    return (box.x0 - 55, box.y0 - 41), box.width + 63, box.height + 65
+    return (box.x0 - 71, box.y0 - 41), box.width + 79, box.height + 65
 
 
 def write_key(history: History, figure: Figure) -> None:
