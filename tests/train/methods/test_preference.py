@@ -289,7 +289,7 @@ def test_a_loss_with_a_reference_is_refused_in_a_run_without(
 
 
 def test_a_loss_of_another_method_is_refused(make_run: MakeRun) -> None:
-    with pytest.raises(WorkbenchError, match="loss='kto' trains by method kto, this run by preference"):
+    with pytest.raises(WorkbenchError, match="'kto' trains by method kto, this run by preference"):
         make_run().control.set(loss="kto")
     with pytest.raises(WorkbenchError, match="desirable_weight is no setting of method preference"):
         make_run().control.set(desirable_weight=2.0)
