@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 # Set before torch is loaded. Threads that spin while they wait make a step ten times as slow as
@@ -29,9 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             print(end="", flush=True)  # here, not at Python's end, where nobody could catch it
     except BrokenPipeError:  # the reader has gone, as in `python -m workbench --help | head -1`
-        # What is left would be written once more at the end, so it needs a place to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _give_up_output()
+        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _give_up_output() -> None:
+    """What is left would be written once more at the end, so it needs a place to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:

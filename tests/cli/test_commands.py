@@ -205,6 +205,17 @@ def test_skipped_rows_are_told_up_to_ten(
     assert len(Path("run/skipped.jsonl").read_text().splitlines()) == 13
 
 
+def test_parameters_that_the_loss_has_no_use_for_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unused = ["--gamma", "0.5", "--divergence-alpha", "2", "--held-out", "0", "--samples", "0"]
+    assert main(["train", *FLAGS, *unused, "--beta", "0.2", "--out", "run"]) == 0
+    told = capsys.readouterr().out
+    assert "gamma 0.5 is not used by dpo" in told
+    assert "divergence_alpha 2.0 is not used by dpo" in told
+    assert told.count("is not used") == 2
+
+
 def test_weights_that_the_labels_decide_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,3 +80,17 @@ def test_a_reader_that_has_gone_brings_no_traceback(command: list[str]) -> None:
         os.close(writes)
     assert ended.stderr == ""
     assert ended.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a device that is full")
+def test_output_onto_a_full_disk_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "workbench", "methods", "--list", "--json"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.stderr == "error: cannot write the output: No space left on device\n"
+    assert ended.returncode == 1

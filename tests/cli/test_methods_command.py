@@ -112,12 +112,8 @@ def ends(group: int) -> bool:
     return False
 
 
-@pytest.mark.long
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for other processes")
-def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
-    flags: list[str], tmp_path: Path
-) -> None:
-    runs = tmp_path / "out" / "runs"
+def with_a_run_on_disk(flags: list[str], runs: Path) -> subprocess.Popen[str]:
+    """A comparison in two processes, in a group of its own, that has finished its first run."""
     # So many runs that some are left when the first is seen on disk, however busy the machine is.
     many = ["--processes", "2", "--max-steps", "40", "--seeds", "8"]
     process = subprocess.Popen(
@@ -135,6 +131,16 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for other processes")
+def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
+    flags: list[str], tmp_path: Path
+) -> None:
+    runs = tmp_path / "out" / "runs"
+    process = with_a_run_on_disk(flags, runs)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -142,3 +148,19 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
     assert ends(process.pid), "no process of the group is left"
     assert 1 <= len(list(runs.iterdir())) < 48
     assert not (tmp_path / "out" / "methods.csv").exists()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
+def test_processes_that_train_end_where_the_one_that_waits_is_killed(
+    flags: list[str], tmp_path: Path
+) -> None:
+    process = with_a_run_on_disk(flags, tmp_path / "out" / "runs")
+    process.kill()
+    try:
+        process.communicate(timeout=20)  # until all that hold its output have ended
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    assert ends(process.pid), "no process of the group is left"

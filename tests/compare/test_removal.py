@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from workbench.compare.ches import ches_frame
 from workbench.compare.model_handles import ModelHandle
 from workbench.compare.removal import REMOVED, ranked_pairs, run_without, train_without
+from workbench.data.pairs import TextPair, write_jsonl
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, model_hash
 from workbench.runs.prepare import prepare
@@ -71,6 +73,16 @@ def test_what_cannot_be_compared_is_refused_at_once(
     base = copy.deepcopy(trained)
     with pytest.raises(WorkbenchError, match=message):
         train_without(TrainConfig(**(small | changes)), base, share)
+
+
+def test_a_single_pair_leaves_nothing_to_train_on(
+    trained: Model, small: dict[str, Any], tmp_path: Path
+) -> None:
+    pairs = [TextPair(prompt, "the food was superb.", "the food was awful.") for prompt in "ab"]
+    write_jsonl(pairs, tmp_path / "two.jsonl")
+    config = TrainConfig(**(small | {"held_out": 1, "data": str(tmp_path / "two.jsonl")}))
+    with pytest.raises(WorkbenchError, match="there is one pair to train on"):
+        train_without(config, copy.deepcopy(trained))
 
 
 def test_an_unknown_score_is_named(trained: Model, small: dict[str, Any]) -> None:

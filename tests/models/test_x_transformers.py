@@ -209,6 +209,22 @@ def test_other_wrappers_are_refused_in_words(wrapper, decoder, kind, reason) -> 
         XTransformersPolicy(build(wrapper, decoder, kind))
 
 
+@pytest.mark.parametrize("other", [None, torch.nn.Linear(2, 2), "AutoregressiveWrapper"])
+def test_what_is_no_wrapper_is_refused(rotary, other) -> None:
+    if other == "AutoregressiveWrapper":
+        other = pytest.importorskip("x_transformers").AutoregressiveWrapper(rotary.model)
+    with pytest.raises(WorkbenchError, match="is no TransformerWrapper"):
+        XTransformersPolicy(other)
+
+
+def test_weights_that_are_no_numbers_are_told() -> None:
+    wrapper = build({}, {})
+    with torch.no_grad():
+        next(wrapper.parameters()).fill_(torch.nan)
+    with pytest.raises(WorkbenchError, match="logits that are not finite"):
+        XTransformersPolicy(wrapper)
+
+
 def test_recomputing_is_refused(rotary) -> None:
     rotary.recompute = False
     with pytest.raises(WorkbenchError, match="recompute=True"):
@@ -263,6 +279,12 @@ def test_pickles_are_refused_and_not_run(rotary, tmp_path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(WorkbenchError, match="is no state dict"):
         load_x_transformers(tmp_path / "list.pt", rotary.arguments)
+    torch.save({1: torch.zeros(2)}, tmp_path / "numbered.pt")
+    with pytest.raises(WorkbenchError, match="is no state dict"):
+        load_x_transformers(tmp_path / "numbered.pt", rotary.arguments)
+    (tmp_path / "text.pt").write_text("hello world")
+    with pytest.raises(WorkbenchError, match=r"cannot read .*text.pt"):
+        load_x_transformers(tmp_path / "text.pt", rotary.arguments)
     with pytest.raises(WorkbenchError, match=r"cannot read .*none.pt"):
         load_x_transformers(tmp_path / "none.pt", rotary.arguments)
 
@@ -273,6 +295,8 @@ def test_weights_and_arguments_that_do_not_fit_are_refused(rotary, tmp_path) -> 
         load_x_transformers(tmp_path / "weights.pt", arguments({}, {"dim": 16}))
     with pytest.raises(WorkbenchError, match="accepted: those of TransformerWrapper"):
         load_x_transformers(tmp_path / "weights.pt", {"num_tokens": VOCAB})
+    with pytest.raises(WorkbenchError, match="accepted: those of TransformerWrapper"):
+        load_x_transformers(tmp_path / "weights.pt", None)
     with pytest.raises(WorkbenchError, match="no_such_option"):
         load_x_transformers(tmp_path / "weights.pt", arguments({}, {"no_such_option": 1}))
 

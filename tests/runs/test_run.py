@@ -106,6 +106,26 @@ def test_a_run_stopped_where_it_was_just_evaluated_is_not_evaluated_again(
     assert run.events[-1] == EndEvent(4, "stopped")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{"loss": "exo_pair", "label_smoothing": 0.0}],
+        [{"label_smoothing": 0.0}, {"loss": "exo_pair"}],
+        [{"loss": "exo_pair"}, {"label_smoothing": 0.0}],
+    ],
+)
+def test_what_a_loss_cannot_be_given_is_refused_and_not_found_at_the_next_step(
+    make_run: MakeRun, changes: list[dict[str, Any]]
+) -> None:
+    run = make_run(loss="cdpo")
+    *before, last = changes
+    for change in before:
+        run.control.set(**change)
+    with pytest.raises(WorkbenchError, match=r"label_smoothing=0.0 .* 0.0001 to 0.49"):
+        run.control.set(**last)
+    assert list(run)[-1].reason == "finished"
+
+
 def test_a_checkpoint_comes_each_epoch_where_nothing_is_asked(make_recorded: MakeRun) -> None:
     said = list(make_recorded())
     assert [e.step for e in said if isinstance(e, CheckpointEvent)] == [5, 10]

@@ -66,12 +66,17 @@ def test_a_path_is_one_that_can_be_written_down(value: Any) -> None:
     refused("out", value)
 
 
+@pytest.mark.parametrize("name", ["schedule", "max_steps", "accumulate", "model", "bucket"])
+def test_what_is_not_open_is_not_none(name: str) -> None:
+    refused(name, None)
+
+
 def test_a_switch_is_on_or_off() -> None:
     refused("normalize", 1)
 
 
 @pytest.mark.parametrize("name", RATIOS)
-@pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, "0.1", True])
+@pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, 10**400, "0.1", True])
 def test_a_ratio_is_a_finite_number_above_0(name: str, value: Any) -> None:
     assert "a finite number above 0" in refused(name, value)
 

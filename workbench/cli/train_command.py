@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 
 from workbench.cli.flags import Train
 from workbench.cli.terminal import console, progress, show_table
+from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.runs.evaluate import PREFIX
@@ -42,6 +43,7 @@ def train(command: Train) -> None:
             folder = config.out or str(_fresh_folder(config))
             run = Run.create(replace(config, out=folder), tell)
             _list_set(bar.console, config, run)
+            _list_unused(bar.console, config, run)
         _list_skipped(bar.console, run.skipped)
         with _stop_on_interrupt(run):
             for event in run:
@@ -120,6 +122,18 @@ def _list_set(out: Console, asked: TrainConfig, run: Run) -> None:
     for name, value in run.live_parameters.items():
         if getattr(asked, name) is None and value != defaults[name]:
             out.print(f"{name} {value:g}, set by the training data", highlight=False)
+
+
+def _list_unused(out: Console, asked: TrainConfig, run: Run) -> None:
+    """Parameters that were given and that belong to other losses, or to a divergence not chosen."""
+    used = run.method.loss(run.settings).pick(run.settings)
+    if used.get("divergence") != "alpha":
+        used.pop("divergence_alpha", None)
+    for name, (_, default) in all_parameters().items():
+        value = getattr(asked, name)
+        neutral = name in MODIFIERS and value == default
+        if value is not None and name not in used and not neutral:
+            out.print(f"{name} {value} is not used by {run.config.loss}", highlight=False)
 
 
 def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:

@@ -67,6 +67,8 @@ def train_without(
             f"{len(parts.data.held_out)} rows held out is not accepted: a loss on pairs with a "
             "reference, and held_out above 0"
         )
+    if len(parts.data.train) < 2:
+        raise WorkbenchError("there is one pair to train on; removing a share takes two or more")
     steps, epochs = Run(parts).total, 2 * (parts.config.epochs or 1)  # fewer pairs, as many steps
     parts.config = replace(parts.config, max_steps=steps, epochs=epochs)
     return _train(

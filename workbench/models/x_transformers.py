@@ -70,6 +70,8 @@ class XTransformersPolicy(Policy):
 
     def __init__(self, wrapper: Any, arguments: Mapping[str, Any] | None = None) -> None:
         super().__init__()
+        if not hasattr(wrapper, "to_logits"):
+            raise WorkbenchError(f"wrapper={wrapper!r:.60} is no TransformerWrapper; give one")
         self.model = wrapper.eval()
         self.arguments = arguments
         self.max_length = wrapper.max_seq_len or UNLIMITED
@@ -189,11 +191,11 @@ class XTransformersPolicy(Policy):
         except Exception as error:  # the library's own errors share no narrower class
             reason = one_line(error)
             raise WorkbenchError(f"the wrapper takes no rows of tokens: {reason}") from error
+        if not torch.isfinite(logits).all():
+            raise WorkbenchError("the wrapper's weights give logits that are not finite")
         if not same or not causal:
             what = "looks ahead" if same else "has no head that gives one logit per token"
-            raise WorkbenchError(
-                f"the wrapper {what}; accepted: one around a Decoder, with one head"
-            )
+            raise WorkbenchError(f"the wrapper {what}; accepted: a Decoder's, with one head")
 
     def _disturbed(self) -> XTransformersPolicy:
         """A copy with noise on its weights: those that begin at zero would hide a wrong mask."""

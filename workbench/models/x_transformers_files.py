@@ -6,13 +6,11 @@ safetensors, or from a state dict that `torch.save` wrote and `weights_only=True
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -73,8 +71,8 @@ def save_x_transformers(
 
 def _build(arguments: Mapping[str, Any]) -> Any:
     library = optional("x_transformers", extra="x_transformers")
-    wrapper = dict(arguments)
     try:
+        wrapper = dict(arguments)
         with torch.random.fork_rng(devices=[]):  # its weights are replaced at once
             layers = library.Decoder(**wrapper.pop("attn_layers"))
             return library.TransformerWrapper(**wrapper, attn_layers=layers)
@@ -92,12 +90,13 @@ def _read(path: Path) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what is no weights at all fails in any way
         raise WorkbenchError(
             f"cannot read {path}: {one_line(error)}; accepted: safetensors, or a state dict of "
             "torch.save that weights_only=True reads"
         ) from error
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+    named = isinstance(state, dict) and all(isinstance(name, str) for name in state)
+    if not named or not all(map(torch.is_tensor, state.values())):
         raise WorkbenchError(f"{path} is no state dict; accepted: names with tensors, nothing else")
     prefix = GENERATOR if all(name.startswith(GENERATOR) for name in state) else ""
     return {name.removeprefix(prefix): value for name, value in state.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Run(RunView):
         self.method = parts.method
         self.reference_hash = parts.reference_hash
         self.data_hash = cache_key("", [*parts.data.train, *parts.data.held_out])
-        self.control = Control(self._check_setting)
+        self.control = Control(self._check_setting, self._check_together)
         self.events: list[Event] = []
         self.record: Record | None = None
         self.finished = False
@@ -118,6 +118,9 @@ class Run(RunView):
         """Those of a checkpoint; a parameter that it doesn't know keeps its default."""
         self._state.settings.update(numbers["settings"])
 
+    def _check_together(self, changes: Mapping[str, Any]) -> None:
+        self.method.check({**self.settings, **changes})
+
     def _check_setting(self, name: str, value: Any) -> None:
         """Refuse a live setting that this run can't use."""
         check_setting(name, value)
@@ -162,7 +165,8 @@ class Run(RunView):
         other.model = replace(self.model, policy=other.policy)
         other._state = self._state.fork(other.policy, self.config)
         other._batches = self._batches.fork()
-        other.control, other.events = Control(other._check_setting), list(self.events)
+        other.control = Control(other._check_setting, other._check_together)
+        other.events = list(self.events)
         other._generator = None
         if self.record is not None:
             folder, suffix = self.record.folder, re.sub(r"[^\w.-]", "-", name)

@@ -186,7 +186,7 @@ class TrainConfig:
         known = all_parameters()
         for part in fields(self):
             value = getattr(self, part.name)
-            if value is None or part.name == "world":
+            if part.name == "world" or (value is None and part.default is None):
                 continue
             if part.name in known:
                 check_parameter(part.name, value)

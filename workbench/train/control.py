@@ -6,7 +6,7 @@ Pausing needs nothing here: whoever drives the loop stops asking for the next ev
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.train.settings import check_setting
@@ -15,11 +15,16 @@ from workbench.train.settings import check_setting
 class Control:
     """Pending changes of a run; the loop takes them before each step.
 
-    `check` refuses a setting that no run, or this run, can use; see `check_setting`.
+    `check` refuses a setting that no run, or this run, can use, see `check_setting`; `together` a
+    set of changes that can't come into force together.
     """
 
-    def __init__(self, check: Callable[[str, Any], None] = check_setting) -> None:
-        self._check = check
+    def __init__(
+        self,
+        check: Callable[[str, Any], None] = check_setting,
+        together: Callable[[Mapping[str, Any]], None] = lambda changes: None,
+    ) -> None:
+        self._check, self._together = check, together
         self._lock = threading.Lock()
         self._changes: dict[str, Any] = {}
         self._stop = threading.Event()
@@ -33,6 +38,7 @@ class Control:
         for name, value in settings.items():
             self._check(name, value)
         with self._lock:
+            self._together(self._changes | settings)
             self._changes |= settings
 
     def take(self) -> dict[str, Any]:

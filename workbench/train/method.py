@@ -130,6 +130,11 @@ class Method(Generic[Item]):
         """The loss that the settings name."""
         return find_loss(settings["loss"], self.name)
 
+    def check(self, settings: Settings) -> None:
+        """Raise WorkbenchError for a parameter that the loss which they name can't be given."""
+        loss = self.loss(settings)
+        loss.check(**loss.pick(settings))
+
     def needs_reference(self, settings: Settings) -> bool:
         """Whether the loss compares with a reference."""
         return self.loss(settings).needs_reference

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.losses import LOSSES, MODIFIERS, all_parameters, check_parameter, find_loss
+from workbench.core.losses.parameter import is_finite
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def check_setting(name: str, value: Any) -> None:
     if name == "loss":
         find_loss(value)
     elif name == "lr":
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (numeric and math.isfinite(value) and value > 0):
+        if not (is_finite(value) and value > 0):
             raise WorkbenchError(f"lr={value!r} is not accepted: a finite number above 0 is needed")
     elif name in all_parameters():
         check_parameter(name, value)

@@ -236,6 +236,37 @@ def test_far_margins_stay_finite():
     assert LOSSES["dpo"](far, beta=1.0).item() == pytest.approx(1e6)
 
 
+@pytest.mark.parametrize("far", [-1e4, -100.0, 100.0, 1e4])
+@pytest.mark.parametrize("name", [n for n, one in LOSSES.items() if one.method == "preference"])
+def test_no_margin_gives_a_number_that_is_none(name, far):
+    # The chosen gains, or the rejected; in float32, where exp(89) has no number.
+    policy = torch.tensor([[-5e3 + min(far, 0)], [-5e3 - max(far, 0)]], requires_grad=True)
+    lengths = torch.tensor([8]), torch.tensor([9])
+    logps = PairLogps(*policy, *torch.tensor([[-5e3], [-5e3]]), *lengths)
+    value = LOSSES[name](logps, **with_beta(name, 1.0))
+    (slope,) = torch.autograd.grad(value.sum(), policy)
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(slope).all()
+
+
+def test_discopop_far_below_its_margin_is_logistic_by_hand():
+    # sigmoid(-100 / 0.05) is 0: all of the weight is on -log sigmoid(-100) = 100.
+    far = PairLogps(*torch.tensor([[-100.0], [0.0], [0.0], [0.0]]))
+    assert LOSSES["discopop"](far, beta=1.0).item() == pytest.approx(100.0)
+
+
+def test_orpo_is_finite_where_a_side_is_certain():
+    for certain in (0, 1):
+        policy = torch.tensor([[-3.0], [-3.0]])
+        policy[certain] = 0.0
+        policy.requires_grad_()
+        logps = PairLogps(*policy, None, None, torch.tensor([4]), torch.tensor([4]))
+        value = LOSSES["orpo"](logps, odds_weight=1.0)
+        (slope,) = torch.autograd.grad(value.sum(), policy)
+        assert torch.isfinite(value).all()
+        assert torch.isfinite(slope).all()
+
+
 @pytest.mark.parametrize("beta", [0, -0.1, math.nan, math.inf, "high", None, True])
 def test_bad_beta_is_refused(beta):
     with pytest.raises(WorkbenchError, match=r"beta=.*above 0"):

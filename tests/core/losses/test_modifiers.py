@@ -131,6 +131,20 @@ def test_a_weighted_sum_by_hand():
     assert found.method == "preference"
 
 
+@pytest.mark.parametrize("first", ["simpo", "nll", "orpo", "dpo_norm", "cpo", "ipo"])
+def test_the_rewards_of_a_sum_are_those_of_its_first_term(first):
+    own = find_loss(first).defaults
+    alone = find_loss(first).rewards(pair(), **own)
+    whole = find_loss(f"{first}+0.5*cdpo")
+    assert whole.rewards(pair(), **(whole.defaults | own)) == alone
+
+
+def test_a_parameter_of_a_sum_lies_in_the_range_of_every_term():
+    for name in ("cdpo+exo_pair", "exo_pair+cdpo"):
+        with pytest.raises(WorkbenchError, match=r"label_smoothing=0.0 .* 0.0001 to 0.49"):
+            find_loss(name).check(label_smoothing=0.0)
+
+
 def test_a_sum_needs_what_its_terms_need():
     assert not find_loss("simpo+nll").needs_reference
     mixed = find_loss("cdpo+0.1*simpo+aot")

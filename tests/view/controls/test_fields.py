@@ -65,6 +65,21 @@ def test_slider_starts_at_the_value_and_its_steps_hit_it(value: float) -> None:
     assert slider.max == pytest.approx(math.log10(max(10.0, value)))
 
 
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [(name, one.name) for one in LOSSES.values() for name, range in one.parameters.items()
+     if not range.log and range.low is not None],
+)  # fmt: skip
+def test_the_browser_leaves_a_default_as_it_is(name: str, loss: str) -> None:
+    for value in (LOSSES[loss].defaults[name], 0.123):
+        slider: Any = control(TrainConfig(loss=loss, **{name: value}), name)
+        assert slider.value == value
+        # The browser puts the handle on the nearest of min, min + step, min + 2 * step, ...
+        steps = (value - slider.min) / slider.step
+        assert slider.min + round(steps) * slider.step == pytest.approx(value, rel=1e-9)
+        assert (slider.max - slider.min) / slider.step >= 50 or steps < 1.5
+
+
 def test_every_loss_is_on_the_menu() -> None:
     assert control(TrainConfig(), "loss").options == tuple(LOSSES)
 

@@ -159,6 +159,15 @@ def test_beta_moves_the_run(board: Board) -> None:
     assert board.board.run.settings["beta"] == 0.5
 
 
+def test_a_refused_setting_is_forgotten_with_the_next_one(board: Board) -> None:
+    board.board._set(beta=-1.0)
+    board.until(lambda: "beta=-1.0 is not accepted" in board.out.problem.value)
+    board.inputs.parameters["beta"].value = 0.5
+    board.press("Step")
+    board.shows('data-step="2"')
+    assert board.out.problem.value == ""
+
+
 def test_a_modifier_moves_the_run(board: Board) -> None:
     board.inputs.modifiers["divergence"].value = "forward_kl"
     board.press("Step")

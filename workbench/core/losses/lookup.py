@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.losses.inputs import PairLogps
 from workbench.core.losses.loss_registry import LOSSES, Loss
+from workbench.core.losses.parameter import Parameter
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -57,7 +59,6 @@ def weighted_sum(name: str) -> Loss:
 
     value.__signature__ = _signature(defaults)  # type: ignore[attr-defined]
     value.__doc__ = "The sum of " + ", ".join(f"{w:g} * {part.name}" for w, part in terms) + "."
-    scores = first.scores
     return Loss(
         name,
         value,
@@ -65,8 +66,8 @@ def weighted_sum(name: str) -> Loss:
         needs_reference=any(part.needs_reference for part in parts),
         needs_lengths=any(part.needs_lengths for part in parts),
         needs_step=any(part.needs_step for part in parts),
-        parameters={k: v for part in reversed(parts) for k, v in part.parameters.items()},
-        scores=scores and (lambda logps, **p: scores(logps, **_own(first, p))),
+        parameters={name: _shared(name, parts) for name in defaults},
+        rewarded=first,
         modifiers=tuple(n for n in first.modifiers if all(n in part.modifiers for part in parts)),
         why_not={k: f"of {part.name}, {v}" for part in parts for k, v in part.why_not.items()},
     )
@@ -76,6 +77,16 @@ def _signature(defaults: dict[str, Any]) -> inspect.Signature:
     """That of a function with these parameters, from which `Loss` reads the defaults."""
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Signature([inspect.Parameter(n, kind, default=v) for n, v in defaults.items()])
+
+
+def _shared(name: str, parts: list[Loss]) -> Parameter:
+    """The parameter of this name, in the range that all terms accept."""
+    first, *others = [part.parameters[name] for part in parts if name in part.parameters]
+    if first.low is None or first.high is None or first.log:
+        return first
+    low = max([first.low, *(one.low for one in others if one.low is not None)])
+    high = min([first.high, *(one.high for one in others if one.high is not None)])
+    return replace(first, low=low, high=high)
 
 
 def _own(part: Loss, parameters: dict[str, Any]) -> dict[str, Any]:

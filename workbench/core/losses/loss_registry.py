@@ -31,6 +31,7 @@ class Loss:
         needs_step: whether a value depends on the other items of the optimiser step.
         scores: (logps, **parameters) -> the `PairLogps` that rewards are read from, where that is
             not the argument itself.
+        rewarded: the loss whose rewards are shown in place of its own: a sum's first term.
         modifiers: names in `MODIFIERS` that are defined for it.
         why_not: modifier -> why it is not defined, where the reason is this loss's own.
     """
@@ -44,6 +45,7 @@ class Loss:
     needs_step: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     scores: Callable[..., PairLogps] | None = None
+    rewarded: Loss | None = None
     modifiers: tuple[str, ...] = ()
     why_not: Mapping[str, str] = field(default_factory=dict)
 
@@ -116,6 +118,10 @@ class Loss:
         `beta` times the log-ratios that the loss compares; without a reference, times the
         log-probabilities.
         """
+        if self.rewarded is not None:
+            known = {*self.rewarded.parameters, *MODIFIERS}
+            own = {name: value for name, value in parameters.items() if name in known}
+            return self.rewarded.rewards(logps, **own)
         logps = _changed(logps, parameters)
         logps = self.scores(logps, **parameters) if self.scores else logps
         sides = logps.policy_chosen.detach(), logps.policy_rejected.detach()
@@ -177,7 +183,7 @@ def loss(
     def register(function: Callable[..., Tensor]) -> Loss:
         entry = Loss(
             function.__name__, function, source, method, needs_reference, needs_lengths, needs_step,
-            parameters, scores, modifiers, why_not or {},
+            parameters, scores, None, modifiers, why_not or {},
         )  # fmt: skip
         LOSSES[entry.name] = entry
         return entry

@@ -219,5 +219,6 @@ def discopop(logps: PairLogps, beta: float = 0.1, tau: float = 0.05) -> Tensor:
     Found by search, and not convex: with the paper's tau of 0.05 a margin of 0 shrinks at first.
     """
     scaled = beta * logps.margins
-    mix = (scaled / tau).sigmoid()
-    return (1 - mix) * -log_sigmoid(scaled) + mix * (-scaled).exp()
+    # As one exponential: far below 0 the second factor alone has no number in float32.
+    exponential = (log_sigmoid(scaled / tau) - scaled).exp()
+    return (-scaled / tau).sigmoid() * -log_sigmoid(scaled) + exponential

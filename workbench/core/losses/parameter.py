@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from workbench.errors import WorkbenchError
 
 
+def is_finite(value: object) -> bool:
+    """Whether it is a number, and one that a float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of a whole number with more than 308 digits
+        return False
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One setting of a loss: a number, a switch, or one of some names.
@@ -38,8 +48,7 @@ class Parameter:
             return None if value in self.choices else ", ".join(self.choices)
         if isinstance(default, bool):
             return None if isinstance(value, bool) else "True or False"
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        finite = number and math.isfinite(value)  # type: ignore[arg-type]
+        finite = is_finite(value)
         if self.log:
             fits = finite and value > 0  # type: ignore[operator]
             return None if fits else "a finite number above 0 is needed"

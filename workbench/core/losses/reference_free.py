@@ -20,6 +20,8 @@ def _log1mexp(values: Tensor) -> Tensor:
     """log(1 - exp(x)) for x below 0, exact near 0 and far from it (Maechler 2012, eq. 7)."""
     import torch  # here, so that the names load no torch
 
+    # A probability of 1 has no finite odds; the largest one below it in this precision is taken.
+    values = values.clamp(max=-torch.finfo(values.dtype).eps / 2)
     near = values > -math.log(2)
     # Each branch is kept within its range, so that no NaN of the other reaches the gradient.
     small = (-values.where(near, -values.new_ones(())).expm1()).log()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from workbench.core.losses import LOSSES, find_loss
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import write_text
 from workbench.runs.equal_kl.intervals import paired_differences, rank, t_interval
-from workbench.runs.equal_kl.planned_runs import plan
+from workbench.runs.equal_kl.planned_runs import plan, read_rows
 from workbench.runs.equal_kl.readings import KL, farthest, read_method
 from workbench.runs.equal_kl.side_by_side import default_processes, train_missing
 from workbench.runs.prepare import open_model
@@ -155,7 +154,10 @@ def compare_methods(
     temporary = TemporaryDirectory() if config.out is None else nullcontext(config.out)
     with temporary as out:
         folder = Path(out) / "runs"
-        if not all((folder / run.file).exists() for run in runs):
+        there = [run for run in runs if (folder / run.file).exists()]
+        for run in there:
+            read_rows(run, folder)  # what is no use is told before anything is trained
+        if len(there) < len(runs):
             model = open_model(config, tell)
             for name in methods:
                 if not find_method(find_loss(name).method).trained(model.policy).generates:
@@ -163,8 +165,7 @@ def compare_methods(
             count = processes or default_processes(config, model)
             del model
             train_missing(runs, config, folder, count, tell)
-        texts = [(folder / run.file).read_text(encoding="utf-8") for run in runs]
-    frame = pd.DataFrame([row for text in texts for row in json.loads(text)])
+        frame = pd.DataFrame([row for run in runs for row in read_rows(run, folder)])
     frame = frame.astype({"value": float})  # missing where a loss has no strength
     if config.out is not None:
         write_text(Path(config.out) / CSV, frame.to_csv(index=False))

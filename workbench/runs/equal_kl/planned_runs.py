@@ -40,6 +40,11 @@ MEASURED = {
     "reward": "samples/parsed_reward", "grammatical": "samples/grammatical",
     "length": "samples/length",
 }  # fmt: skip
+COLUMNS = {
+    "method", "loss", "strength", "value", "seed", "step", *MEASURED, "accuracy", "held_out_loss",
+    "pairs", "seconds", "diverged",
+}  # fmt: skip
+AGAIN = "remove it, and this run is trained again"
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,21 @@ class PlannedRun:
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         name = re.sub(r"[^\w.=-]", "-", f"{self.loss}{value}-seed={self.config.seed}")
         return f"{name}-{digest}.json"
+
+
+def read_rows(run: PlannedRun, folder: Path) -> list[dict[str, Any]]:
+    """The rows of a run that was trained before. Raises WorkbenchError for a spoilt file."""
+    path = folder / run.file
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        known = {(row["loss"], row["seed"], row["value"]) for row in rows}
+        complete = all(row.keys() >= COLUMNS for row in rows)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WorkbenchError(f"{path} can't be read ({error}); {AGAIN}") from error
+    own = run.loss, run.config.seed, run.value if run.strength else None
+    if known != {own} or not complete:
+        raise WorkbenchError(f"{path} does not hold the rows of its run; {AGAIN}")
+    return rows
 
 
 def _content(*names: str) -> tuple[str, ...]:

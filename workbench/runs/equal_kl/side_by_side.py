@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import groupby
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,17 @@ def _begin(stop: Any, threads: int) -> None:
     """What a process does first. Ctrl-C reaches it as well, and is left to the one that waits."""
     global _stop
     _stop = stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End this process where the one that waits was killed: nobody would ever end it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # rows are written in one step, so no half of a file is left
 
 
 def _train(job: Job, folder: Path) -> None:

@@ -36,9 +36,7 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
             value=value, min=min(low, value), max=max(high, value), **about
         )
     else:
-        widget = widgets.FloatSlider(
-            value=value, min=min(low, value), max=max(high, value), step=(high - low) / 100, **about
-        )
+        widget = slider(value, min(low, value), max(high, value), about)
     return widget.add_class(f"wb-{name.replace('_', '-')}")
 
 
@@ -57,6 +55,16 @@ def checkbox(label: str, value: bool, tip: str = "") -> widgets.Checkbox:
     """A checkbox as wide as its label."""
     auto = widgets.Layout(width="auto")
     return widgets.Checkbox(value=value, description=label, tooltip=tip, indent=False, layout=auto)
+
+
+def slider(value: float, low: float, high: float, about: dict[str, str]) -> widgets.FloatSlider:
+    """A slider of some 100 equal steps; `about` holds its description and tooltip."""
+    step = (high - low) / 100
+    if value > low:  # the browser moves in steps from `min`, so they must hit the value
+        step = (value - low) / max(1, round((value - low) / step))
+    return widgets.FloatSlider(
+        value=value, min=low, max=high, step=step, readout_format=".3g", **about
+    )
 
 
 def log_slider(

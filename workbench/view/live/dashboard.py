@@ -123,6 +123,8 @@ class Dashboard:
 
     def _set(self, **settings: float | str) -> None:
         if self.worker is not None:
+            if not self.worker.over:
+                self._outputs.problem.value = ""  # of the setting before, perhaps
             self.worker.set(self._inputs.target, **settings)
 
     def _start(self) -> None:
