@@ -118,6 +118,7 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         return list(gain.to_numpy())
 
     others = [method for method in METHODS if method != ("best_of_n", "offline")]
+
     def words(peak: int, method: str, data: str) -> str:
         return f"{data} {method.replace('_', '-')} minus offline best-of-n, peak at {peak}: reward"
 
