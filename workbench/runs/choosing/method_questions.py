@@ -124,7 +124,7 @@ WITH_REFERENCE = Question(
                     "Are the two answers of a pair nearly the same text?",
                     {
                         "no": Question(
-                            "Are the preferred answers longer, although length is not what you want?",
+                            "Are the preferred answers longer, though you do not want length?",
                             {"no": DPO, "yes": R_DPO},
                         ),
                         "yes": DPO_POSITIVE,
