@@ -21,7 +21,12 @@ from workbench.train.config import TrainConfig
 
 def test_the_frame_grows_and_the_base_stays(trained: Model, small: dict[str, Any]) -> None:
     before = model_hash(trained.policy)
-    frames = list(train_without(TrainConfig(**small), trained, share=0.25, seeds=(0, 3)))
+    told = list[float]()
+    config = TrainConfig(**small)
+    frames = list(
+        train_without(config, trained, 0.25, (0, 3), progress=lambda text, done: told.append(done))
+    )
+    assert told[-1] == 1
     assert model_hash(trained.policy) == before
     assert [len(frame) for frame in frames] == [1, 2, 3, 4, 5, 6]
     frame = frames[-1]

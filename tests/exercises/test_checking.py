@@ -247,3 +247,26 @@ def test_warnings_are_no_mistakes_and_do_not_reach_stderr(capsys):
 
     assert verdict_on(warning).passed
     assert capsys.readouterr().err == ""
+
+
+PAIRS_AS_ROWS = [
+    lambda pair: [(pair[0], pair[1], np.True_), (pair[0], pair[2], np.False_)],
+    lambda pair: [[pair[0], pair[1], 1], [pair[0], pair[2], 0]],
+]
+
+
+@pytest.mark.parametrize("rows_of", PAIRS_AS_ROWS)
+def test_rows_are_read_with_labels_of_other_types(rows_of):
+    def kto_rows(pairs):
+        return [row for pair in pairs for row in rows_of(pair)]
+
+    assert check(kto_rows).passed
+
+
+def test_rows_within_rows_are_called_that():
+    def kto_rows(pairs):
+        return [((prompt, good, True), (prompt, bad, False)) for prompt, good, bad in pairs]
+
+    assert check(kto_rows).reason.startswith(
+        "It returned list, whose rows can't be read; expected: rows such as ('How was it?',"
+    )

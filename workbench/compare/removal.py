@@ -93,13 +93,15 @@ def _train(
     for seed in seeds:
         drawn = random.Random(seed).sample(range(len(ranked)), count)
         for name, removed in zip(REMOVED, ([], drawn, ranked[:count]), strict=True):
-            progress(f"training, removed: {name}", len(rows) / (len(seeds) * len(REMOVED)))
+            text, runs = f"training, removed: {name}", len(seeds) * len(REMOVED)
+            progress(text, len(rows) / runs)
             run = run_without(parts, set(removed), seed)
             for _ in run:
                 pass
             metrics = {key.removeprefix(PREFIX): value for key, value in run.evaluate().items()}
             named = {"seed": seed, "removed": name, "pairs": len(run.data.train)}
             rows.append({**named, "step": run.step, **metrics})
+            progress(text, len(rows) / runs)
             yield pd.DataFrame(rows)
 
 

@@ -106,8 +106,10 @@ def _answer(
     except KeyboardInterrupt:
         raise
     except BaseException:  # reading an object may run the learner's code
-        kind = one_line(type(answer).__name__)
-        return NOT_RIGHT, f"It returned {kind}, which can't be read; {_expected(target)}.", ""
+        kind, what = one_line(type(answer).__name__), "which"
+        if type(answer) in (list, tuple) and not isinstance(target, Tensor):
+            what = "whose rows"
+        return NOT_RIGHT, f"It returned {kind}, {what} can't be read; {_expected(target)}.", ""
 
 
 def _copies(inputs: Inputs) -> Inputs:
@@ -132,7 +134,7 @@ def _rows(answer: object) -> Rows:
     """An answer as rows of texts and truth values; TypeError where it is something else."""
     if not isinstance(answer, Iterable):
         raise TypeError
-    rows = [tuple(row) for row in answer]
+    rows = [tuple(bool(c) if isinstance(c, np.bool_) else c for c in row) for row in answer]
     if not all(type(cell) in (str, bool, int) for row in rows for cell in row):
         raise TypeError
     return rows

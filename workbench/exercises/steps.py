@@ -183,9 +183,9 @@ def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
 
 @exercise(
     inputs.labelled,
-    hint="z is one number: the mean of the mismatched log-ratios, or 0 where that is negative. A "
-    "desirable completion costs 1 - sigma(beta (log-ratio - z)), an undesirable one "
-    "1 - sigma(beta (z - log-ratio)).",
+    hint="z is one number: the mean of the mismatched log-ratios, and 0 only where that mean is "
+    "negative. Desirable: 1 - sigma(beta (log-ratio - z)); undesirable: "
+    "1 - sigma(beta (z - log-ratio)). Then one mean over both kinds together.",
 )
 def kto_loss(
     policy_logps: Tensor,

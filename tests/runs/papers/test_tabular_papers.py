@@ -103,8 +103,8 @@ def test_the_claims_of_the_bandit_compare_with_offline_best_of_n() -> None:
     columns = ["peak", "method", "data", "seed", "round", "reward"]
     found = by_name(bandit.claims(pd.DataFrame(rows, columns=columns)))
     words = "{} minus offline best-of-n, peak at {}: reward"
-    assert found[words.format("on-policy best_of_n", 70)].verdict == "reproduced"
-    assert found[words.format("on-policy best_of_n", 20)].verdict == "not reproduced"
+    assert found[words.format("on-policy best-of-n", 70)].verdict == "reproduced"
+    assert found[words.format("on-policy best-of-n", 20)].verdict == "not reproduced"
     assert found[words.format("offline contrastive", 20)].verdict == "reproduced"
 
 

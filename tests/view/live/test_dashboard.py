@@ -253,6 +253,22 @@ def test_generate_before_the_start_loads_and_holds(fake_run: Any) -> None:
     assert board.inputs.buttons["Pause"].description == "Resume"
 
 
+def test_a_run_without_texts_says_so_where_they_would_stand(fake_run: Any) -> None:
+    """A reward model's, for one: beside empty panes nobody would know what Generate waits for."""
+
+    def make(config: TrainConfig, progress: Any) -> Any:
+        run = fake_run(config)
+        run.policy.generates = False
+        return run
+
+    board = Board(make)
+    assert "wb-pane wb-reference" in board.out.answer.value
+    board.press("Start")
+    assert board.board.join(PATIENCE)
+    assert "trains no model that writes texts" in board.out.answer.value
+    assert "wb-pane wb-reference" not in board.out.answer.value
+
+
 def test_refused_prompt_is_a_card_and_the_run_goes_on(board: Board) -> None:
     board.inputs.prompt.value = "unanswerable"
     board.press("Generate")

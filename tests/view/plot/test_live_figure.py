@@ -54,6 +54,20 @@ def test_redrawn_panels_leave_nothing_of_the_old_ones() -> None:
     np.testing.assert_array_equal(pixels(live.png()), pixels(fresh.png()))
 
 
+def test_names_follow_the_lines_that_are_drawn() -> None:
+    """A run by KTO tells its z with the first step, after the figure was drawn empty."""
+    live, fresh = LiveFigure(), LiveFigure()
+    live.png()
+    event = StepEvent(1, 2, 0, {"loss": 0.5, "logratios/chosen": 1.0, "z": 0.5})
+    for figure in (live, fresh):
+        figure.add("run", event)
+    picture = pixels(live.png(final=True))
+    shown = [axes for axes in live.figure.axes if axes.get_visible()]
+    (panel,) = (axes for axes in shown if axes.get_gid() == "log_ratios")
+    assert [text.get_text() for text in panel.texts] == ["z", "undesirable", "desirable"]
+    np.testing.assert_array_equal(picture, pixels(fresh.png(final=True)))
+
+
 def test_picture_has_the_size_and_the_colours_of_the_figure() -> None:
     figure = LiveFigure((600, 312))
     figure.add("run", StepEvent(1, 2, 0, {"loss": 0.2}))

@@ -124,7 +124,7 @@ WITH_REFERENCE = Question(
                     "Are the two answers of a pair nearly the same text?",
                     {
                         "no": Question(
-                            "Are the preferred answers longer, and you don't want length?",
+                            "Are the preferred answers longer, though you do not want length?",
                             {"no": DPO, "yes": R_DPO},
                         ),
                         "yes": DPO_POSITIVE,
@@ -161,7 +161,7 @@ METHOD_QUESTIONS = Question(
     "What does a row of your data hold?",
     {
         "two answers, one preferred": Question(
-            "Are there memory for three models, and patience to sample while training?",
+            "Is there memory for three models, and time to sample answers while training?",
             {
                 "no": Question(
                     "Is there a reference: a model to stay close to, and time to score the pairs "

@@ -118,11 +118,14 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         return list(gain.to_numpy())
 
     others = [method for method in METHODS if method != ("best_of_n", "offline")]
-    words = "{1} {0} minus offline best-of-n, peak at {2}: reward"
+
+    def words(peak: int, method: str, data: str) -> str:
+        return f"{data} {method.replace('_', '-')} minus offline best-of-n, peak at {peak}: reward"
+
     return [
-        above(words.format(*method, peak), gains(peak, *method))
+        above(words(peak, *method), gains(peak, *method))
         if peak == PEAKS[0]
-        else alike(words.format(*method, peak), gains(peak, *method), 0.1)
+        else alike(words(peak, *method), gains(peak, *method), 0.1)
         for peak in PEAKS
         for method in others
     ]

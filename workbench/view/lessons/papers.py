@@ -36,14 +36,14 @@ def paper_figure(name: str, frame: pd.DataFrame) -> Figure:
 
 
 def two_actions(frame: pd.DataFrame) -> Figure:
-    """Probability of the preferred action over steps of Newton, a panel for each loss."""
+    """Probability of the preferred action over steps of Newton's method, a panel for each loss."""
     figure, panels = new_figure(2, SIZE)
     for axes, loss in zip(panels, ("ipo", "dpo"), strict=True):
         for number, (beta, path) in enumerate(frame[frame.loss == loss].groupby("beta")):
             colour = (BLUE, ORANGE, GREEN, PURPLE)[number % 4]
             axes.plot(path.step, path.probability, color=colour, label=f"beta {beta:g}")
         axes.set_ylim(0.48, 1.02)
-        name_axes(axes, loss.upper(), "steps of Newton", "P(preferred action)")
+        name_axes(axes, loss.upper(), "steps of Newton's method", "P(preferred action)")
     return _finished(figure, panels[1])
 
 

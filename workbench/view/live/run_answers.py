@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from workbench.train.events import Sample
-from workbench.view.html.render import Html
+from workbench.view.html.render import Html, render
 from workbench.view.html.side_by_side import PromptAnswers, side_by_side
 from workbench.view.live.run_state import RunState
 from workbench.view.live.worker import Answers
 from workbench.view.live.writing import FINISHED
 
 NO_ANSWERS = side_by_side(("reference", "policy"), [PromptAnswers("", ("", ""))], "panes", state="")
+NO_TEXTS = render(
+    "line", text="This run trains no model that writes texts, so none are shown here."
+)
 
 
 def policy_and_reference(

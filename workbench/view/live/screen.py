@@ -9,7 +9,13 @@ import ipywidgets as widgets
 
 from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
 from workbench.view.html import elements
-from workbench.view.live.run_answers import NO_ANSWERS, policy_and_reference, titled, with_newest
+from workbench.view.live.run_answers import (
+    NO_ANSWERS,
+    NO_TEXTS,
+    policy_and_reference,
+    titled,
+    with_newest,
+)
 from workbench.view.live.run_state import RunState
 from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Answers
@@ -87,7 +93,7 @@ class LiveScreen(Screen):
         self._out.facts.value = elements.facts(run_state)
         for cleared in (self._out.problem, self._out.samples):
             cleared.value = ""
-        self._out.answer.value = NO_ANSWERS
+        self._out.answer.value = NO_ANSWERS if run_state.run.policy.generates else NO_TEXTS
 
     def event(self, run_state: RunState, event: Event) -> None:
         """Add an event to the figure or the table of samples."""

@@ -34,6 +34,14 @@ def test_every_run_is_a_point_and_means_are_joined() -> None:
     assert {text.get_text() for text in panel.texts} == {"● dpo", "■ kto"}
 
 
+@pytest.mark.parametrize("losses", [("dpo", "kto"), ("dpo_norm", "kto", "simpo")])
+def test_the_names_leave_the_title_free(losses: tuple[str, ...]) -> None:
+    figure = seeds_figure(frame(losses))
+    panel, renderer = figure.axes[0], figure.canvas.get_renderer()
+    right = panel._left_title.get_window_extent(renderer).x1
+    assert min(text.get_window_extent(renderer).x0 for text in panel.texts) > right + 4
+
+
 def test_points_of_two_losses_do_not_cover_each_other() -> None:
     lines = {line.get_gid(): line for line in seeds_figure(frame(("dpo", "kto"))).axes[0].lines}
     dpo, kto = (np.sort(lines[name].get_xdata()) for name in ("dpo", "kto"))

@@ -13,7 +13,7 @@ from workbench.runs.exact_sweep import KL
 from workbench.view.plot.primitives import BLUE, GREEN, ORANGE, name_axes, name_colours, new_figure
 
 PANELS = {
-    KL: "KL to the reference, nats",
+    KL: "KL, nats",  # short: the names of the losses stand beside it
     "samples/parsed_reward": "Reward; 0 where it does not parse",
     "samples/grammatical": "Share of texts that parse",
 }
