@@ -160,7 +160,8 @@ def generate(
 def _answers(request: _Request) -> Iterator[list[list[int]]]:
     """The answers so far after every step, end tokens included; the yielded lists keep growing."""
     config, prompts = request.config, request.prompts
-    models = [request.policy] if request.amateur is None else [request.policy, request.amateur]
+    policy = getattr(request.policy, "language_model", request.policy)
+    models = [policy] if request.amateur is None else [policy, request.amateur]
     max_new = max_new_per_row(models, prompts, config.max_new_tokens)
     rows = [
         DecodingRows(model, prompts, request.pad_id, max(max_new), request.use_cache)

@@ -20,7 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.generation.scoped_policy import ScopedPolicy
-from workbench.generation.stops import cut
+from workbench.generation.stops import as_drawn, cut
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.method import Method, Reference
 from workbench.train.precision import computing, return_free_memory
@@ -185,7 +185,7 @@ class Evaluator:
     def _start_beside(self, policy: Policy) -> Iterator[Any]:
         """The start model, to be computed by turns with the policy."""
         start = self.start.model
-        if start is policy:  # with adapters, which are switched off for its turns
+        if start is policy.language_model:  # with adapters, which are switched off for its turns
             yield ScopedPolicy(policy, self.start.active)
         else:
             with self.start.active(), computing(start, self.device, self.precision):
@@ -210,12 +210,8 @@ class Evaluator:
     ) -> dict[str, float]:
         """KL to the start model and its standard error: from the next-token distributions along
         the answers, and as `_sampled` from their log-ratios."""
-        # A text that reached its end was drawn with its end token, so that one counts as well.
-        longest, end = self.sampling.max_new_tokens, [self.tokenizer.eos_id]
-        sequences = [
-            (prompt, ids if len(ids) >= min(longest, self.max_length - len(prompt)) else ids + end)
-            for prompt, ids in zip(prompts, answers, strict=True)
-        ]
+        limits = self.sampling.max_new_tokens, self.max_length
+        sequences = as_drawn(prompts, answers, *limits, self.tokenizer.eos_id)
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
         with computing(policy, self.device, self.precision), self._start_beside(policy) as start:
             kl, ours, theirs = policy.kernels.scored_kl(policy, start, batch).sums(batch.sequences)
