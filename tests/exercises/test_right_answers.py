@@ -117,7 +117,44 @@ def kto_rows_in_a_loop(pairs):
     return rows
 
 
+def gae_in_loops(rewards, values, discount, gae_lambda):
+    found = []
+    for start in range(len(rewards)):  # the sum of the paper, written out
+        total = 0.0
+        for later in range(start, len(rewards)):
+            after = float(values[later + 1]) if later + 1 < len(values) else 0.0
+            error = float(rewards[later]) + discount * after - float(values[later])
+            total += (discount * gae_lambda) ** (later - start) * error
+        found.append(total)
+    return found
+
+
+def gae_backwards(rewards, values, discount, gae_lambda):
+    advantages = torch.zeros_like(rewards)
+    running = 0.0
+    following = torch.cat([values[1:], values.new_zeros(1)])
+    for t in range(len(rewards) - 1, -1, -1):
+        running = rewards[t] + discount * (following[t] + gae_lambda * running) - values[t]
+        advantages[t] = running
+    return advantages
+
+
+def ppo_loss_in_loops(logps, old, advantages, clip):
+    total = 0.0
+    for new, before, a in zip(logps.tolist(), old.tolist(), advantages.tolist(), strict=True):
+        ratio = math.exp(new - before)
+        total -= min(ratio * a, max(1 - clip, min(1 + clip, ratio)) * a)
+    return total / len(logps)
+
+
 RIGHT = {
+    "gae": [gae_in_loops, gae_backwards],
+    "ppo_loss": [
+        ppo_loss_in_loops,
+        lambda n, o, a, c: torch.max(
+            -a * (n - o).exp(), -a * (n - o).exp().clip(1 - c, 1 + c)
+        ).mean(),
+    ],
     "objective": [
         objective_in_loops,
         lambda p, q, r, b: (p * r).sum(-1) - b * (p * (p / q).log()).sum(-1),

@@ -42,6 +42,20 @@ def relu_mean(values):
     return values.mean().clamp(min=0)
 
 
+def backwards(rewards, values, discount, weight, after=0.0):
+    found, running, following = [], 0.0, after
+    for reward, value in zip(reversed(rewards.tolist()), reversed(values.tolist()), strict=True):
+        running = reward + discount * following - value + weight * running
+        found.append(running)
+        following = value
+    return torch.tensor(found[::-1], dtype=torch.float64)
+
+
+def clip_loss(new, old, advantages, clip, pick=torch.minimum):
+    ratio = (new - old).exp()
+    return -pick(ratio * advantages, ratio.clip(1 - clip, 1 + clip) * advantages).mean()
+
+
 WRONG = {
     "objective": {
         "the penalty added": lambda p, q, r, b: (p * r).sum(-1) + b * kl(p, q),
@@ -212,6 +226,40 @@ WRONG = {
         "logarithm of the mean ratio": lambda p, q: (p - q).exp().mean().log(),
         "divided by one less": lambda p, q: (p - q).sum() / max(len(p) - 1, 1),
         "not reduced": lambda p, q: p - q,
+    },
+    "gae": {
+        "discount missing in the error": lambda r, v, d, g: backwards(r, v, 1.0, d * g),
+        "lambda missing": lambda r, v, d, g: backwards(r, v, d, d),
+        "discount missing in the sum": lambda r, v, d, g: backwards(r, v, d, g),
+        "own value left out": lambda r, v, d, g: backwards(r + v, v, d, d * g),
+        "forwards": lambda r, v, d, g: backwards(r.flip(0), v.flip(0), d, d * g).flip(0),
+        "a value after the end": lambda r, v, d, g: backwards(r, v, d, d * g, after=v[-1]),
+        "the return, not the advantage": lambda r, v, d, g: backwards(r, v, d, d * g) + v,
+        "one-step errors": lambda r, v, d, g: backwards(r, v, d, 0.0),
+        "the rest of the rewards": lambda r, v, d, g: r.flip(0).cumsum(0).flip(0) - v,
+    },
+    "ppo_loss": {
+        "no clip": lambda n, o, a, c: -((n - o).exp() * a).mean(),
+        "clipped alone": lambda n, o, a, c: -((n - o).exp().clip(1 - c, 1 + c) * a).mean(),
+        "the larger product": lambda n, o, a, c: clip_loss(n, o, a, c, torch.maximum),
+        "the product clipped": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, ((n - o).exp() * a).clip(1 - c, 1 + c)).mean()
+        ),
+        "the log-ratio": lambda n, o, a, c: (
+            -torch.minimum((n - o) * a, (n - o).clip(1 - c, 1 + c) * a).mean()
+        ),
+        "old over new": lambda n, o, a, c: clip_loss(o, n, a, c),
+        "sign": lambda n, o, a, c: -clip_loss(n, o, a, c),
+        "sum": lambda n, o, a, c: clip_loss(n, o, a, c) * len(n),
+        "not reduced": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, (n - o).exp().clip(1 - c, 1 + c) * a)
+        ),
+        "clipped at one side": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, (n - o).exp().clip(max=1 + c) * a).mean()
+        ),
+        "1 / (1 + clip) below": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, (n - o).exp().clip(1 / (1 + c), 1 + c) * a).mean()
+        ),
     },
     "kto_loss": {
         "z left out": lambda p, q, d, m, b: kto(p, q, d, 0.0, b).mean(),

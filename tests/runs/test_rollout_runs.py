@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import random
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_resume import assert_same, folder_of
 
 from workbench.core.collation import collate_sequences
 from workbench.core.losses import LOSSES
@@ -31,24 +30,6 @@ SMALL = {
     "samples": 8, "eval_every": 0, "layout": None,
 }  # fmt: skip
 MakeRun = Callable[..., Run]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_goes_on_bit_for_bit_from_ten_instants(
-    method: str, make_recorded: MakeRun, tmp_path: Path
-) -> None:
-    """A folder as a kill would leave it, at random events: within rollouts and between them."""
-    rng = random.Random(method)
-    whole = make_recorded("whole", method=method, loss=None, kl_target=1.0, **SMALL)
-    instants = sorted(rng.sample(range(2, 15), 10))
-    for number, _ in enumerate(whole):
-        if number in instants:
-            shutil.copytree(folder_of(whole), tmp_path / f"killed {number}")
-    for number in instants:
-        folder = tmp_path / f"killed {number}"
-        for _ in Run.resume(folder):
-            pass
-        assert_same(folder_of(whole), folder)
 
 
 def test_a_branch_within_a_rollout_goes_its_own_way(make_run: MakeRun, to_step: Any) -> None:
@@ -89,13 +70,15 @@ def test_every_prompt_has_a_turn_in_an_epoch(method: str, make_run: MakeRun) -> 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("method", METHODS)
-def test_the_reward_rises(method: str, seed: int, trained_base: Model) -> None:
+def test_the_reward_rises(method: str, seed: int, trained: Model) -> None:
     config = TrainConfig(
         method=method, rollout_size=128, max_steps=24 if method == "best_of_n" else 32,
         batch_size=32, eval_every=0, lr=2e-3, seed=seed,
     )  # fmt: skip
     evaluations = [
-        event for event in Run.create(config, base=trained_base) if isinstance(event, EvalEvent)
+        event
+        for event in Run.create(config, base=copy.deepcopy(trained))
+        if isinstance(event, EvalEvent)
     ]
     first, last = (event.metrics["held_out/samples/reward"] for event in evaluations)
     assert last > first + 0.2
@@ -142,12 +125,11 @@ def test_a_python_function_is_a_reward(
 
     config = make_recorded("first", method="ppo", loss=None, **SMALL).config
     folder = tmp_path / "own"
-    from dataclasses import replace
-
     run = Run.create(replace(config, out=str(folder), reward=None, reference=None), reward=vowels)
     for _ in range(5):
         next(run)
-    assert calls and Record(folder).config().reward == "python:vowels"
+    assert calls
+    assert Record(folder).config().reward == "python:vowels"
     assert load_run(folder).sample(["review of the phone:"])
     with pytest.raises(WorkbenchError, match="give it again as `reward`"):
         list(Run.resume(folder))
@@ -162,7 +144,7 @@ def test_a_reward_model_and_a_file_are_rewards(make_recorded: MakeRun, tmp_path:
     path.write_text(
         "def words(prompts, completions):\n    return [len(c.split()) for c in completions]\n"
     )
-    for number, reward in enumerate((str(folder_of(model)), f"{path}:words", "short")):
+    for number, reward in enumerate((str(model.folder), f"{path}:words", "short")):
         run = make_recorded(f"run {number}", method="grpo", loss=None, reward=reward, **SMALL)
         assert "held_out/samples/score" in next(run).metrics
         next(run), next(run)
@@ -179,7 +161,7 @@ def test_a_reward_model_and_a_file_are_rewards(make_recorded: MakeRun, tmp_path:
             "rollout_size=30 is not a multiple of group_size=8",
         ),
         ({"reference": "cached"}, "reference='cached' is not accepted: ppo scores what"),
-        ({"method": None, "loss": "dpo"}, "rollout_size=32 is not accepted: dpo trains on given"),
+        ({"loss": "dpo"}, "rollout_size=32 is not accepted: dpo trains on given"),
         ({"clip": 0.0}, "clip=0.0 is not accepted"),
         ({"ld_alpha": 0.5}, "ld_alpha=0.5 is not defined for ppo"),
     ],
@@ -187,14 +169,7 @@ def test_a_reward_model_and_a_file_are_rewards(make_recorded: MakeRun, tmp_path:
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], said: str, make_run: MakeRun) -> None:
     with pytest.raises(WorkbenchError, match=said) as caught:
-        make_run(
-            **{
-                "method": "ppo",
-                "loss": "ppo" if settings.get("method", "ppo") == "ppo" else None,
-                **SMALL,
-                **settings,
-            }
-        )
+        make_run(**{"loss": None if "method" in settings else "ppo", **SMALL, **settings})
     assert "\n" not in str(caught.value)
 
 

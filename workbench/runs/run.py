@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workbench.core.losses import find_loss
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.prepare import Parts, prepare
@@ -28,7 +27,7 @@ from workbench.train.loop import NonFiniteLossError, TrainState, fit
 from workbench.train.model_lock import model_lock
 from workbench.train.reference import cache_key
 from workbench.train.rollouts.reward_function import Reward
-from workbench.train.settings import check_setting
+from workbench.train.settings import check_in_run
 
 
 class Run(RunView):
@@ -132,24 +131,7 @@ class Run(RunView):
         self.method.check({**self.settings, **changes})
 
     def _check_setting(self, name: str, value: Any) -> None:
-        """Refuse a live setting that this run can't use."""
-        check_setting(name, value)
-        if name not in self.settings:
-            accepted = ", ".join(self.settings)
-            raise WorkbenchError(
-                f"{name} is no setting of method {self.method.name}; accepted: {accepted}"
-            )
-        if name == "loss":
-            loss = find_loss(value)
-            if loss.method != self.method.name:
-                raise WorkbenchError(
-                    f"loss={value!r} trains by method {loss.method}, this run by "
-                    f"{self.method.name}; start another run for it"
-                )
-            if loss.needs_reference and not self.compares:
-                raise WorkbenchError(
-                    f"loss={value!r} compares with a reference; this run was started without one"
-                )
+        check_in_run(name, value, self.settings, self.method.name, self.compares)
 
     def _refuse_other(self, numbers: dict[str, Any], *names: str) -> None:
         """Raise where a checkpoint was made with another model or other data."""

@@ -67,7 +67,9 @@ def train(seed: int, **settings: Any) -> tuple[Tensor, Tensor, Tensor]:
     rewards, reference, start = draw[0], Table(0.7 * draw[1]), Table(draw[2])
 
     def reward(prompts: Any, completions: Any) -> list[float]:
-        chosen = [(int(p), int(c.split()[0]) - PROMPTS) for p, c in zip(prompts, completions)]
+        chosen = [
+            (int(p), int(c.split()[0]) - PROMPTS) for p, c in zip(prompts, completions, strict=True)
+        ]
         return [rewards[where].item() for where in chosen]
 
     config = TrainConfig(

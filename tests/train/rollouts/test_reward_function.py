@@ -34,15 +34,15 @@ def test_any_row_of_numbers_is_taken(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ([1.0, math.nan], "returned nan for 'no' after 'b?'; accepted: finite numbers"),
-        ([-math.inf, 1.0], "returned -inf for 'yes' after 'a?'"),
-        ([1.0], "returned 1 values for 2 completions"),
+        ([1.0, math.nan], r"returned nan for 'no' after 'b\?'; accepted: finite numbers"),
+        ([-math.inf, 1.0], r"returned -inf for 'yes' after 'a\?'"),
+        ([1.0], "returned 1 values for 2 texts"),
         ([[1.0, 2.0], [3.0, 4.0]], r"returned \[\[1.0, 2.0\], \[3.0, 4.0\]\]; accepted: a list"),
         (torch.ones(2, 3), "accepted: a list of numbers"),
         (3.0, "returned 3.0; accepted: a list of numbers"),
         (None, "returned None"),
         (["good", "bad"], "accepted: a list of numbers"),
-        (ValueError("no such word"), "the reward reward raised ValueError: no such word"),
+        (ValueError("no such word"), "the reward 'reward' raised ValueError: no such word"),
     ],
     ids=str,
 )

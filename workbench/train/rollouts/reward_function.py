@@ -24,23 +24,25 @@ def scored(reward: Reward, prompts: Sequence[str], completions: Sequence[str]) -
     except WorkbenchError:
         raise
     except Exception as error:
-        raise WorkbenchError(f"the reward {name} raised {type(error).__name__}: {error}") from error
+        raise WorkbenchError(
+            f"the reward {name!r} raised {type(error).__name__}: {error}"
+        ) from error
     try:
         values = [float(value) for value in given]
     except (TypeError, ValueError) as error:
         raise WorkbenchError(
-            f"the reward {name} returned {_short(given)}; accepted: a list of numbers, one for "
+            f"the reward {name!r} returned {_short(given)}; accepted: a list of numbers, one for "
             "each completion"
         ) from error
     if len(values) != len(completions):
         raise WorkbenchError(
-            f"the reward {name} returned {len(values)} values for {len(completions)} completions; "
+            f"the reward {name!r} returned {len(values)} values for {len(completions)} texts; "
             "accepted: one number each"
         )
     for value, prompt, completion in zip(values, prompts, completions, strict=True):
         if not math.isfinite(value):
             raise WorkbenchError(
-                f"the reward {name} returned {value} for {_short(completion)} after "
+                f"the reward {name!r} returned {value} for {_short(completion)} after "
                 f"{_short(prompt)}; accepted: finite numbers"
             )
     return values
@@ -51,11 +53,11 @@ def require_signal(reward: Reward, scores: Sequence[float]) -> None:
     if len(scores) > 1 and min(scores) == max(scores):
         name = getattr(reward, "__name__", type(reward).__name__)
         raise WorkbenchError(
-            f"the reward {name} gave {scores[0]:g} to all {len(scores)} completions of the first "
+            f"the reward {name!r} gave {scores[0]:g} to all {len(scores)} completions of the first "
             "rollout: there is nothing to learn from"
         )
 
 
 def _short(value: Any, most: int = 60) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= most else text[: most - 3] + "..."
