@@ -20,7 +20,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # The same of methods whose completions the policy writes: by model, then by method.
 ROLLOUTS: dict[str, dict[str, Any]] = {
-    "tiny": {"rollout_size": 256, "lr": 1e-3, "epochs": 40, "held_out": 5, "pairs_from": "grammar"},
+    "tiny": {"rollout_size": 256, "lr": 1e-3, "epochs": 20, "held_out": 5, "pairs_from": "grammar"},
     "real": {"rollout_size": 32, "lr": 1e-5, "held_out": 8},
     "ppo": {"group_size": 1, "rollout_epochs": 2},
     "grpo": {"group_size": 8, "rollout_epochs": 2},
