@@ -3,11 +3,11 @@ from .choosing.method_questions import METHOD_QUESTIONS as METHOD_QUESTIONS
 from .equal_kl.method_comparison import MethodComparison as MethodComparison
 from .equal_kl.method_comparison import compare_methods as compare_methods
 from .equal_kl.method_comparison import recorded_comparison as recorded_comparison
-from .exact_sweep import KL as KL
-from .exact_sweep import REWARD as REWARD
-from .exact_sweep import fixed_budget as fixed_budget
-from .exact_sweep import sample_pairs as sample_pairs
-from .exact_sweep import tabular_sweep as tabular_sweep
+from .exact.exact_sweep import KL as KL
+from .exact.exact_sweep import REWARD as REWARD
+from .exact.exact_sweep import fixed_budget as fixed_budget
+from .exact.exact_sweep import sample_pairs as sample_pairs
+from .exact.exact_sweep import tabular_sweep as tabular_sweep
 from .machine import check_machine as check_machine
 from .pretraining_eval import PretrainingEval as PretrainingEval
 from .reopen import load_run as load_run

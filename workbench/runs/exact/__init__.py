@@ -1,0 +1,5 @@
+"""Experiments in worlds small enough to enumerate: every number exact.
+
+* `exact_sweep`: DPO for many betas and seeds, and within a fixed number of steps.
+* `two_stages`: a reward fitted to pairs and its optimum, beside DPO on the same pairs.
+"""
