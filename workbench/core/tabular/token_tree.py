@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.losses import check_parameter
-from workbench.core.tabular.closed_forms import log_partition, preferences
+from workbench.core.tabular.closed_forms import log_partition, optimal_logps, preferences
 from workbench.core.tabular.descent import expected_loss
 from workbench.core.tabular.maximum_likelihood import minimise
 from workbench.errors import WorkbenchError
@@ -56,7 +56,7 @@ class TokenTree:
         words = {"not": (0.3, 0.0), "good": (0.3, 1.0), "bad": (0.4, -1.0)}
         chances, earned = torch.tensor(list(words.values()), dtype=torch.float64).T
         turned = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)  # by the word before
-        second = turned[:, None] * earned  # (word, next)
+        second = turned[:, None] * earned + 0.0  # no -0; (word, next)
         levels = (earned, second, second.expand(3, 3, 3))
         reference = tuple(chances.log().expand(table.shape) for table in levels)
         return cls(tuple(words), reference, levels)
@@ -74,6 +74,13 @@ class TokenTree:
     def completions(self) -> tuple[str, ...]:
         """Their texts, in the order of `completion_sums`."""
         return tuple(map(" ".join, product(self.tokens, repeat=len(self.rewards))))
+
+    def paid_at_end(self) -> TokenTree:
+        """The same rewards of completions, all of them earned by the last token."""
+        *before, last = self.rewards
+        paid = completion_sums(self.rewards).reshape(last.shape)
+        levels = (*map(torch.zeros_like, before), paid)
+        return TokenTree(self.tokens, self.reference_logps, levels)
 
     def values(self, beta: float) -> tuple[Levels, Levels]:
         """Q* and V* of the KL-regularised problem, in units of the reward.
@@ -100,6 +107,17 @@ class TokenTree:
         """Q*(s, a) - V*(s), which is beta log(pi*(a|s) / pi_ref(a|s))."""
         return tuple(q - v[..., None] for q, v in zip(*self.values(beta), strict=True))
 
+    def optimum(self, beta: float) -> Levels:
+        """The best policy of the sequence-level problem, pi_ref(y) exp(r(y) / beta) / Z, in levels:
+        without Q* and V*, by summing over all completions that begin alike."""
+        reference, rewards = map(completion_sums, (self.reference_logps, self.rewards))
+        joint = optimal_logps(reference, rewards, beta).reshape(self.rewards[-1].shape)
+        begun = [joint]  # log-probability of each prefix, the longest first
+        for _ in self.rewards:
+            begun.append(begun[-1].logsumexp(-1))
+        both = zip(begun[-2::-1], begun[:0:-1], strict=True)
+        return tuple(longer - shorter[..., None] for longer, shorter in both)
+
     def token_rewards(self, policy: Sequence[Tensor], beta: float) -> Levels:
         """beta log(pi / pi_ref) of each token: the implicit rewards of a policy given in levels."""
         check_parameter("beta", beta)
@@ -114,8 +132,8 @@ class TokenTree:
     def dpo_loss(self, policy: Sequence[Tensor], beta: float) -> Tensor:
         """DPO's loss of a policy in levels over all pairs of completions, (); it sees nothing but
         the sums over tokens."""
-        sums = (completion_sums(levels)[None] for levels in (policy, self.reference_logps))
-        return expected_loss(*sums, self.preferences, "dpo", beta=beta)
+        ours, theirs = (completion_sums(levels)[None] for levels in (policy, self.reference_logps))
+        return expected_loss(ours, theirs, self.preferences, "dpo", beta=beta)
 
     def fit_dpo(self, beta: float) -> Levels:
         """The policy that DPO ends at, from the reference, in levels of log-probabilities."""

@@ -84,11 +84,12 @@ def _draw_tree(axes: Axes, tree: TokenTree) -> tuple[list[tuple[int, ...]], Line
     edges = LineCollection(ends, cmap=COLOURS, linewidths=2.2, gid="edges", zorder=2)
     edges.set_clim(-2, 2)
     axes.add_collection(edges)
-    for prefix, ((right, height), _) in zip(prefixes, ends, strict=True):
-        look = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
-        axes.text(right + 0.04, height, tree.tokens[prefix[-1]], fontsize=8.5, color=INK,
-                  va="center", bbox=look, zorder=3)  # fmt: skip
-    axes.set_xlim(-0.1, depth + 0.4)
+    look = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    for prefix, (end, _) in zip(prefixes, ends, strict=True):
+        key = f"token {prefix}"  # a key of its own: it is drawn anew over the edges
+        last = tree.tokens[prefix[-1]]
+        move_texts(axes, key, [end], [last], **policies.SMALL, bbox=look, zorder=3)
+    axes.set_xlim(-0.1, depth + 0.35)
     axes.set_ylim(-0.5, len(vocab) ** depth - 0.5)
     axes.set_axis_off()
     name_axes(axes, "Blue: above 0, orange: below, grey: near 0")
