@@ -75,6 +75,17 @@ class TokenTree:
         """Their texts, in the order of `completion_sums`."""
         return tuple(map(" ".join, product(self.tokens, repeat=len(self.rewards))))
 
+    def path(self, completion: str) -> tuple[int, ...]:
+        """The indices of a completion's tokens."""
+        paths = product(range(len(self.tokens)), repeat=len(self.rewards))
+        found = dict(zip(self.completions, paths, strict=True)).get(completion)
+        if found is None:
+            raise WorkbenchError(
+                f"completion={completion!r} is not accepted: {len(self.rewards)} tokens such as "
+                f"{self.completions[0]!r}"
+            )
+        return found
+
     def paid_at_end(self) -> TokenTree:
         """The same rewards of completions, all of them earned by the last token."""
         *before, last = self.rewards

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from workbench.core.tabular import TokenTree
-from workbench.errors import WorkbenchError
 
 STEPS = (0, 10, 30, 100, 300)
 
@@ -19,18 +18,14 @@ def token_credit(tree: TokenTree, completion: str, beta: float) -> pd.DataFrame:
         Columns token, reward: what it earns, q and v: Q* of the token and V* of the state before
         it, and implicit: beta log(pi* / pi_ref), from the best policy over whole completions.
     """
-    if completion not in tree.completions:
-        accepted = ", ".join(tree.completions[:3])
-        raise WorkbenchError(f"completion={completion!r} is not accepted: one like {accepted}")
+    path = tree.path(completion)
     (q, v), policy = tree.values(beta), tree.optimum(beta)
     implicit = tree.token_rewards(policy, beta)
-    words = completion.split(" ")
-    path = tuple(map(tree.tokens.index, words))
     rows = []
-    for t, word in enumerate(words):
+    for t, token in enumerate(path):
         now, before = path[: t + 1], path[:t]
         numbers = (tree.rewards[t][now], q[t][now], v[t][before], implicit[t][now])
-        rows.append((word, *(number.item() for number in numbers)))
+        rows.append((tree.tokens[token], *(number.item() for number in numbers)))
     return pd.DataFrame(rows, columns=["token", "reward", "q", "v", "implicit"])
 
 

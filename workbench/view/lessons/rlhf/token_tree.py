@@ -52,8 +52,8 @@ def explore_token_tree(
     def draw(beta: float, completion: str) -> Figure:
         advantages, (_, values) = tree.advantages(beta), tree.values(beta)
         edges.set_array(np.array([advantages[len(p) - 1][p].item() for p in prefixes]))
-        words = tuple(map(tree.tokens.index, completion.split(" ")))
-        path = [words[: t + 1] for t in range(depth)]
+        whole = tree.path(completion)
+        path = [whole[: t + 1] for t in range(depth)]
         move_line(axes, "path", range(depth + 1), [_height(tree, p) for p in ((), *path)],
                   color=INK, linewidth=5, alpha=0.25, zorder=1)  # fmt: skip
         earned, implied = (
@@ -63,7 +63,7 @@ def explore_token_tree(
         looks = policies.FROM_REWARD, policies.FROM_POLICY
         policies.draw_pair(bars, earned, implied, looks, "{:+.2f}")
         spots = [(-4.3, height) for height in policies.row_heights(depth)]
-        move_texts(bars, "words", spots, completion.split(" "), **policies.SMALL)
+        move_texts(bars, "words", spots, [tree.tokens[token] for token in whole], **policies.SMALL)
         policies.write_above(
             figure, "Implicit reward of every token: beta · log(π* / π_ref) = Q* − V*",
             f"beta {beta:.3g}   {completion}: reward {earned.sum():+.2f}   V*(root) "
