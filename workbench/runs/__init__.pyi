@@ -8,6 +8,10 @@ from .exact.exact_sweep import REWARD as REWARD
 from .exact.exact_sweep import fixed_budget as fixed_budget
 from .exact.exact_sweep import sample_pairs as sample_pairs
 from .exact.exact_sweep import tabular_sweep as tabular_sweep
+from .exact.token_credit import token_credit as token_credit
+from .exact.token_credit import tree_descent as tree_descent
+from .exact.two_stages import broken_equality as broken_equality
+from .exact.two_stages import two_stages_and_dpo as two_stages_and_dpo
 from .machine import check_machine as check_machine
 from .pretraining_eval import PretrainingEval as PretrainingEval
 from .reopen import load_run as load_run

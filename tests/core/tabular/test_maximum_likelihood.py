@@ -55,6 +55,17 @@ def test_two_exact_stages_are_dpo(seed: int, beta: float) -> None:
         assert (theirs - world.reference_logps).abs().max() > 0.1  # they have gone somewhere
 
 
+@pytest.mark.parametrize("chance", [1e-3, 1e-8, 1e-30])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_response_that_is_in_pairs_changes_nothing(seed: int, chance: float) -> None:
+    world = TabularWorld.random(2, 4, seed)
+    reference = world.reference_logps.clone()
+    reference[:, 0] = math.log(chance)
+    reference = reference.log_softmax(-1)
+    ours = optimal_logps(reference, fit_rewards(world.preferences), 0.5)
+    assert (ours - fit_dpo(reference, world.preferences, 0.5)).abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_with_all_pairs_the_fit_is_the_truth(seed: int) -> None:
     world = TabularWorld.random(2, 4, seed)

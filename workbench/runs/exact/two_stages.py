@@ -41,6 +41,9 @@ def two_stages_and_dpo(
     Returns:
         Columns seed, beta, pairs ("all" or their number), apart: the largest difference of two
         log-probabilities, and kl: of DPO's policy to the reference, in nats.
+
+    Raises:
+        WorkbenchError: so few `pairs` that some response only won, see `fit_rewards`.
     """
     rows = []
     for seed in seeds:
