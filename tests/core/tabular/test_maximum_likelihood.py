@@ -33,6 +33,9 @@ def test_a_reward_by_hand() -> None:
     half = math.log(3) / 2
     wanted = torch.tensor([[half, -half]], dtype=torch.float64)
     torch.testing.assert_close(fit_rewards(wins), wanted)
+    # There 3 of 4 pairs have a probability of 3/4, one has 1/4.
+    loss = (3 * math.log(4 / 3) + math.log(4)) / 4
+    assert tabular.reward_loss(wanted, wins).item() == pytest.approx(loss)
     # The policy: pi_ref exp(r / beta) with pi_ref (1/4, 3/4), beta 1/2: 1/4 * 3^2 against 3/4.
     reference = torch.tensor([[0.25, 0.75]], dtype=torch.float64).log()
     found = fit_dpo(reference, wins, beta=0.5).exp()

@@ -13,6 +13,7 @@ from workbench.runs.exact.two_stages import (
     FROM_ELSEWHERE,
     FROM_REFERENCE,
     TWO_STAGES,
+    _feature,
     ascend,
     broken_equality,
     two_stages_and_dpo,
@@ -84,6 +85,16 @@ def test_a_small_family_of_rewards_costs(tables: dict[str, pd.DataFrame]) -> Non
     assert kl[1.0].abs().max() < 1e-10
     assert kl[0.9].min() > 0.01
     assert (kl[0.0] > kl[0.9]).all()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_feature_is_as_near_to_the_truth_as_it_says(seed: int, correlation: float) -> None:
+    rewards = TabularWorld.random(3, 4, seed).rewards
+    truth, feature = rewards - rewards.mean(-1, keepdim=True), _feature(rewards, correlation, seed)
+    assert feature.mean(-1).abs().max() < 1e-12  # so the sums below are covariances
+    found = (feature * truth).sum() / (feature.norm() * truth.norm())
+    assert found.item() == pytest.approx(correlation, abs=1e-12)
 
 
 def test_a_finite_budget_leaves_them_apart(tables: dict[str, pd.DataFrame]) -> None:

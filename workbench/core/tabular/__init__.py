@@ -21,6 +21,7 @@ from workbench.core.tabular.descent import descend as descend
 from workbench.core.tabular.descent import expected_loss as expected_loss
 from workbench.core.tabular.maximum_likelihood import fit_dpo as fit_dpo
 from workbench.core.tabular.maximum_likelihood import fit_rewards as fit_rewards
+from workbench.core.tabular.maximum_likelihood import reward_loss as reward_loss
 from workbench.core.tabular.plackett_luce import choice_logps as choice_logps
 from workbench.core.tabular.plackett_luce import pairs_worth as pairs_worth
 from workbench.core.tabular.plackett_luce import ranking_chances as ranking_chances

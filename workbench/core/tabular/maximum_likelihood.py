@@ -19,6 +19,17 @@ FLAT = 1e-13  # the largest slope at which a minimum counts as found
 UNSEEN = 1e-11  # a curvature below this share of the largest: no pair sees the direction
 
 
+def reward_loss(rewards: Tensor, preferences: Tensor) -> Tensor:
+    """The mean of -log sigma(r_i - r_j) over all pairs of different responses, (): stage one.
+
+    `rewards` (..., response); `preferences` (..., response, response) as in `expected_loss`.
+    """
+    i, j = (~torch.eye(rewards.shape[-1], dtype=torch.bool)).nonzero().T
+    weights = preferences[..., i, j]
+    values = LOSSES["bradley_terry"](rewards[..., i], rewards[..., j])
+    return (weights * values).sum() / weights.sum()
+
+
 def fit_rewards(
     preferences: Tensor, features: Tensor | None = None, start: Tensor | None = None
 ) -> Tensor:
@@ -40,13 +51,9 @@ def fit_rewards(
     """
 
     def loss(weights: Tensor) -> Tensor:
-        rewards = _table(weights, features)
-        values = LOSSES["bradley_terry"](rewards[..., i], rewards[..., j])
-        return (chances * values).sum() / chances.sum()
+        return reward_loss(_table(weights, features), preferences)
 
     _check_finite(preferences)
-    i, j = (~torch.eye(preferences.shape[-1], dtype=torch.bool)).nonzero().T
-    chances = preferences[..., i, j].double()
     return _table(minimise(loss, _begin(start, features, preferences)), features)
 
 

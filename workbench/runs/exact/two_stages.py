@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.core.losses import LOSSES
 from workbench.core.tabular import (
     TabularWorld,
     expected_loss,
@@ -21,6 +20,7 @@ from workbench.core.tabular import (
     fit_rewards,
     kl,
     optimal_logps,
+    reward_loss,
 )
 from workbench.runs.exact.exact_sweep import sample_pairs
 
@@ -165,11 +165,13 @@ def finite_budget(
             strict=True,
         )
     )
-    rewards = _steps(lambda table: _reward_loss(table, weights), reference * 0, lr, budgets)
+    rewards = _steps(lambda table: reward_loss(table, weights), reference * 0, lr, budgets)
     logits = _steps(
-        lambda table: expected_loss(table.log_softmax(-1), reference, weights, beta=beta)
-        * len(table), reference, lr, budgets,
-    )  # fmt: skip
+        lambda table: expected_loss(table.log_softmax(-1), reference, weights, beta=beta),
+        reference,
+        lr,
+        budgets,
+    )
     rows = []
     for steps, reward, logit in zip(budgets, rewards, logits, strict=True):
         policies = {
@@ -196,20 +198,14 @@ def ascend(reference: Tensor, rewards: Tensor, beta: float, lr: float, steps: in
 def _steps(
     loss: Callable[[Tensor], Tensor], start: Tensor, lr: float, budgets: Sequence[int]
 ) -> Iterator[Tensor]:
-    """Where gradient descent stands after each of `budgets` steps."""
+    """Where gradient descent stands after each of `budgets` steps; the loss is a mean over prompts,
+    and a step is that of each prompt's own."""
     slope, at, done = torch.func.grad(loss), start, 0
     for budget in budgets:
         for _ in range(budget - done):
-            at = at - lr * slope(at)
+            at = at - lr * len(start) * slope(at)
         done = budget
         yield at
-
-
-def _reward_loss(rewards: Tensor, weights: Tensor) -> Tensor:
-    """The sum over prompts of the mean over pairs."""
-    i, j = (~torch.eye(rewards.shape[-1], dtype=torch.bool)).nonzero().T
-    values = weights[..., i, j] * LOSSES["bradley_terry"](rewards[..., i], rewards[..., j])
-    return len(rewards) * values.sum() / weights[..., i, j].sum()
 
 
 def _world(seed: int) -> TabularWorld:
