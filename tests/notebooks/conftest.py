@@ -70,6 +70,7 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
             "displacement_pairs": 256, "displacement_seeds": 1, "break_seeds": 1,
             "bandit_seeds": 2, "proxy_worlds": 20,
         },
+        "08_rlhf": {},
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,
         },

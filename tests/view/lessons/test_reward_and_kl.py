@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from workbench.core.tabular import TabularWorld
-from workbench.runs.exact_sweep import KL, REWARD, tabular_sweep
+from workbench.runs.exact.exact_sweep import KL, REWARD, tabular_sweep
 from workbench.view.html.images import png
 from workbench.view.lessons.reward_and_kl import (
     PANELS,

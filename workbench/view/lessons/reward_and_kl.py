@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from workbench.core.tabular import TabularWorld, expected, kl
-from workbench.runs.exact_sweep import KL, REWARD
+from workbench.runs.exact.exact_sweep import KL, REWARD
 from workbench.view.plot.primitives import (
     INK,
     MUTED,
