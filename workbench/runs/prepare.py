@@ -113,7 +113,7 @@ def prepare(
         SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=config.seed),
         config.device,
         config.precision,
-        _with_score(data.scores, reward if config.reward != "world" else None),
+        with_score(data.scores, reward if config.reward != "world" else None),
         1.0 if config.shown_temperature is None else config.shown_temperature,
     )
     reference = score(data.train) if compares else None
@@ -122,7 +122,7 @@ def prepare(
     return Parts(config, method, model, data, evaluator, batches, reference, reference_hash)
 
 
-def _with_score(scores: TextScores | None, reward: Reward | None) -> TextScores | None:
+def with_score(scores: TextScores | None, reward: Reward | None) -> TextScores | None:
     """What is known of a text, and the `score` of the reward that is trained on."""
     if reward is None:
         return scores

@@ -1,0 +1,12 @@
+"""RLHF beside DPO, trained on one set of pairs in the reviews world.
+
+learned_reward   the reward model of the pipeline, trained on the pairs
+frontier         reward against KL: runs of every method, best-of-n, the optimum itself
+pipeline_costs   what each method keeps in memory, computes and needs set
+
+frontier.csv, hacking.csv   rows of five seeds
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

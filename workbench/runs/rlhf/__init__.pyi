@@ -1,0 +1,10 @@
+from .frontier import OPTIMUM as OPTIMUM
+from .frontier import SETTINGS as SETTINGS
+from .frontier import Setting as Setting
+from .frontier import best_of_n_curve as best_of_n_curve
+from .frontier import frontier as frontier
+from .frontier import optimum_curve as optimum_curve
+from .frontier import recorded as recorded
+from .frontier import reference_texts as reference_texts
+from .learned_reward import learned_reward as learned_reward
+from .pipeline_costs import pipeline_costs as pipeline_costs
