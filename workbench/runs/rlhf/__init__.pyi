@@ -6,5 +6,6 @@ from .frontier import frontier as frontier
 from .frontier import optimum_curve as optimum_curve
 from .frontier import recorded as recorded
 from .frontier import reference_texts as reference_texts
+from .hacking import hacking as hacking
 from .learned_reward import learned_reward as learned_reward
 from .pipeline_costs import pipeline_costs as pipeline_costs
