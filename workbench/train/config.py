@@ -193,7 +193,7 @@ class TrainConfig:
             elif part.name == "loss":
                 self._check_parameters(find_loss(value, self.method))
             else:
-                _check(part, value)
+                check_setting(part, value)
 
     def _check_parameters(self, loss: Loss) -> None:
         """Raise for a parameter out of this loss's own range, and for what it can't be given."""
@@ -222,7 +222,7 @@ def _first_loss(method: str | None) -> str:
     return next(name for name, loss in LOSSES.items() if method in (None, loss.method))
 
 
-def _check(part: Field[Any], value: Any) -> None:
+def check_setting(part: Field[Any], value: Any) -> None:
     """Raise for a value of another type, out of range or not among the choices."""
     name, facts, kind = part.name, part.metadata, str(part.type).split(" ")[0]
     if facts["choices"] and value not in facts["choices"]:
