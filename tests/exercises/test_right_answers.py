@@ -1,6 +1,7 @@
 """Every exercise takes its own target, and answers that are written in other ways."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -117,7 +118,20 @@ def kto_rows_in_a_loop(pairs):
     return rows
 
 
+def breaks_principle_word_by_word(texts, words):
+    letters = str.maketrans(dict.fromkeys(".,!?", " "))
+    found = []
+    for text in texts:
+        spoken = text.lower().translate(letters).split()
+        found.append(any(word.lower() in spoken for word in words))
+    return np.array(found)
+
+
 RIGHT = {
+    "breaks_principle": [
+        breaks_principle_word_by_word,
+        lambda x, w: [bool({*map(str.lower, w)} & {*re.findall(r"\w+", t.lower())}) for t in x],
+    ],
     "objective": [
         objective_in_loops,
         lambda p, q, r, b: (p * r).sum(-1) - b * (p * (p / q).log()).sum(-1),
@@ -264,6 +278,11 @@ def test_targets_by_hand(name, inputs, value):
 def test_a_pair_becomes_two_rows():
     rows = EXERCISES["kto_rows"].target([("p", "good", "bad")])
     assert rows == [("p", "good", True), ("p", "bad", False)]
+
+
+def test_whole_words_break_a_principle_in_any_case():
+    found = EXERCISES["breaks_principle"].target(["So Dull.", "a dullard", ""], ["dull"])
+    assert found.tolist() == [True, False, False]
 
 
 def test_random_state_is_left_alone():

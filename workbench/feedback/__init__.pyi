@@ -1,4 +1,3 @@
-from .constitution.biases import label_biases as label_biases
 from .constitution.chat_critic import ChatCritic as ChatCritic
 from .constitution.chats import EndpointChat as EndpointChat
 from .constitution.chats import GrammarWriter as GrammarWriter
@@ -20,6 +19,9 @@ from .constitution.journal import Journal as Journal
 from .constitution.labelling import Label as Label
 from .constitution.labelling import label as label
 from .constitution.labelling import label_answers as label_answers
+from .constitution.measures import critiques_against_rules as critiques_against_rules
+from .constitution.measures import label_biases as label_biases
+from .constitution.measures import labels_against_rules as labels_against_rules
 from .constitution.principles import PRINCIPLES as PRINCIPLES
 from .constitution.principles import Principle as Principle
 from .constitution.principles import read_principles as read_principles
@@ -27,6 +29,7 @@ from .constitution.principles import write_principles as write_principles
 from .constitution.review_rules import RULES as RULES
 from .constitution.revising import Revision as Revision
 from .constitution.revising import revise as revise
+from .constitution.training import train_on_feedback as train_on_feedback
 from .iterative_dpo import IterativeDPO as IterativeDPO
 from .iterative_dpo import iterate as iterate
 from .questions import make_questions as make_questions

@@ -10,5 +10,6 @@ revising       prompts -> originals, critiques, revisions
 labelling      prompts -> two answers, and the one that follows a principle, both orders asked
 feedback_pairs pairs with their provenance: made, written and read
 editing        pairs filtered and edited, by hand or by rule
-biases         position and length in labels, measured
+measures       critiques and labels against rules, and their biases of position and length
+training       a policy trained on the pairs, measured before and after
 """

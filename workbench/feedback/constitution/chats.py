@@ -125,18 +125,20 @@ class EndpointChat:
             for index, text in enumerate(texts)
         }
         failure: BaseException | None = None
+        given = set()
         try:
             for request in as_completed(requests):
-                if request.cancelled():
-                    continue
-                if (error := request.exception()) is None:
-                    yield requests[request], request.result().strip()
-                elif failure is None:
-                    failure = error
-                    pool.shutdown(wait=False, cancel_futures=True)
+                reply = request.result().strip()
+                given.add(request)
+                yield requests[request], reply
+        except (Exception, KeyboardInterrupt) as error:
+            failure = error
         finally:
             pool.shutdown(cancel_futures=True)
         if failure is not None:
+            for request in set(requests) - given:  # replies may cost money: keep all
+                if not request.cancelled() and request.exception() is None:
+                    yield requests[request], request.result().strip()
             raise failure
 
     def chances(self, texts: Sequence[str], options: tuple[str, str], seed: int) -> Replies:
