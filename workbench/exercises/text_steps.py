@@ -24,9 +24,9 @@ def _texts(numbers: Numbers) -> Iterator[tuple[list[str], list[str]]]:
 
 @exercise(
     _texts,
-    hint="Compare whole words, without the punctuation beside them: re.findall(r'\\w+', text) gives "
-    "them. Upper and lower case are the same word, in the texts and in the list. One forbidden "
-    "word is enough.",
+    hint="Compare whole words, without the punctuation beside them: re.findall(r'\\w+', text) "
+    "gives them. Upper and lower case are the same word, in the texts and in the list. One "
+    "forbidden word is enough.",
 )
 def breaks_principle(texts: list[str], words: list[str]) -> Tensor:
     """Whether each text has one of the words, [text] and [word] -> (text,) bool."""

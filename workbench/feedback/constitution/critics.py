@@ -92,7 +92,7 @@ class RuleCritic:
     def critiques(self, cases: Sequence[Answered], seed: int = 0) -> list[Critique]:
         found = [_rule(case).find(case.answer) for case in cases]
         return [
-            Critique(f"Yes: {', '.join(parts)}." if parts else "No.", bool(parts))
+            Critique(f"Yes: {'; '.join(parts).rstrip('.')}." if parts else "No.", bool(parts))
             for parts in found
         ]
 

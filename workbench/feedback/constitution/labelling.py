@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from workbench.feedback.constitution.chats import Chat
 from workbench.feedback.constitution.critics import Answered, Chooser
 from workbench.feedback.constitution.principles import Principle
-from workbench.feedback.constitution.revising import AT_ONCE, answered
+from workbench.feedback.constitution.revising import AT_ONCE, answered, check_prompts
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def label(
 
     Arguments and errors are those of `revise`.
     """
+    check_prompts(prompts)
     twice = [prompt for prompt in prompts for _ in range(2)]
     cases = answered(twice, principles, writer, seed)
     pairs = [(one, other.answer) for one, other in zip(cases[::2], cases[1::2], strict=True)]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.metrics import wilson_interval
+from workbench.data.reviews.world import Reviews
 from workbench.feedback.constitution.critics import Answered, RuleCritic
 from workbench.feedback.constitution.labelling import Label, label_answers
 from workbench.feedback.constitution.principles import Principle
@@ -72,14 +73,15 @@ def critiques_against_rules(revisions: Sequence[Revision]) -> pd.DataFrame:
     * says broken, is broken: of the critiques in form, by the critic and by the rule.
     * agrees: of the critiques in form, those with the verdict of the rule.
     * mended: of the answers that do break the rule and were revised, those that keep it then.
+    * mended, still a review: and that the grammar of the reviews can generate, capitals aside.
     """
     read = [one for one in revisions if one.broken is not None]
     truth = [_breaks(one.principle, one.original) for one in read]
-    mended = [
-        not _breaks(one.principle, one.revision)
-        for one, broken in zip(read, truth, strict=True)
-        if broken and one.revision is not None
+    revised = [
+        one for one, broken in zip(read, truth, strict=True) if broken and one.revision is not None
     ]
+    mended = [not _breaks(one.principle, one.revision or "") for one in revised]
+    parsed = [Reviews().is_grammatical(one.prompt, (one.revision or "").lower()) for one in revised]
     return _shares(
         {
             "in form": [one.broken is not None for one in revisions],
@@ -87,6 +89,7 @@ def critiques_against_rules(revisions: Sequence[Revision]) -> pd.DataFrame:
             "is broken": truth,
             "agrees": [one.broken == broken for one, broken in zip(read, truth, strict=True)],
             "mended": mended,
+            "mended, still a review": [a and b for a, b in zip(mended, parsed, strict=True)],
         }
     )
 

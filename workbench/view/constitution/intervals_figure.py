@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from workbench.view.plot import primitives
 from workbench.view.plot.primitives import BLUE, INK, MUTED
 
-ROW = 34  # pixels
+ROW, NAMES = 34, 178  # pixels: height of a row, width of its name
 
 
 def intervals_figure(frame: pd.DataFrame, guide: float, width: int = 940) -> Figure:
@@ -26,7 +26,7 @@ def intervals_figure(frame: pd.DataFrame, guide: float, width: int = 940) -> Fig
         primitives.name_axes(axes, panel)
         if column:
             axes.tick_params(labelleft=False)
-    figure.subplots_adjust(0.19, 30 / height, 0.985, 1 - 35 / height, 0.1)
+    figure.subplots_adjust(NAMES / width, 30 / height, 0.985, 1 - 35 / height, 0.1)
     return figure
 
 
@@ -45,5 +45,5 @@ def draw_intervals(frame: pd.DataFrame, axes: Axes, guide: float) -> Axes:
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
     axes.grid(False, axis="y")
     axes.set_ylim(-0.6, len(frame) - 0.4)
-    axes.margins(x=0.16)
+    axes.margins(x=0.25)
     return axes
