@@ -187,6 +187,8 @@ def test_a_killed_command_goes_on_where_it_stopped(
         (["--prompts", "no such file"], "no file no such file"),
         (["--principles", "{nothing}"], "row 1: principle 'kind' is empty"),
         (["--principles", "{unruled}"], "principle 'kind' has no rule: give it one of kind"),
+        (["--writer", "rules"], "writer='rules' is not accepted: it is no writer"),
+        (["--critic", "grammar"], "critic='grammar' is not accepted: it is no critic"),
         (["--critic", "endpoint"], "no judge is configured: set WORKBENCH_JUDGE_URL and"),
     ],
 )

@@ -62,6 +62,9 @@ def constitution(command: Constitution) -> None:
 
 def _make(command: Constitution, tell: Progress) -> Feedback:
     # All that can be wrong is found out before anything is loaded or paid for.
+    for role, wrong in {"writer": "rules", "critic": "grammar"}.items():
+        if getattr(command, role) == wrong:
+            raise WorkbenchError(f"{role}={wrong!r} is not accepted: it is no {role}; see --help")
     prompts = list(islice(cycle(_prompts(command.prompts)), command.count))
     principles = read_principles(command.principles) if command.principles else PRINCIPLES
     if command.critic == "rules":

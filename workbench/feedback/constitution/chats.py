@@ -19,6 +19,7 @@ from workbench.compare.judging.endpoint import Endpoint
 from workbench.compare.model_handles import ModelHandle
 from workbench.data.reviews import grammar
 from workbench.data.reviews.world import Reviews
+from workbench.errors import WorkbenchError
 from workbench.feedback.constitution.journal import Journal
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import model_hash
@@ -169,7 +170,7 @@ class GrammarWriter:
             yield index, grammar.write_review(self.world.topic_of(prompt), rng)
 
     def chances(self, texts: Sequence[str], options: tuple[str, str], seed: int) -> Replies:
-        raise NotImplementedError("the grammar of the reviews writes and does not choose")
+        raise WorkbenchError("the grammar of the reviews writes; it can't be a critic")
 
     def stream(self, text: str, seed: int) -> Iterator[str]:
         for _, reply in self.replies([text], seed):
