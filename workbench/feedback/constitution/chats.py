@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -120,26 +121,30 @@ class EndpointChat:
         return {"model": endpoint.model, "url": endpoint.url, **endpoint.options}
 
     def replies(self, texts: Sequence[str], seed: int) -> Replies:
-        pool = ThreadPoolExecutor(max(1, self.endpoint.parallel))
-        requests = {
-            pool.submit(self.endpoint.chat, [("user", text)]): index
-            for index, text in enumerate(texts)
-        }
+        parallel = max(1, self.endpoint.parallel)
+        waiting = deque(range(len(texts)))
+        running: dict[Future[str], int] = {}
         failure: BaseException | None = None
-        given = set()
-        try:
-            for request in as_completed(requests):
-                reply = request.result().strip()
-                given.add(request)
-                yield requests[request], reply
-        except (Exception, KeyboardInterrupt) as error:
-            failure = error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with ThreadPoolExecutor(parallel) as pool:
+            while running or (waiting and failure is None):
+                # The next request goes out once a reply has been taken: so a process that is killed
+                # loses no more replies than there are requests at the same time.
+                while waiting and failure is None and len(running) < parallel:
+                    index = waiting.popleft()
+                    request = pool.submit(self.endpoint.chat, [("user", texts[index])])
+                    running[request] = index
+                try:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                except KeyboardInterrupt as interrupt:  # what is on its way is still taken
+                    failure = interrupt
+                    continue
+                for request in done:
+                    index = running.pop(request)
+                    if (error := request.exception()) is None:
+                        yield index, request.result().strip()
+                    else:
+                        failure = failure or error
         if failure is not None:
-            for request in set(requests) - given:  # replies may cost money: keep all
-                if not request.cancelled() and request.exception() is None:
-                    yield requests[request], request.result().strip()
             raise failure
 
     def chances(self, texts: Sequence[str], options: tuple[str, str], seed: int) -> Replies:
