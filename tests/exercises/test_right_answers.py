@@ -1,6 +1,7 @@
 """Every exercise takes its own target, and answers that are written in other ways."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -147,6 +148,15 @@ def ppo_loss_in_loops(logps, old, advantages, clip):
     return total / len(logps)
 
 
+def breaks_principle_word_by_word(texts, words):
+    letters = str.maketrans(dict.fromkeys(".,!?", " "))
+    found = []
+    for text in texts:
+        spoken = text.lower().translate(letters).split()
+        found.append(any(word.lower() in spoken for word in words))
+    return np.array(found)
+
+
 RIGHT = {
     "gae": [gae_in_loops, gae_backwards],
     "ppo_loss": [
@@ -154,6 +164,10 @@ RIGHT = {
         lambda n, o, a, c: torch.max(
             -a * (n - o).exp(), -a * (n - o).exp().clip(1 - c, 1 + c)
         ).mean(),
+    ],
+    "breaks_principle": [
+        breaks_principle_word_by_word,
+        lambda x, w: [bool({*map(str.lower, w)} & {*re.findall(r"\w+", t.lower())}) for t in x],
     ],
     "objective": [
         objective_in_loops,
@@ -301,6 +315,11 @@ def test_targets_by_hand(name, inputs, value):
 def test_a_pair_becomes_two_rows():
     rows = EXERCISES["kto_rows"].target([("p", "good", "bad")])
     assert rows == [("p", "good", True), ("p", "bad", False)]
+
+
+def test_whole_words_break_a_principle_in_any_case():
+    found = EXERCISES["breaks_principle"].target(["So Dull.", "a dullard", ""], ["dull"])
+    assert found.tolist() == [True, False, False]
 
 
 def test_random_state_is_left_alone():

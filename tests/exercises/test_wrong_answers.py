@@ -1,6 +1,7 @@
 """Every exercise refuses the mistakes that are made, one by one."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -54,6 +55,16 @@ def backwards(rewards, values, discount, weight, after=0.0):
 def clip_loss(new, old, advantages, clip, pick=torch.minimum):
     ratio = (new - old).exp()
     return -pick(ratio * advantages, ratio.clip(1 - clip, 1 + clip) * advantages).mean()
+
+
+def words(text):
+    return re.findall(r"\w+", text)
+
+
+def broken(texts, forbidden):
+    """The right answer, for mistakes in a single part."""
+    listed = {word.lower() for word in forbidden}
+    return [bool(listed & {*words(text.lower())}) for text in texts]
 
 
 WRONG = {
@@ -302,6 +313,21 @@ WRONG = {
         "the pairs as they are": lambda x: x,
         "pairs of rows": lambda x: [((p, c, True), (p, r, False)) for p, c, r in x],
         "the number of rows": lambda x: 2 * len(x),
+    },
+    "breaks_principle": {
+        "parts of words": lambda x, w: [any(word in text for word in w) for text in x],
+        "punctuation left on": lambda x, w: [bool({*w} & {*text.split()}) for text in x],
+        "capitals told apart": lambda x, w: [bool({*w} & {*words(text)}) for text in x],
+        "capitals told apart in the list": lambda x, w: [
+            bool({*w} & {*words(text.lower())}) for text in x
+        ],
+        "kept for broken": lambda x, w: [not found for found in broken(x, w)],
+        "all words wanted": lambda x, w: [
+            {word.lower() for word in w} <= {*words(text.lower())} for text in x
+        ],
+        "the first word alone": lambda x, w: broken(x, w[:1]),
+        "numbers of words": lambda x, w: [sum(broken([text], w)) for text in x],
+        "one for all": lambda x, w: any(broken(x, w)),
     },
 }
 CASES = [(name, mistake) for name, mistakes in WRONG.items() for mistake in mistakes]

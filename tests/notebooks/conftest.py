@@ -71,6 +71,9 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
             "bandit_seeds": 2, "proxy_worlds": 20,
         },
         "08_rlhf": {},
+        "09_constitutional": {
+            "model": str(small_model), "answers": 120, "seeds": 2, "asked": 3,
+        },
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,
         },

@@ -7,6 +7,7 @@ field_checks   ranges and checks of fields
 
 from workbench.train.config.defaults import DEFAULTS as DEFAULTS
 from workbench.train.config.defaults import MAX_TOKENS as MAX_TOKENS
+from workbench.train.config.field_checks import check_field as check_field
 from workbench.train.config.field_checks import setting as setting
 from workbench.train.config.train_config import DEVICES as DEVICES
 from workbench.train.config.train_config import PRECISIONS as PRECISIONS
