@@ -16,6 +16,17 @@ from .exact.two_stages import two_stages_and_dpo as two_stages_and_dpo
 from .machine import check_machine as check_machine
 from .pretraining_eval import PretrainingEval as PretrainingEval
 from .reopen import load_run as load_run
+from .rlhf.frontier import RLHF_SETTINGS as RLHF_SETTINGS
+from .rlhf.frontier import RLHFSetting as RLHFSetting
+from .rlhf.frontier import best_of_n_curve as best_of_n_curve
+from .rlhf.frontier import best_within as best_within
+from .rlhf.frontier import optimum_curve as optimum_curve
+from .rlhf.frontier import recorded_rlhf as recorded_rlhf
+from .rlhf.frontier import reference_texts as reference_texts
+from .rlhf.frontier import rlhf_frontier as rlhf_frontier
+from .rlhf.hacking import reward_hacking as reward_hacking
+from .rlhf.learned_reward import learned_reward as learned_reward
+from .rlhf.pipeline_costs import pipeline_costs as pipeline_costs
 from .run import Run as Run
 from .run_data import review_scores as review_scores
 from .sweep import sweep as sweep

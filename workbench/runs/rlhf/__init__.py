@@ -7,7 +7,3 @@ pipeline_costs   what each method keeps in memory, computes and needs set
 
 frontier.csv, hacking.csv   rows of five seeds
 """
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

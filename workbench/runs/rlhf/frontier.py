@@ -21,6 +21,7 @@ from workbench.data.pairs import TextPair
 from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
+from workbench.runs.equal_kl.intervals import t_interval
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.prepare import open_model, prepare, with_score
 from workbench.runs.rlhf.learned_reward import learned_reward
@@ -44,7 +45,7 @@ MEASURED = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class RLHFSetting:
     """A run: a method with one of its settings."""
 
     method: str
@@ -63,19 +64,19 @@ METHODS = {
     "best-of-n": "best_of_n", "SFT": "sft",
 }  # fmt: skip
 BETAS = (0.05, 0.1, 1.0, 5.0)
-SETTINGS = (
-    *(Setting("DPO", "beta", beta) for beta in BETAS),
-    *(Setting("PPO", "beta", beta) for beta in BETAS),
-    *(Setting("PPO, KL target", "kl_target", kl) for kl in (3.0, 6.0, 9.0, 12.0)),
-    *(Setting("GRPO", "beta", beta) for beta in BETAS),
-    *(Setting("best-of-n", "group_size", n) for n in (2, 4, 8, 16)),
-    *(Setting("SFT", "epochs", epochs) for epochs in (3, 10)),
+RLHF_SETTINGS = (
+    *(RLHFSetting("DPO", "beta", beta) for beta in BETAS),
+    *(RLHFSetting("PPO", "beta", beta) for beta in BETAS),
+    *(RLHFSetting("PPO, KL target", "kl_target", kl) for kl in (3.0, 6.0, 9.0, 12.0)),
+    *(RLHFSetting("GRPO", "beta", beta) for beta in BETAS),
+    *(RLHFSetting("best-of-n", "group_size", n) for n in (2, 4, 8, 16)),
+    *(RLHFSetting("SFT", "epochs", epochs) for epochs in (3, 10)),
 )
 
 
-def frontier(
+def rlhf_frontier(
     config: TrainConfig | None = None,
-    settings: Sequence[Setting] = SETTINGS,
+    settings: Sequence[RLHFSetting] = RLHF_SETTINGS,
     seeds: Sequence[int] = (0,),
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -107,7 +108,7 @@ def frontier(
 
 
 def trace(
-    config: TrainConfig, base: Model, reward: Reward, setting: Setting
+    config: TrainConfig, base: Model, reward: Reward, setting: RLHFSetting
 ) -> list[dict[str, Any]]:
     """Where one run stood at each of its evaluations."""
     run = _measured_run(config, base, reward)
@@ -213,11 +214,31 @@ def best_of_n_curve(
     return pd.DataFrame(rows, columns=["value", "kl", "reward", "score"])
 
 
+def best_within(frame: pd.DataFrame, bounds: Sequence[float]) -> pd.DataFrame:
+    """The highest reward that a method reaches within a KL: mean over seeds and 95% interval.
+
+    A method's points of one seed are those of all its settings; what lies beyond the bound does not
+    count. A method may be measured at more points than another, which helps it a little.
+
+    Returns:
+        Columns method, within (nats), mean, low, high, seeds.
+    """
+    rows = []
+    for bound in bounds:
+        inside = frame[frame["kl"] <= bound]
+        for method, points in inside.groupby("method", sort=False):
+            best = points.groupby("seed")["reward"].max()
+            alone = best.mean(), math.nan, math.nan
+            mean, low, high = t_interval(best.to_numpy()) if len(best) > 1 else alone
+            rows.append((method, bound, mean, low, high, len(best)))
+    return pd.DataFrame(rows, columns=["method", "within", "mean", "low", "high", "seeds"])
+
+
 def _disjoint(group: pd.DataFrame, n: int) -> Iterator[pd.DataFrame]:
     for start in range(0, len(group) - n + 1, n):
         yield group.iloc[start : start + n]
 
 
-def recorded(name: str = "frontier") -> pd.DataFrame:
+def recorded_rlhf(name: str = "frontier") -> pd.DataFrame:
     """The rows of five seeds, as the benchmark wrote them."""
     return pd.read_csv(HERE / f"{name}.csv")

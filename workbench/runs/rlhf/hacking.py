@@ -15,7 +15,7 @@ import pandas as pd
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.runs.prepare import open_model
 from workbench.runs.rlhf.frontier import (
-    Setting,
+    RLHFSetting,
     best_of_n_curve,
     reference_texts,
     trace,
@@ -29,7 +29,7 @@ BETA = 0.05
 STEPS = {"PPO": 240, "DPO": 120}
 
 
-def hacking(
+def reward_hacking(
     seeds: Sequence[int] = (0,), steps: int | None = None, progress: Progress | None = None
 ) -> pd.DataFrame:
     """Where the methods stand as they follow a reward model with errors; a world per seed.
@@ -58,9 +58,9 @@ def hacking(
         dpo = replace(
             config, loss="dpo", beta=BETA, max_steps=steps or STEPS["DPO"], held_out=HELD_OUT
         )
-        of_dpo = pd.DataFrame(trace(dpo, base, reward, Setting("DPO", "beta", BETA)))
+        of_dpo = pd.DataFrame(trace(dpo, base, reward, RLHFSetting("DPO", "beta", BETA)))
         found = [
-            pd.DataFrame(trace(ppo, base, reward, Setting("PPO", "beta", BETA))),
+            pd.DataFrame(trace(ppo, base, reward, RLHFSetting("PPO", "beta", BETA))),
             best.assign(method="best-of-n"),
             # On its own texts the mean of beta times the log-ratio is beta times the KL.
             of_dpo.assign(score=BETA * of_dpo["kl"]),

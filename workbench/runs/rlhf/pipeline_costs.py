@@ -15,6 +15,7 @@ from workbench.core.losses import find_loss
 from workbench.models.load import Model
 from workbench.runs.choosing.method_costs import Scored, counted
 from workbench.runs.prepare import open_model
+from workbench.runs.reward.named_rewards import ModelReward
 from workbench.runs.rlhf.frontier import METHODS
 from workbench.runs.rlhf.learned_reward import learned_reward
 from workbench.runs.run import Run
@@ -22,6 +23,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.config.train_config import OF_ROLLOUTS
 from workbench.train.events import StepEvent
 
+Learned = tuple[ModelReward, Run]
 OF_EVERY_RUN = ("lr", "epochs", "batch_size")
 MEGABYTE = 2**20
 
@@ -31,6 +33,7 @@ def pipeline_costs(
     methods: Sequence[str] = ("DPO", "PPO", "GRPO", "best-of-n"),
     steps: int = 8,
     base: Model | None = None,
+    learned: Learned | None = None,
 ) -> pd.DataFrame:
     """One row per method: what a few steps took, and what a whole run takes at that rate.
 
@@ -41,6 +44,7 @@ def pipeline_costs(
         methods: names of the frontier.
         steps: that are trained and counted.
         base: a loaded model; it stays as it is.
+        learned: of `learned_reward`, where it was called before.
 
     Returns:
         `method`; the `models` that its steps run, their `weights_mb` and the `optimizer_mb`;
@@ -50,20 +54,17 @@ def pipeline_costs(
     """
     config = config or TrainConfig()
     base = base or open_model(config.resolved())
-    reward_run: tuple[Any, Run] | None = None
     rows = []
     for name in methods:
         own = replace(config, method=METHODS[name], eval_every=0, samples=0, held_out=0)
         rollouts = find_loss(own.resolved().loss).rollouts
-        if rollouts and reward_run is None:
-            reward_run = learned_reward(config, base)
-        rows.append({"method": name, **_row(own, base, reward_run if rollouts else None, steps)})
+        if rollouts and learned is None:
+            learned = learned_reward(config, base)
+        rows.append({"method": name, **_row(own, base, learned if rollouts else None, steps)})
     return pd.DataFrame(rows)
 
 
-def _row(
-    config: TrainConfig, base: Model, learned: tuple[Any, Run] | None, steps: int
-) -> dict[str, Any]:
+def _row(config: TrainConfig, base: Model, learned: Learned | None, steps: int) -> dict[str, Any]:
     copied = replace(base, policy=copy.deepcopy(base.policy))
     run = Run.create(config, base=copied, reward=learned[0] if learned else None)
     own_name = "policy with value head" if config.method == "ppo" else "policy"

@@ -23,6 +23,8 @@ from .pretraining import watch_pretraining as watch_pretraining
 from .reward_and_kl import frontier as frontier
 from .reward_and_kl import over_optimisation as over_optimisation
 from .rlhf.broken_equality import broken_equality_figure as broken_equality_figure
+from .rlhf.frontier_figures import hacking_figure as hacking_figure
+from .rlhf.frontier_figures import rlhf_figure as rlhf_figure
 from .rlhf.pipeline import pipeline_figure as pipeline_figure
 from .rlhf.rankings import explore_ranking as explore_ranking
 from .rlhf.rankings import rankings_figure as rankings_figure
