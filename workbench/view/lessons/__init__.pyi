@@ -21,7 +21,7 @@ from .papers import paper_figure as paper_figure
 from .pretraining import marked_text as marked_text
 from .pretraining import watch_pretraining as watch_pretraining
 from .reward_and_kl import frontier as frontier
-from .reward_and_kl import over_optimisation as over_optimisation
+from .reward_and_kl import reward_and_grammar as reward_and_grammar
 from .rlhf.broken_equality import broken_equality_figure as broken_equality_figure
 from .rlhf.frontier_figures import hacking_figure as hacking_figure
 from .rlhf.frontier_figures import rlhf_figure as rlhf_figure

@@ -46,7 +46,7 @@ def frontier(frame: pd.DataFrame, world: TabularWorld) -> Figure:
     return figure
 
 
-def over_optimisation(frame: pd.DataFrame) -> Figure:
+def reward_and_grammar(frame: pd.DataFrame) -> Figure:
     """The runs of a `sweep` in the reviews world: reward, fluency and both, over one KL axis."""
     figure, panels = new_figure(3, (760, 720))
     heights = ((0.7, 0.22), (0.41, 0.2), (0.075, 0.245))
