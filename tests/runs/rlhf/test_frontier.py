@@ -101,8 +101,7 @@ def test_every_method_is_measured_by_the_same_texts(setting: RLHFSetting, traine
     assert first["kl"] == pytest.approx(0, abs=1e-6)
     assert last["kl"] > 0
     assert first["score"] > 0
-    assert first["step"], last["step"] == (0, 2)
-    assert last["texts"] == (16 * 2 / 2 if setting.method == "GRPO" else 0)
+    assert (first["step"], last["step"]) == (0, 2)
     assert not last["failed"]
 
 

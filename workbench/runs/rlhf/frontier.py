@@ -90,8 +90,8 @@ def rlhf_frontier(
     Returns:
         Columns method, setting, value, seed, step; `kl` in nats per text, the true `reward`, the
         `score` of the reward model, the share that is `grammatical`, `length` in tokens; `seconds`
-        of training so far, `texts` written, and whether the run `failed`: was no longer finite, or
-        ended beyond 20 nats.
+        of training so far, and whether the run `failed`: was no longer finite, or ended beyond 20
+        nats.
     """
     config = config or TrainConfig()
     base = open_model(config.resolved(), progress)
@@ -122,10 +122,8 @@ def trace(
         for event in run:
             if isinstance(event, EvalEvent):
                 found = {name: event.metrics.get(PREFIX + key) for name, key in MEASURED.items()}
-                written = run.config.rollout_size or 0
-                steps = len(run._batches) or 1
                 took = {"step": event.step, "seconds": run._state.seconds}
-                rows.append({**named, **found, **took, "texts": written * event.step / steps})
+                rows.append({**named, **found, **took})
     except NonFiniteLossError:
         failed = True
     failed = failed or not float(rows[-1]["kl"]) < FAR
@@ -204,13 +202,10 @@ def best_of_n_curve(
     """
     rows = []
     for n in drawn:
-        best = []
-        for _, group in texts.groupby("prompt"):
-            for part in _disjoint(group, n):
-                best.append(part.loc[part[by].idxmax(), ["reward", by]])
-        chosen = pd.DataFrame(best)
+        parts = [p for _, group in texts.groupby("prompt") for p in _disjoint(group, n)]
+        best = pd.DataFrame([part.loc[part[by].idxmax()] for part in parts])
         kl = math.log(n) - (n - 1) / n
-        rows.append((n, kl, chosen["reward"].mean(), chosen[by].mean()))
+        rows.append((n, kl, best["reward"].mean(), best[by].mean()))
     return pd.DataFrame(rows, columns=["value", "kl", "reward", "score"])
 
 
