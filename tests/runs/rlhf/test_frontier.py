@@ -112,8 +112,8 @@ def test_texts_of_the_reference_have_their_true_reward(trained: Model) -> None:
     assert found["reward"].between(-1, 1).all()
 
 
-def test_there_are_22_settings() -> None:
-    assert len(set(RLHF_SETTINGS)) == 22
+def test_no_setting_is_there_twice() -> None:
+    assert len(set(RLHF_SETTINGS)) == len(RLHF_SETTINGS) == 26
 
 
 # -- what the shipped runs of five seeds say ---------------------------------------------------
@@ -126,6 +126,6 @@ def whole() -> pd.DataFrame:
 
 def test_the_shipped_runs_are_complete(whole: pd.DataFrame) -> None:
     runs = whole.groupby(["method", "setting", "value", "seed"]).size()
-    assert len(runs) == 22 * 5
+    assert len(runs) == 26 * 5
     assert whole["kl"].notna().all()
     assert np.isclose(whole[whole.step == 0].kl, 0, atol=1e-6).all()

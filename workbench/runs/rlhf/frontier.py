@@ -56,16 +56,23 @@ class RLHFSetting:
     def changes(self) -> dict[str, Any]:
         """The fields of the config."""
         whole = self.name in ("epochs", "group_size")
-        return {"method": METHODS[self.method], self.name: int(self.value) if whole else self.value}
+        value = int(self.value) if whole else self.value
+        return {**METHODS[self.method], self.name: value}
 
 
-METHODS = {
-    "DPO": "preference", "PPO": "ppo", "PPO, KL target": "ppo", "GRPO": "grpo",
-    "best-of-n": "best_of_n", "SFT": "sft",
-}  # fmt: skip
+METHODS: dict[str, dict[str, Any]] = {
+    "DPO": {"method": "preference"},
+    "DPO, 10 epochs": {"method": "preference", "epochs": 10},
+    "PPO": {"method": "ppo"},
+    "PPO, KL target": {"method": "ppo"},
+    "GRPO": {"method": "grpo"},
+    "best-of-n": {"method": "best_of_n"},
+    "SFT": {"method": "sft"},
+}
 BETAS = (0.05, 0.1, 1.0, 5.0)
 RLHF_SETTINGS = (
     *(RLHFSetting("DPO", "beta", beta) for beta in BETAS),
+    *(RLHFSetting("DPO, 10 epochs", "beta", beta) for beta in BETAS),
     *(RLHFSetting("PPO", "beta", beta) for beta in BETAS),
     *(RLHFSetting("PPO, KL target", "kl_target", kl) for kl in (3.0, 6.0, 9.0, 12.0)),
     *(RLHFSetting("GRPO", "beta", beta) for beta in BETAS),
@@ -84,7 +91,7 @@ def rlhf_frontier(
 
     Args:
         config: what the runs have in common; data must be the reviews.
-        settings: 22 of them when left out.
+        settings: 26 of them when left out.
         seeds: of the order of the data and of all samples; the pairs stay the same.
 
     Returns:

@@ -56,7 +56,7 @@ def pipeline_costs(
     base = base or open_model(config.resolved())
     rows = []
     for name in methods:
-        own = replace(config, method=METHODS[name], eval_every=0, samples=0, held_out=0)
+        own = replace(config, **METHODS[name], eval_every=0, samples=0, held_out=0)
         rollouts = find_loss(own.resolved().loss).rollouts
         if rollouts and learned is None:
             learned = learned_reward(config, base)

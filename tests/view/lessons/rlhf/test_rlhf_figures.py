@@ -13,6 +13,7 @@ from workbench.core.tabular import TabularWorld, TokenTree, completion_sums, pai
 from workbench.runs.exact.two_stages import FROM_REFERENCE, TWO_STAGES
 from workbench.view.controls.explorer import Explorer
 from workbench.view.lessons.rlhf.broken_equality import broken_equality_figure
+from workbench.view.lessons.rlhf.frontier_figures import hacking_figure, rlhf_figure
 from workbench.view.lessons.rlhf.pipeline import BOXES, pipeline_figure
 from workbench.view.lessons.rlhf.rankings import explore_ranking, rankings_figure
 from workbench.view.lessons.rlhf.token_tree import explore_token_tree
@@ -118,3 +119,31 @@ def test_every_control_changes_the_picture(make: Any, control: str, value: Any) 
     assert explorer.png != before
     explorer.set(**{control: start})
     assert explorer.png == before
+
+
+def test_reward_against_kl_counts_what_lies_beyond() -> None:
+    frame = pd.DataFrame(
+        {"method": ["DPO", "DPO", "PPO"], "kl": [0.5, 40.0, 1.0], "reward": [0.1, 0.2, 0.3]}
+    )
+    curve = pd.DataFrame({"kl": [3.0, 0.0, 30.0], "reward": [0.9, 0.0, 1.0]})
+    (axes,) = rlhf_figure(frame, curve, curve).axes
+    assert "1 of 3 points lie beyond 12 nats" in axes.get_title("left")
+    shown = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert shown["DPO"] == [0.5]
+    assert shown["optimum for the true reward"] == [0.0, 3.0]  # in order, within the axis
+
+
+def test_the_learned_and_the_true_reward_have_a_panel_per_method() -> None:
+    rows = [
+        (method, seed, step, step * 1.0, 2.0 * step + seed, seed - step)
+        for method in ("PPO", "DPO")
+        for seed in (0, 2)
+        for step in (0, 4, 9)
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "step", "kl", "score", "reward"])
+    figure = hacking_figure(frame)
+    assert [axes.get_title("left") for axes in figure.axes] == ["PPO", "DPO"]
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert lines["learned"].get_xydata().tolist() == [[0, 1], [2, 9], [3, 19]]
+    assert lines["true"].get_ydata().tolist() == [1, -3, -8]
+    assert hacking_figure(frame[frame.seed == 0]).axes  # without a band

@@ -19,7 +19,7 @@ from workbench.view.plot.primitives import (
 )  # fmt: skip
 
 MARKS = {
-    "DPO": (BLUE, "o"), "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
+    "DPO": (BLUE, "o"), "DPO, 10 epochs": (BLUE, "*"), "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
     "GRPO": (GREEN, "D"), "best-of-n": ("#CC79A7", "v"), "SFT": ("#56B4E9", "P"),
 }  # fmt: skip
 ACROSS = "KL(policy ‖ reference), nats per text, on a square-root scale"
