@@ -142,8 +142,11 @@ def test_the_learned_and_the_true_reward_have_a_panel_per_method() -> None:
     ]
     frame = pd.DataFrame(rows, columns=["method", "seed", "step", "kl", "score", "reward"])
     figure = hacking_figure(frame)
-    assert [axes.get_title("left") for axes in figure.axes] == ["PPO", "DPO"]
-    lines = {line.get_label(): line for line in figure.axes[0].lines}
-    assert lines["learned"].get_xydata().tolist() == [[0, 1], [2, 9], [3, 19]]
-    assert lines["true"].get_ydata().tolist() == [1, -3, -8]
+    assert [axes.get_title("left") for axes in figure.axes[:2]] == ["PPO", "DPO"]
+    for axes, across in ((figure.axes[0], [0, 2, 3]), (figure.axes[2], [0, 4, 9])):
+        lines = {line.get_label(): line for line in axes.lines}
+        assert lines["learned"].get_xydata().tolist() == [
+            [x, y] for x, y in zip(across, (1, 9, 19), strict=True)
+        ]
+        assert lines["true"].get_ydata().tolist() == [1, -3, -8]
     assert hacking_figure(frame[frame.seed == 0]).axes  # without a band

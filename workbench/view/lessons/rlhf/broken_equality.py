@@ -22,7 +22,7 @@ LOOKS = {
 
 def broken_equality_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """The four tables of `broken_equality`. Thick lines are means over the worlds."""
-    figure, (never, support, family, budget) = new_figure(2, (900, 600), rows=2)
+    figure, (never, support, family, budget) = new_figure(2, (760, 480), rows=2)
     figure.subplots_adjust(0.075, 0.085, 0.985, 0.94, wspace=0.2, hspace=0.36)
     frame = tables["never_compared"]
     _draw(never, frame, "spread", "kl", BLUE)

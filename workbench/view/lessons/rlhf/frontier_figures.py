@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from workbench.view.plot.primitives import (
     BLUE,
@@ -19,7 +20,8 @@ from workbench.view.plot.primitives import (
 )  # fmt: skip
 
 MARKS = {
-    "DPO": (BLUE, "o"), "DPO, 10 epochs": (BLUE, "*"), "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
+    "DPO": (BLUE, "o"), "DPO, 10 epochs": (BLUE, "*"),
+    "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
     "GRPO": (GREEN, "D"), "best-of-n": ("#CC79A7", "v"), "SFT": ("#56B4E9", "P"),
 }  # fmt: skip
 ACROSS = "KL(policy ‖ reference), nats per text, on a square-root scale"
@@ -34,7 +36,7 @@ def rlhf_figure(frame: pd.DataFrame, optimum: pd.DataFrame, best_of_n: pd.DataFr
         optimum: of `optimum_curve`: what no policy can lie above, for the true reward.
         best_of_n: of `best_of_n_curve`: the best of n texts of the reference, without training.
     """
-    figure, (axes,) = new_figure(size=(860, 460))
+    figure, (axes,) = new_figure(size=(780, 410))
     figure.set_layout_engine("constrained")
     _curve(axes, optimum, INK, "optimum for the true reward")
     _curve(axes, best_of_n, MUTED, "best of n, without training", dashes=(0, (5, 2)))
@@ -47,6 +49,7 @@ def rlhf_figure(frame: pd.DataFrame, optimum: pd.DataFrame, best_of_n: pd.DataFr
         )  # fmt: skip
     axes.set_xscale("function", functions=(signed_root, np.square))
     axes.set_xlim(0, FARTHEST)
+    axes.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 10, 12]))
     beyond = len(frame) - len(seen)
     note = f"; {beyond} of {len(frame)} points lie beyond {FARTHEST:g} nats" if beyond else ""
     name_axes(axes, f"Reward against KL{note}", ACROSS, "true reward of texts, mean")
@@ -62,35 +65,37 @@ def _curve(axes: Axes, points: pd.DataFrame, colour: str, label: str, dashes: ob
 
 
 def hacking_figure(frame: pd.DataFrame) -> Figure:
-    """The learned reward and the true one against the root of the KL, one panel per method.
+    """The learned reward and the true one, one column per method.
 
-    Thin lines are seeds; the thick line and the band are mean and standard deviation over them.
+    Above against the root of the KL, below against steps, or n. Lines are means over seeds, bands
+    one standard deviation to either side.
 
     Args:
         frame: of `reward_hacking`.
     """
     methods = list(dict.fromkeys(frame["method"]))
-    figure, every = new_figure(len(methods), (1000, 330))
+    figure, every = new_figure(len(methods), (820, 420), rows=2)
     figure.set_layout_engine("constrained")
-    for axes, method in zip(every, methods, strict=True):
+    for number, method in enumerate(methods):
         own = frame[frame["method"] == method]
+        above, below = every[number], every[number + len(methods)]
         for column, colour, label in (("score", ORANGE, "learned"), ("reward", BLUE, "true")):
-            _with_band(axes, own, column, colour, label)
-        name_axes(axes, method, "√KL(policy ‖ reference)", "reward, mean of texts")
+            at = own.groupby("step").agg(kl=("kl", "mean"), mean=(column, "mean"))
+            at["spread"] = own.groupby("step")[column].std().fillna(0.0)
+            _with_band(above, at["kl"] ** 0.5, at, colour, label)
+            _with_band(below, at.index.to_series(), at, colour, label)
+        name_axes(above, str(method), "√KL(policy ‖ reference)", "reward, mean of texts")
+        name_axes(below, "", "n" if method == "best-of-n" else "step", "reward, mean of texts")
     every[0].legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
     return figure
 
 
-def _with_band(axes: Axes, frame: pd.DataFrame, column: str, colour: str, label: str) -> None:
-    """Seeds as thin lines; their mean at each step, at the mean of their KL, with a band."""
-    for _, one in frame.groupby("seed"):
-        axes.plot(one["kl"] ** 0.5, one[column], color=colour, linewidth=0.7, alpha=0.4)
-    at = frame.groupby("step").agg(kl=("kl", "mean"), mean=(column, "mean"), std=(column, "std"))
-    at["std"] = at["std"].fillna(0.0)
-    across = at["kl"] ** 0.5
-    axes.plot(across, at["mean"], color=colour, linewidth=2.2, label=label)
-    low, high = at["mean"] - at["std"], at["mean"] + at["std"]
+def _with_band(
+    axes: Axes, across: pd.Series[float], at: pd.DataFrame, colour: str, label: str
+) -> None:
+    """Means in the order of the steps, and what lies within one deviation of them."""
+    axes.plot(across, at["mean"], color=colour, linewidth=2, label=label)
     order = across.argsort()
-    axes.fill_between(
-        across.iloc[order], low.iloc[order], high.iloc[order], color=colour, alpha=0.13, linewidth=0
-    )
+    low, high = at["mean"] - at["spread"], at["mean"] + at["spread"]
+    look: dict[str, object] = {"color": colour, "alpha": 0.13, "linewidth": 0}
+    axes.fill_between(across.iloc[order], low.iloc[order], high.iloc[order], **look)  # type: ignore[arg-type]
