@@ -33,8 +33,15 @@ from workbench.train.events import StepEvent
 from workbench.train.reference import cache_reference
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 
-METHODS = {"reward model": "reward_model", **frontier.METHODS}
-MEASURED = ("reward model", "DPO", "PPO", "GRPO", "best-of-n")  # three follow the first
+# Names as in the frontier; three of them follow the first.
+METHODS = {
+    "reward model": "reward_model",
+    "DPO": "preference",
+    "PPO": "ppo",
+    "GRPO": "grpo",
+    "best-of-n": "best_of_n",
+}
+MEASURED = tuple(METHODS)
 STEPS, WARM = 12, 2  # of methods on given pairs, and how many of them warm up
 ROLLOUT = 16  # completions; one rollout warms up
 RECORDED = Path(frontier.__file__).parent

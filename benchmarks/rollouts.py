@@ -33,9 +33,9 @@ from workbench.train.rollouts.rollout_batches import RolloutBatches
 METHODS = ("ppo", "grpo", "best_of_n")
 MODELS: dict[str, dict[str, Any]] = {
     "tiny": {"model": "tiny"},
-    "smollm2": {"model": "smollm2", "data": "assistant", "reward": "polite"},
+    "smollm2": {"model": "smollm2", "data": "assistant", "reward": "polite", "rollout_size": 16},
 }
-ROUNDS = {"tiny": 15, "smollm2": 3}
+ROUNDS = {"tiny": 15, "smollm2": 2}
 PARTS = ("writing", "reward", "logps", "updates")
 
 
