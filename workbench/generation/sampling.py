@@ -150,11 +150,12 @@ def generate(
     use_cache: bool = True,
     decode: Decode | None = None,
     amateur: Any | None = None,
+    keep_end: bool = False,
 ) -> list[list[int]]:
-    """The new tokens of each prompt, without the end token; see `drafts`."""
+    """The new tokens of each prompt, without the end token unless `keep_end`; see `drafts`."""
     stops = Stops(stop_ids, config.stop, decode)
     *_, final = _answers(_Request(policy, prompts, config, stops, pad_id, use_cache, amateur))
-    return [stops.without_end(answer) for answer in final]
+    return [[*answer] if keep_end else stops.without_end(answer) for answer in final]
 
 
 def _answers(request: _Request) -> Iterator[list[list[int]]]:

@@ -20,23 +20,6 @@ def cut(text: str, stop: Sequence[str]) -> str:
     return text[: min(starts, default=len(text))]
 
 
-def as_drawn(
-    prompts: Sequence[Sequence[int]],
-    answers: Sequence[Sequence[int]],
-    longest: int,
-    max_length: int,
-    end: int,
-) -> list[tuple[Sequence[int], list[int]]]:
-    """(prompt, completion) each: an answer that stopped by itself was drawn with its end token.
-
-    `longest` is the most new tokens, `max_length` what the model takes with the prompt.
-    """
-    return [
-        (prompt, [*ids] if len(ids) >= min(longest, max_length - len(prompt)) else [*ids, end])
-        for prompt, ids in zip(prompts, answers, strict=True)
-    ]
-
-
 @dataclass(frozen=True)
 class Stops:
     """End tokens, and stop strings with the function that turns token ids into text."""

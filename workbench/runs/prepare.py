@@ -108,7 +108,6 @@ def prepare(
         start,
         compares,
         model.tokenizer,
-        model.max_length,
         data.prompts(config.samples or 0) if model.policy.generates else [],
         SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=config.seed),
         config.device,

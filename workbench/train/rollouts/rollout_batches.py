@@ -25,7 +25,7 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
-from workbench.generation.stops import as_drawn
+from workbench.generation.stops import Stops
 from workbench.train import distributed
 from workbench.train.batches import ShuffledBatches
 from workbench.train.config import TrainConfig
@@ -165,11 +165,16 @@ class RolloutBatches:
         )
         tokenizer = self.tokenizer
         with computing(policy, self.config.device, self.config.precision):
-            answers = generate(policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id)
-        sequences = as_drawn(
-            prompts, answers, sampling.max_new_tokens, self.max_length, tokenizer.eos_id
-        )
-        texts = [tokenizer.decode(ids) for ids in answers]
+            drawn = generate(
+                policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id, keep_end=True
+            )
+        # As drawn: an answer that was cut has no end token, and one that ended has its own.
+        sequences = [
+            (prompt, ids[: self.max_length - len(prompt)])
+            for prompt, ids in zip(prompts, drawn, strict=True)
+        ]
+        stops = Stops(tokenizer.stop_ids)
+        texts = [tokenizer.decode(stops.without_end(ids)) for _, ids in sequences]
         scores = scored(self.reward, [self.texts[row].prompt for row in rows], texts)
         if self.number == 0:
             require_signal(self.reward, scores)
