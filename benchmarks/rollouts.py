@@ -108,7 +108,7 @@ class TimedBatches(RolloutBatches):
             max_new_tokens=config.max_new_tokens or 40, seed=self._seed(self.number)
         )
         with self.clock("plain"), computing(policy, config.device, config.precision):
-            generate(policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id)
+            generate(policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id, keep_end=True)
 
 
 def timed(model: str, method: str, rounds: int) -> TimedBatches:
