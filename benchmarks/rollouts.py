@@ -35,7 +35,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "tiny": {"model": "tiny"},
     "smollm2": {"model": "smollm2", "data": "assistant", "reward": "polite", "rollout_size": 16},
 }
-ROUNDS = {"tiny": 15, "smollm2": 2}
+ROUNDS = {"tiny": 40, "smollm2": 2}
 PARTS = ("writing", "reward", "logps", "updates")
 
 

@@ -36,8 +36,8 @@ def test_plain_generate_writes_what_the_rollout_writes(
     written: list[list[list[int]]] = []
     generate = rollouts.generate
 
-    def kept(*given: object, **more: object) -> list[list[int]]:
-        written.append(generate(*given, **more))  # type: ignore[arg-type]
+    def kept(*given: object, **named: object) -> list[list[int]]:
+        written.append(generate(*given, **named))  # type: ignore[arg-type]
         return written[-1]
 
     monkeypatch.setattr(rollouts, "generate", kept)
