@@ -511,8 +511,8 @@ class Stream:
 unchanged = module.prepare
 
 
-def prepare(*args: Any) -> Any:
-    parts = unchanged(*args)
+def prepare(*args: Any, **more: Any) -> Any:
+    parts = unchanged(*args, **more)
     source = Stream(parts.method, parts.data.train, parts.model.tokenizer.pad_id)
     return replace(parts, batches=source)
 '''
