@@ -8,7 +8,7 @@ usage: python run.py [command] [arguments]
   test     check style, layers and types, then run the tests; arguments go to pytest,
            --full adds the tests that take minutes, -n 0 runs all of them in one process
   bench    measure the workbench and its peers; --help lists what there is
-  train, sample, evaluate, compare, methods
+  train, sample, evaluate, compare, methods, constitution
            the same as python -m workbench ...; add --help to see what each takes
 
 Every command sets the workbench up first where that is still to be done.
@@ -37,7 +37,7 @@ PEERS_STAMP = VENV / "peers-stamp"
 CONSTRAINTS = VENV / "constraints.txt"
 SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 TORCH = "2.13"  # what the tests run on; pyproject.toml takes newer ones, which are larger
-FORWARDED = ("train", "sample", "evaluate", "compare", "methods")
+FORWARDED = ("train", "sample", "evaluate", "compare", "methods", "constitution")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],
     "ruff format --check": ["-m", "ruff", "format", "--check"],

@@ -22,6 +22,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.loop import fit
 from workbench.train.precision import computing, pick_device, set_threads
+from workbench.train.rollouts.rollout_batches import RolloutBatches
 
 
 def prepared(items: list[Any], base: Model | None = None, **settings: Any) -> Parts:
@@ -95,6 +96,23 @@ def train(setting: dict[str, Any], turns: Turns) -> None:
             turns.step_done()
 
 
+def rollouts(setting: dict[str, Any], turns: Turns) -> None:
+    """Whole rollouts of a run, one a step: written, scored and trained on. Their prompts are told
+    to the others."""
+    config = TrainConfig(held_out=0, samples=0, eval_every=0, max_steps=10**6, **setting["config"])
+    run = Run(prepare(config))
+    batches = run._batches
+    assert isinstance(batches, RolloutBatches)
+    texts, told = batches.texts, batches.fork()
+    order = []
+    for told.number in range(setting["steps"]):
+        order.append([texts[index].prompt for index in told._prompts()])
+    turns.ready(precision=run.config.precision, prompts=order)
+    for event in run:
+        if isinstance(event, StepEvent) and event.step % batches._last() == 0:
+            turns.step_done()
+
+
 def answer(setting: dict[str, Any], turns: Turns) -> None:
     """Greedy answers to the prompts, again and again, once a step; none ends early."""
     model = load_model("smollm2")
@@ -110,4 +128,4 @@ def answer(setting: dict[str, Any], turns: Turns) -> None:
 
 
 if __name__ == "__main__":
-    serve({"train": train, "answer": answer}[sys.argv[1]])
+    serve({"train": train, "rollouts": rollouts, "answer": answer}[sys.argv[1]])

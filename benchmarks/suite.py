@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import generate
+from benchmarks import generate, grpo
 from benchmarks.against import choosing
 from benchmarks.report import RESULTS, save, show_outcomes
 from benchmarks.side_by_side import ContenderError, environment
@@ -48,6 +48,13 @@ def answer(given: argparse.Namespace) -> None:
     for name, part in frame.groupby("workload", sort=False):
         show_outcomes(f"{generate.TITLE}: {name}", part)
     save(frame, _results(given), "generate")
+
+
+def grpo_rounds(given: argparse.Namespace) -> None:
+    """GRPO, rollouts included."""
+    frame = grpo.run(given.rounds)
+    show_outcomes(grpo.TITLE, frame)
+    save(frame, _results(given), "grpo")
 
 
 def _results(given: argparse.Namespace) -> Path:
@@ -96,6 +103,10 @@ BENCHMARKS = {
     "simpo_long": Benchmark("SimPO on long prompts", 8, partial(train, "simpo_long")),
     "lora": Benchmark("adapters beside TRL with peft", 5, partial(train, "lora")),
     "generate": Benchmark("generation beside transformers", 5, answer),
+    "grpo": Benchmark("GRPO on the tiny model beside TRL", 3, grpo_rounds),
+    "rollouts": Benchmark("how fast methods write, parts of a run", 6, _module("rollouts")),
+    "rlhf": Benchmark("reward against KL, reward hacking", 40, alone("-m", "benchmarks.rlhf")),
+    "rlhf_costs": Benchmark("DPO and RLHF on SmolLM2", 5, _module("rlhf_costs")),
     "growth": Benchmark("time over the size of data and rows", 4, _module("growth")),
     "utilisation": Benchmark("share of the peak, parts of a step", 4, _module("utilisation")),
     "real_model": Benchmark("a whole run of SmolLM2", 3, _script("real_model.py", _pairs)),

@@ -1,6 +1,7 @@
 """Every exercise takes its own target, and answers that are written in other ways."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -117,7 +118,57 @@ def kto_rows_in_a_loop(pairs):
     return rows
 
 
+def gae_in_loops(rewards, values, discount, gae_lambda):
+    found = []
+    for start in range(len(rewards)):  # the sum of the paper, written out
+        total = 0.0
+        for later in range(start, len(rewards)):
+            after = float(values[later + 1]) if later + 1 < len(values) else 0.0
+            error = float(rewards[later]) + discount * after - float(values[later])
+            total += (discount * gae_lambda) ** (later - start) * error
+        found.append(total)
+    return found
+
+
+def gae_backwards(rewards, values, discount, gae_lambda):
+    advantages = torch.zeros_like(rewards)
+    running = 0.0
+    following = torch.cat([values[1:], values.new_zeros(1)])
+    for t in range(len(rewards) - 1, -1, -1):
+        running = rewards[t] + discount * (following[t] + gae_lambda * running) - values[t]
+        advantages[t] = running
+    return advantages
+
+
+def ppo_loss_in_loops(logps, old, advantages, clip):
+    total = 0.0
+    for new, before, a in zip(logps.tolist(), old.tolist(), advantages.tolist(), strict=True):
+        ratio = math.exp(new - before)
+        total -= min(ratio * a, max(1 - clip, min(1 + clip, ratio)) * a)
+    return total / len(logps)
+
+
+def breaks_principle_word_by_word(texts, words):
+    letters = str.maketrans(dict.fromkeys(".,!?", " "))
+    found = []
+    for text in texts:
+        spoken = text.lower().translate(letters).split()
+        found.append(any(word.lower() in spoken for word in words))
+    return np.array(found)
+
+
 RIGHT = {
+    "gae": [gae_in_loops, gae_backwards],
+    "ppo_loss": [
+        ppo_loss_in_loops,
+        lambda n, o, a, c: torch.max(
+            -a * (n - o).exp(), -a * (n - o).exp().clip(1 - c, 1 + c)
+        ).mean(),
+    ],
+    "breaks_principle": [
+        breaks_principle_word_by_word,
+        lambda x, w: [bool({*map(str.lower, w)} & {*re.findall(r"\w+", t.lower())}) for t in x],
+    ],
     "objective": [
         objective_in_loops,
         lambda p, q, r, b: (p * r).sum(-1) - b * (p * (p / q).log()).sum(-1),
@@ -264,6 +315,11 @@ def test_targets_by_hand(name, inputs, value):
 def test_a_pair_becomes_two_rows():
     rows = EXERCISES["kto_rows"].target([("p", "good", "bad")])
     assert rows == [("p", "good", True), ("p", "bad", False)]
+
+
+def test_whole_words_break_a_principle_in_any_case():
+    found = EXERCISES["breaks_principle"].target(["So Dull.", "a dullard", ""], ["dull"])
+    assert found.tolist() == [True, False, False]
 
 
 def test_random_state_is_left_alone():

@@ -1,6 +1,7 @@
 """Every exercise refuses the mistakes that are made, one by one."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -40,6 +41,30 @@ def kto(policy, reference, desirable, z, beta):
 
 def relu_mean(values):
     return values.mean().clamp(min=0)
+
+
+def backwards(rewards, values, discount, weight, after=0.0):
+    found, running, following = [], 0.0, after
+    for reward, value in zip(reversed(rewards.tolist()), reversed(values.tolist()), strict=True):
+        running = reward + discount * following - value + weight * running
+        found.append(running)
+        following = value
+    return torch.tensor(found[::-1], dtype=torch.float64)
+
+
+def clip_loss(new, old, advantages, clip, pick=torch.minimum):
+    ratio = (new - old).exp()
+    return -pick(ratio * advantages, ratio.clip(1 - clip, 1 + clip) * advantages).mean()
+
+
+def words(text):
+    return re.findall(r"\w+", text)
+
+
+def broken(texts, forbidden):
+    """The right answer, for mistakes in a single part."""
+    listed = {word.lower() for word in forbidden}
+    return [bool(listed & {*words(text.lower())}) for text in texts]
 
 
 WRONG = {
@@ -213,6 +238,40 @@ WRONG = {
         "divided by one less": lambda p, q: (p - q).sum() / max(len(p) - 1, 1),
         "not reduced": lambda p, q: p - q,
     },
+    "gae": {
+        "discount missing in the error": lambda r, v, d, g: backwards(r, v, 1.0, d * g),
+        "lambda missing": lambda r, v, d, g: backwards(r, v, d, d),
+        "discount missing in the sum": lambda r, v, d, g: backwards(r, v, d, g),
+        "own value left out": lambda r, v, d, g: backwards(r + v, v, d, d * g),
+        "forwards": lambda r, v, d, g: backwards(r.flip(0), v.flip(0), d, d * g).flip(0),
+        "a value after the end": lambda r, v, d, g: backwards(r, v, d, d * g, after=v[-1]),
+        "the return, not the advantage": lambda r, v, d, g: backwards(r, v, d, d * g) + v,
+        "one-step errors": lambda r, v, d, g: backwards(r, v, d, 0.0),
+        "the rest of the rewards": lambda r, v, d, g: r.flip(0).cumsum(0).flip(0) - v,
+    },
+    "ppo_loss": {
+        "no clip": lambda n, o, a, c: -((n - o).exp() * a).mean(),
+        "clipped alone": lambda n, o, a, c: -((n - o).exp().clip(1 - c, 1 + c) * a).mean(),
+        "the larger product": lambda n, o, a, c: clip_loss(n, o, a, c, torch.maximum),
+        "the product clipped": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, ((n - o).exp() * a).clip(1 - c, 1 + c)).mean()
+        ),
+        "the log-ratio": lambda n, o, a, c: (
+            -torch.minimum((n - o) * a, (n - o).clip(1 - c, 1 + c) * a).mean()
+        ),
+        "old over new": lambda n, o, a, c: clip_loss(o, n, a, c),
+        "sign": lambda n, o, a, c: -clip_loss(n, o, a, c),
+        "sum": lambda n, o, a, c: clip_loss(n, o, a, c) * len(n),
+        "not reduced": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, (n - o).exp().clip(1 - c, 1 + c) * a)
+        ),
+        "clipped at one side": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, (n - o).exp().clip(max=1 + c) * a).mean()
+        ),
+        "1 / (1 + clip) below": lambda n, o, a, c: (
+            -torch.minimum((n - o).exp() * a, (n - o).exp().clip(1 / (1 + c), 1 + c) * a).mean()
+        ),
+    },
     "kto_loss": {
         "z left out": lambda p, q, d, m, b: kto(p, q, d, 0.0, b).mean(),
         "z may be negative": lambda p, q, d, m, b: kto(p, q, d, m.mean(), b).mean(),
@@ -254,6 +313,21 @@ WRONG = {
         "the pairs as they are": lambda x: x,
         "pairs of rows": lambda x: [((p, c, True), (p, r, False)) for p, c, r in x],
         "the number of rows": lambda x: 2 * len(x),
+    },
+    "breaks_principle": {
+        "parts of words": lambda x, w: [any(word in text for word in w) for text in x],
+        "punctuation left on": lambda x, w: [bool({*w} & {*text.split()}) for text in x],
+        "capitals told apart": lambda x, w: [bool({*w} & {*words(text)}) for text in x],
+        "capitals told apart in the list": lambda x, w: [
+            bool({*w} & {*words(text.lower())}) for text in x
+        ],
+        "kept for broken": lambda x, w: [not found for found in broken(x, w)],
+        "all words wanted": lambda x, w: [
+            {word.lower() for word in w} <= {*words(text.lower())} for text in x
+        ],
+        "the first word alone": lambda x, w: broken(x, w[:1]),
+        "numbers of words": lambda x, w: [sum(broken([text], w)) for text in x],
+        "one for all": lambda x, w: any(broken(x, w)),
     },
 }
 CASES = [(name, mistake) for name, mistakes in WRONG.items() for mistake in mistakes]

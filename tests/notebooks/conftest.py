@@ -70,6 +70,10 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
             "displacement_pairs": 256, "displacement_seeds": 1, "break_seeds": 1,
             "bandit_seeds": 2, "proxy_worlds": 20,
         },
+        "08_rlhf": {"shown": ["DPO"], "steps": 2, "max_steps": 8, "own_steps": 4},
+        "09_constitutional": {
+            "model": str(small_model), "answers": 120, "seeds": 2, "asked": 3,
+        },
         "10_real_model": {
             "model": str(small_model), "data": str(small_pairs), "held_out": 6, "epochs": 1,
         },

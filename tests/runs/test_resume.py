@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +36,10 @@ from workbench.train.events import (
 
 MakeRun = Callable[..., Run]
 ToStep = Callable[[Run, int], list[Event]]
+ROLLOUTS = {
+    "rollout_size": 32, "batch_size": 16, "max_steps": 7, "checkpoint_every": 1, "held_out": 5,
+    "eval_every": 0,
+}  # fmt: skip
 OF_TIME = {"pairs_per_second", "seconds", "peak_memory_bytes"}
 
 
@@ -505,8 +511,8 @@ class Stream:
 unchanged = module.prepare
 
 
-def prepare(*args: Any) -> Any:
-    parts = unchanged(*args)
+def prepare(*args: Any, **more: Any) -> Any:
+    parts = unchanged(*args, **more)
     source = Stream(parts.method, parts.data.train, parts.model.tokenizer.pad_id)
     return replace(parts, batches=source)
 '''
@@ -600,3 +606,21 @@ def test_a_branch_has_a_stream_of_its_own_from_where_it_set_out(
     to_step(killed, 8)
     list(Run.resume(folder_of(killed)))
     assert weights(folder_of(killed)) == weights(folder_of(whole))
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo", "best_of_n"])
+def test_a_run_goes_on_bit_for_bit_from_ten_instants(
+    method: str, make_recorded: MakeRun, tmp_path: Path
+) -> None:
+    """A folder as a kill would leave it, at random events: within rollouts and between them."""
+    rng = random.Random(method)
+    whole = make_recorded("whole", method=method, loss=None, kl_target=1.0, **ROLLOUTS)
+    instants = sorted(rng.sample(range(2, 15), 10))
+    for number, _ in enumerate(whole):
+        if number in instants:
+            shutil.copytree(folder_of(whole), tmp_path / f"killed {number}")
+    for number in instants:
+        folder = tmp_path / f"killed {number}"
+        for _ in Run.resume(folder):
+            pass
+        assert_same(folder_of(whole), folder)

@@ -170,8 +170,8 @@ def test_at_step_0_policy_and_reference_are_one(make_run: MakeRun) -> None:
     assert metrics["loss"] == pytest.approx(math.log(2), abs=1e-7)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_trains(make_run: MakeRun, loss: str) -> None:
+@pytest.mark.parametrize("loss", [name for name, one in LOSSES.items() if not one.rollouts])
+def test_every_loss_on_given_rows_trains(make_run: MakeRun, loss: str) -> None:
     said = list(make_run(loss=loss, samples=0))
     steps = 20 if loss == "kto" else 10  # a pair makes two rows
     first, *_, last = [e.metrics for e in said if isinstance(e, EvalEvent)]

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from workbench.core.losses import all_parameters
+from workbench.core.losses import LOSSES, all_parameters
 from workbench.errors import WorkbenchError
 from workbench.train.config import DEFAULTS, TrainConfig
+from workbench.train.config.defaults import ROLLOUTS
+from workbench.train.config.train_config import OF_ROLLOUTS
 
 RANGED = [part for part in fields(TrainConfig) if part.metadata.get("low") is not None]
 # Parameters that are set in equal ratios have a slider and take any number above 0.
@@ -35,7 +37,8 @@ def refused(name: str, value: Any) -> str:
 def test_each_range_ends_where_it_says(part: Any) -> None:
     low, high = part.metadata["low"], part.metadata["high"]
     for value in (low, high):
-        assert getattr(TrainConfig(**{part.name: value}), part.name) == value
+        method = "ppo" if part.name in OF_ROLLOUTS else None
+        assert getattr(TrainConfig(**{part.name: value}, method=method), part.name) == value
     small = 1 if part in WHOLE else abs(low) * 1e-3 or 1e-9
     for value in (low - small, high + 1, math.nan, math.inf, -math.inf, True, "much", [1]):
         message = refused(part.name, value)
@@ -99,9 +102,27 @@ def test_open_fields_take_the_values_of_the_model(settings: dict[str, Any], kind
     # what dpo has no use for does.
     still_open = {part.name for part in fields(config) if getattr(config, part.name) is None}
     unused = set(all_parameters()) - {"beta"}
-    assert still_open == {"layout", "out", "max_tokens"} | unused
+    assert still_open == {"layout", "out", "max_tokens", *OF_ROLLOUTS} | unused
     assert (config.method, config.loss, config.beta) == ("preference", "dpo", 0.1)
     assert config.resolved() == config
+
+
+@pytest.mark.parametrize("method", [name for name, one in LOSSES.items() if one.rollouts])
+@pytest.mark.parametrize(("model", "kind"), [("tiny", "tiny"), ("smollm2", "real")])
+def test_methods_that_write_have_values_of_their_own(method: str, model: str, kind: str) -> None:
+    config = TrainConfig(method=method, model=model).resolved()
+    table = DEFAULTS[kind] | ROLLOUTS[kind] | ROLLOUTS[method]
+    assert {name: getattr(config, name) for name in table} == table
+    assert (config.loss, config.reference, config.reward) == (method, "live", "world")
+    assert config.resolved() == config
+    assert TrainConfig(method=method, data="own.jsonl").resolved().reward is None
+
+
+@pytest.mark.parametrize("name", OF_ROLLOUTS)
+def test_settings_of_rollouts_are_for_methods_that_write(name: str) -> None:
+    value = "world" if name == "reward" else 8
+    with pytest.raises(WorkbenchError, match=f"{name}=.* is not accepted: kto trains on given"):
+        TrainConfig(**{name: value}, method="kto")
 
 
 @pytest.mark.parametrize("model", ["tiny", "smollm2"])

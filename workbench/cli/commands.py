@@ -12,7 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from workbench.cli.flags import Command, Compare, Evaluate, Methods, SampleCommand, Train
+from workbench.cli.constitution_command import constitution
+from workbench.cli.flags import (
+    Command,
+    Compare,
+    Constitution,
+    Evaluate,
+    Methods,
+    SampleCommand,
+    Train,
+)
 from workbench.cli.methods_command import methods
 from workbench.cli.terminal import console, progress, show_table
 from workbench.cli.train_command import train
@@ -29,7 +38,7 @@ def carry_out(command: Command) -> None:
     """Do what the command asks for."""
     actions: dict[type, Any] = {
         Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
-        Methods: methods,
+        Methods: methods, Constitution: constitution,
     }  # fmt: skip
     actions[type(command)](command)
 

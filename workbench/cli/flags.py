@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 import tyro
 
 from workbench.generation.config import SamplingConfig
-from workbench.train.config import TrainConfig, setting
+from workbench.train.config import TrainConfig, check_field, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +73,45 @@ class Methods(TrainConfig):
     json: bool = setting(False, "print JSON")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Constitution:
+    """Make preference pairs without human labels: by principles, a writer and a critic.
+
+    Every reply is on disk at once: the same command goes on where it was interrupted.
+    """
+
+    writer: str = setting(
+        "tiny", "who answers: tiny, grammar (the reviews), smollm2, a folder, an id, endpoint"
+    )
+    critic: str = setting(
+        "rules", "who judges: rules (for reviews), smollm2, a folder, an id, endpoint"
+    )
+    prompts: str = setting("reviews", "reviews, or a JSON or JSONL file with prompts")
+    principles: Path | None = setting(
+        None, "JSON or JSONL with name, text, maybe rule; left out: four for reviews"
+    )
+    kind: str = setting(
+        "revision", "revised answers over the originals, or labels on two answers",
+        choices=("revision", "label", "both"),
+    )  # fmt: skip
+    count: int = setting(60, "prompts that are answered; repeated if there are fewer", 1, 100_000)
+    tries: int = setting(3, "how often a critic is asked for a reply in form", 1, 100)
+    temperature: float = setting(1.0, "of writer and critic", 0.0, 5.0)
+    max_new_tokens: int = setting(64, "longest reply of a local model, tokens", 1, 4096)
+    seed: int = setting(0, "of answers, replies and the principle of each answer", 0, 2**31 - 1)
+    out: Path = setting(Path("runs/constitution"), "folder of pairs, journal and summary")
+    json: bool = setting(False, "print the summary as JSON")
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            check_field(part, getattr(self, part.name))
+
+
 COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
-    "methods": Methods,
+    "methods": Methods, "constitution": Constitution,
 }  # fmt: skip
-Command: TypeAlias = Train | SampleCommand | Evaluate | Compare | Methods
+Command: TypeAlias = Train | SampleCommand | Evaluate | Compare | Methods | Constitution
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -91,7 +125,7 @@ def parse(arguments: Sequence[str]) -> Command:
     parsed = tyro.extras.subcommand_cli_from_dict(
         parsers,  # type: ignore[arg-type]
         prog="python -m workbench",
-        description="Direct Preference Optimisation: train, sample, evaluate, compare, methods.",
+        description=f"Direct Preference Optimisation: {', '.join(COMMANDS)}.",
         args=arguments,
     )
     name = next(name for name, parser in parsers.items() if isinstance(parsed, parser))

@@ -8,7 +8,7 @@ Read in this order:
 * `logps`: from logits to log-probabilities and KL: the only next-token shift.
 * `losses/`: every loss, one short function each, and what combines with them.
 * `metrics`: rewards, margins, accuracies, KL: each defined once.
-* `tabular`: a world small enough to enumerate; `displacement`: why the chosen may fall there.
+* `tabular/`: worlds small enough to enumerate; `displacement`: why the chosen may fall there.
 * `fast/`: the same operations in their fastest form. Nothing above needs them.
 """
 

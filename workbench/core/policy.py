@@ -124,6 +124,11 @@ class Policy(nn.Module):
     recompute: bool
 
     @property
+    def language_model(self) -> Policy:
+        """What texts are sampled from: itself, or the model that it wraps."""
+        return self
+
+    @property
     def vocab_size(self) -> int:
         """Number of different tokens that the head distinguishes."""
         raise NotImplementedError

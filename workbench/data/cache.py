@@ -45,6 +45,22 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append one line to a file that only grows: one write, on a line of its own, flushed to disk.
+
+    `line` ends with its line break; an empty one only makes the file. A killed process can truncate
+    the last line and nothing else, and the next call starts a new line after it. Raises OSError
+    where it can't be written.
+    """
+    with path.open("ab+", buffering=0) as file:
+        if line and file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+
+
 def atomic_folder(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary folder next to `path`, then rename it to `path`.
 

@@ -101,7 +101,7 @@ def _usable(row: Any, number: int, labelled: bool) -> TextCompletion:
         raise UnusableError(f"label is {label!r}, accepted are true and false")
     if not labelled and not label:
         raise UnusableError("the completion is labelled as not desirable")
-    prompt, system = _prompt(row)
+    prompt, system = prompt_of(row)
     *before, last = as_messages(row, "completion", "assistant")
     if before or last[0] != "assistant":
         raise UnusableError("the completion is not a single message of the assistant")
@@ -115,7 +115,7 @@ def _usable(row: Any, number: int, labelled: bool) -> TextCompletion:
     return TextCompletion(prompt, last[1], bool(label), number, own, system)
 
 
-def _prompt(row: dict[str, Any]) -> tuple[str, str | None]:
+def prompt_of(row: dict[str, Any]) -> tuple[str, str | None]:
     """The user's text and the system message, if there is one."""
     messages = as_messages(row, "prompt", "user")
     roles = [role for role, _ in messages]

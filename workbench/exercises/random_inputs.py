@@ -145,3 +145,25 @@ def text_pairs(numbers: Numbers) -> Iterator[tuple[list[TextRow]]]:
     other = ("And the film?", "So so.", "Superb.")
     for pairs in ([one], [one, two], [two, other], [other, one, other]):
         yield (pairs,)
+
+
+def episodes(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor, float, float]]:
+    """Rewards and values (token,) of one completion, discount and lambda."""
+    for count, scale, discount, gae_lambda in (
+        (3, 1.0, 0.9, 0.5),
+        (1, 1.0, 0.7, 0.8),
+        (6, 1.0, 1.0, 0.95),
+        (5, 2.0, 0.6, 1.0),
+        (4, 1.0, 0.8, 0.0),
+        (40, 300.0, 0.99, 0.95),
+    ):
+        rewards = numbers.normal(count, scale=scale)
+        yield rewards, numbers.normal(count, scale=scale), discount, gae_lambda
+
+
+def ratios(numbers: Numbers) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
+    """New and old log-probabilities of tokens and their advantages, (token,) each, and clip."""
+    for count, change, clip in ((4, 0.3, 0.2), (12, 0.5, 0.1), (30, 0.4, 0.3), (20, 8.0, 0.2)):
+        old = numbers.logps(count, longest=12.0)
+        logps = old + numbers.normal(count, scale=change)
+        yield logps, old, numbers.normal(count), clip

@@ -7,7 +7,6 @@ line. Reading gives the votes that are not undone.
 
 import codecs
 import json
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.data.cache import append_line
 from workbench.data.pairs import PairFile, SkippedRow, TextPair, is_unicode
 from workbench.errors import WorkbenchError
 
@@ -91,7 +91,7 @@ def open_votes(path: str | Path) -> Path:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _append(path, b"")
+        append_line(path, b"")
     except OSError as error:
         raise _not_written(path, error) from error
     read_votes(path)
@@ -223,20 +223,9 @@ def _write(path: Path, record: dict[str, Any]) -> None:
     # An unpaired surrogate has no UTF-8 form; backslashreplace writes it as JSON does.
     line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
     try:
-        _append(path, line + b"\n")
+        append_line(path, line + b"\n")
     except OSError as error:
         raise _not_written(path, error) from error
-
-
-def _append(path: Path, line: bytes) -> None:
-    """One write at the end of the file, on a new line, flushed to disk."""
-    with path.open("ab+", buffering=0) as file:
-        if line and file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else b"\n" + line
-        if file.write(line) != len(line):
-            raise OSError(0, "no space left")
-        os.fsync(file.fileno())
 
 
 def _not_written(path: Path, error: OSError) -> WorkbenchError:

@@ -150,17 +150,19 @@ def generate(
     use_cache: bool = True,
     decode: Decode | None = None,
     amateur: Any | None = None,
+    keep_end: bool = False,
 ) -> list[list[int]]:
-    """The new tokens of each prompt, without the end token; see `drafts`."""
+    """The new tokens of each prompt, without the end token unless `keep_end`; see `drafts`."""
     stops = Stops(stop_ids, config.stop, decode)
     *_, final = _answers(_Request(policy, prompts, config, stops, pad_id, use_cache, amateur))
-    return [stops.without_end(answer) for answer in final]
+    return [[*answer] if keep_end else stops.without_end(answer) for answer in final]
 
 
 def _answers(request: _Request) -> Iterator[list[list[int]]]:
     """The answers so far after every step, end tokens included; the yielded lists keep growing."""
     config, prompts = request.config, request.prompts
-    models = [request.policy] if request.amateur is None else [request.policy, request.amateur]
+    policy = getattr(request.policy, "language_model", request.policy)
+    models = [policy] if request.amateur is None else [policy, request.amateur]
     max_new = max_new_per_row(models, prompts, config.max_new_tokens)
     rows = [
         DecodingRows(model, prompts, request.pad_id, max(max_new), request.use_cache)

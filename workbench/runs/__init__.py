@@ -5,7 +5,7 @@
 * `evaluate`: the held-out evaluation.
 * `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
   again.
-* `sweep`: many runs, one table; `exact_sweep`: the same where everything is exact.
+* `sweep`: many runs, one table; `exact/`: experiments where every number is exact.
 * `equal_kl/`: training methods compared at an equal distance from the reference.
 * `choosing`: which method fits: needs, costs, and the questions that decide.
 * `pretraining_eval`: snapshots while the base model is pretrained.

@@ -20,7 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.generation.scoped_policy import ScopedPolicy
-from workbench.generation.stops import cut
+from workbench.generation.stops import Stops, cut
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.method import Method, Reference
 from workbench.train.precision import computing, return_free_memory
@@ -54,7 +54,6 @@ class Evaluator:
     start: LiveReference
     beside: bool
     tokenizer: Tokenizer
-    max_length: int
     prompts: Sequence[Any]
     sampling: SamplingConfig
     device: str
@@ -168,6 +167,7 @@ class Evaluator:
         prompts: list[list[int]],
         sampling: SamplingConfig,
         amateur: Any = None,
+        keep_end: bool = False,
     ) -> list[list[int]]:
         tokenizer = self.tokenizer
         with computing(model, self.device, self.precision):
@@ -179,13 +179,14 @@ class Evaluator:
                 tokenizer.pad_id,
                 decode=tokenizer.decode,
                 amateur=amateur,
+                keep_end=keep_end,
             )
 
     @contextmanager
     def _start_beside(self, policy: Policy) -> Iterator[Any]:
         """The start model, to be computed by turns with the policy."""
         start = self.start.model
-        if start is policy:  # with adapters, which are switched off for its turns
+        if start is policy.language_model:  # with adapters, which are switched off for its turns
             yield ScopedPolicy(policy, self.start.active)
         else:
             with self.start.active(), computing(start, self.device, self.precision):
@@ -194,10 +195,11 @@ class Evaluator:
     def _score_samples(self, policy: Policy) -> tuple[dict[str, float], tuple[Sample, ...]]:
         """Answers to the fixed prompts at temperature 1: their lengths, scores and the KL."""
         rendered = self._render(self.prompts)
-        answers = self._generate(policy, rendered, self.sampling)
+        drawn = self._generate(policy, rendered, self.sampling, keep_end=True)
+        answers = [Stops(self.tokenizer.stop_ids).without_end(ids) for ids in drawn]
         texts = [self.tokenizer.decode(ids) for ids in answers]
         metrics = {"samples/length": sum(map(len, answers)) / len(answers)}
-        metrics |= self._kl(policy, rendered, answers) if self.beside else {}
+        metrics |= self._kl(policy, rendered, drawn) if self.beside else {}
         if self.scores:
             scored = [self.scores(p.prompt, t) for p, t in zip(self.prompts, texts, strict=True)]
             for name in scored[0]:
@@ -206,16 +208,11 @@ class Evaluator:
         return metrics, self.sample(policy, self.prompts[:SHOWN], shown, self.beside)
 
     def _kl(
-        self, policy: Policy, prompts: list[list[int]], answers: list[list[int]]
+        self, policy: Policy, prompts: list[list[int]], drawn: list[list[int]]
     ) -> dict[str, float]:
         """KL to the start model and its standard error: from the next-token distributions along
-        the answers, and as `_sampled` from their log-ratios."""
-        # A text that reached its end was drawn with its end token, so that one counts as well.
-        longest, end = self.sampling.max_new_tokens, [self.tokenizer.eos_id]
-        sequences = [
-            (prompt, ids if len(ids) >= min(longest, self.max_length - len(prompt)) else ids + end)
-            for prompt, ids in zip(prompts, answers, strict=True)
-        ]
+        the answers, end tokens included, and as `_sampled` from their log-ratios."""
+        sequences = list(zip(prompts, drawn, strict=True))
         batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
         with computing(policy, self.device, self.precision), self._start_beside(policy) as start:
             kl, ours, theirs = policy.kernels.scored_kl(policy, start, batch).sums(batch.sequences)

@@ -18,10 +18,11 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
-from workbench.runs.evaluate import Evaluator
+from workbench.runs.evaluate import Evaluator, TextScores
+from workbench.runs.reward.named_rewards import GIVEN, find_reward
 from workbench.runs.run_data import RunData, load_data, write_answers
 from workbench.train.base_model import Progress, tiny_base
-from workbench.train.batches import ShuffledBatches, batches_for, in_order
+from workbench.train.batches import BatchSource, batches_for, in_order
 from workbench.train.config import MAX_TOKENS, TrainConfig
 from workbench.train.method import Method, Reference, find_method
 from workbench.train.precision import (
@@ -32,6 +33,9 @@ from workbench.train.precision import (
     set_threads,
 )
 from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
+from workbench.train.rollouts.reward_function import Reward, scored
+from workbench.train.rollouts.rollout_batches import RolloutBatches
+from workbench.train.rollouts.rollout_method import RolloutMethod
 from workbench.train.settings import LiveSettings
 
 
@@ -47,19 +51,30 @@ class Parts:
     model: Model
     data: RunData
     evaluator: Evaluator
-    batches: ShuffledBatches[Any]
+    batches: BatchSource
     reference: Reference | None
     reference_hash: str
 
 
 def prepare(
-    config: TrainConfig, progress: Progress | None = None, base: Model | None = None
+    config: TrainConfig,
+    progress: Progress | None = None,
+    base: Model | None = None,
+    reward: Reward | None = None,
 ) -> Parts:
-    """Load or take the model, read the data, freeze the reference and score the data with it."""
+    """Load or take the model, read the data, freeze the reference and score the data with it.
+
+    `reward` is a Python function, for methods whose completions the policy writes; left out: that
+    of `config.reward`.
+    """
     tell = progress or (lambda text, share: None)
     model = base or open_model(config, tell)
+    if reward is not None:
+        config = replace(config, reward=GIVEN + getattr(reward, "__name__", type(reward).__name__))
     asked, config = config, _fill_in(config, model)
     method = find_method(str(config.method))
+    if isinstance(method, RolloutMethod):
+        reward = reward or find_reward(config, open_model)
     method.check_batch_size(config.batch_size or 1)
     if not model.policy.generates:
         raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
@@ -74,30 +89,48 @@ def prepare(
     model.policy.to(config.device)
     size, layout = config.batch_size or 1, config.layout or "stacked"
     pad_id = model.tokenizer.pad_id
-    batches = batches_for(
-        method, data.train, pad_id, size, config.accumulate, layout, config.seed,
-        config.max_tokens or 0, config.bucket,
-    )  # fmt: skip
+    batches: BatchSource
+    if isinstance(method, RolloutMethod):
+        batches = RolloutBatches(
+            data.train, data.train_texts, method, config, model.tokenizer, start, reward,
+            config.max_length or model.max_length,
+        )  # fmt: skip
+    else:
+        batches = batches_for(
+            method, data.train, pad_id, size, config.accumulate, layout, config.seed,
+            config.max_tokens or 0, config.bucket,
+        )  # fmt: skip
     score = partial(_scored, start, config, method, reference_hash, pad_id, tell)
     evaluator = Evaluator(
         method,
-        in_order(method, data.held_out, pad_id, size, layout),
+        [] if method.rollouts else in_order(method, data.held_out, pad_id, size, layout),
         score(data.held_out) if compares else None,
         start,
         compares,
         model.tokenizer,
-        model.max_length,
         data.prompts(config.samples or 0) if model.policy.generates else [],
         SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=config.seed),
         config.device,
         config.precision,
-        data.scores,
+        with_score(data.scores, reward if config.reward != "world" else None),
         1.0 if config.shown_temperature is None else config.shown_temperature,
     )
     reference = score(data.train) if compares else None
     if compares:
         _park(start, config, model.policy)
     return Parts(config, method, model, data, evaluator, batches, reference, reference_hash)
+
+
+def with_score(scores: TextScores | None, reward: Reward | None) -> TextScores | None:
+    """What is known of a text, and the `score` of the reward that is trained on."""
+    if reward is None:
+        return scores
+
+    def score(prompt: str, text: str) -> dict[str, float]:
+        known = scores(prompt, text) if scores else {}
+        return known | {"score": scored(reward, [prompt], [text])[0]}
+
+    return score
 
 
 def open_model(config: TrainConfig, progress: Progress | None = None) -> Model:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workbench.core.losses import find_loss
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.prepare import Parts, prepare
@@ -27,7 +26,8 @@ from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, 
 from workbench.train.loop import NonFiniteLossError, TrainState, fit
 from workbench.train.model_lock import model_lock
 from workbench.train.reference import cache_key
-from workbench.train.settings import check_setting
+from workbench.train.rollouts.reward_function import Reward
+from workbench.train.settings import check_in_run
 
 
 class Run(RunView):
@@ -65,7 +65,11 @@ class Run(RunView):
 
     @classmethod
     def create(
-        cls, config: TrainConfig, progress: Progress | None = None, base: Model | None = None
+        cls,
+        config: TrainConfig,
+        progress: Progress | None = None,
+        base: Model | None = None,
+        reward: Reward | None = None,
     ) -> Run:
         """Load or take the model, read the data, freeze the reference; nothing is trained yet.
 
@@ -73,23 +77,28 @@ class Run(RunView):
             config: open fields are filled in for the model.
             progress: called with what is being done and the share done (0 to 1).
             base: a loaded model, instead of the one that `config.model` names.
+            reward: (prompts, completions) -> one number each, for ppo, grpo and best_of_n, instead
+                of the one that `config.reward` names.
 
         Raises:
             WorkbenchError: for anything that a person can mend; no run folder is left behind then.
         """
         if config.out is not None:
             Record.refuse_existing(Path(config.out))
-        run = cls(prepare(config, progress, base))
+        run = cls(prepare(config, progress, base, reward))
         if run.config.out is not None and distributed.is_main():
             run.record = Record.create(Path(run.config.out), run.config)
             run.record.list_skipped(run.skipped)
         return run
 
     @classmethod
-    def resume(cls, folder: Path | str, progress: Progress | None = None) -> Run:
+    def resume(
+        cls, folder: Path | str, progress: Progress | None = None, reward: Reward | None = None
+    ) -> Run:
         """Go on from the newest checkpoint of a run that was interrupted or stopped.
 
-        Events after that checkpoint are dropped: they come again.
+        Events after that checkpoint are dropped: they come again. A run whose `reward` was a Python
+        function takes it again.
 
         Raises:
             WorkbenchError: no run there, it has finished, or its model or data are not what they
@@ -99,7 +108,7 @@ class Run(RunView):
         config = replace(record.config(), out=str(folder))
         if (record.summary() or {}).get("reason") == "finished":
             raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-        run = cls(prepare(config, progress))
+        run = cls(prepare(config, progress, reward=reward))
         run.record = record
         if numbers := record.numbers():
             run._refuse_other(numbers, "reference_hash", "data_hash")
@@ -122,24 +131,7 @@ class Run(RunView):
         self.method.check({**self.settings, **changes})
 
     def _check_setting(self, name: str, value: Any) -> None:
-        """Refuse a live setting that this run can't use."""
-        check_setting(name, value)
-        if name not in self.settings:
-            accepted = ", ".join(self.settings)
-            raise WorkbenchError(
-                f"{name} is no setting of method {self.method.name}; accepted: {accepted}"
-            )
-        if name == "loss":
-            loss = find_loss(value)
-            if loss.method != self.method.name:
-                raise WorkbenchError(
-                    f"loss={value!r} trains by method {loss.method}, this run by "
-                    f"{self.method.name}; start another run for it"
-                )
-            if loss.needs_reference and not self.compares:
-                raise WorkbenchError(
-                    f"loss={value!r} compares with a reference; this run was started without one"
-                )
+        check_in_run(name, value, self.settings, self.method.name, self.compares)
 
     def _refuse_other(self, numbers: dict[str, Any], *names: str) -> None:
         """Raise where a checkpoint was made with another model or other data."""

@@ -71,12 +71,14 @@ class Method(Generic[Item]):
         noun: what its rows are called, in the plural.
         completions: how many completions of an item the reference scores.
         paired: whether its rows are pairs.
+        rollouts: whether the policy writes the completions itself; the rows are prompts then.
     """
 
     name = ""
     noun = "pairs"
     completions = 2
     paired = False
+    rollouts = False
 
     # -- data ---------------------------------------------------------------------------------
 

@@ -53,3 +53,29 @@ def check_setting(name: str, value: Any) -> None:
     else:
         accepted = ", ".join(["lr", "loss", *sorted(all_parameters())])
         raise WorkbenchError(f"{name} can't be changed during a run; accepted: {accepted}")
+
+
+def check_in_run(
+    name: str, value: Any, settings: LiveSettings, method: str, compares: bool
+) -> None:
+    """Refuse a live setting that this run can't use; `compares`: whether it has a reference.
+
+    Raises:
+        WorkbenchError: as `check_setting`; or another method's loss or parameter.
+    """
+    check_setting(name, value)
+    if name not in settings:
+        accepted = ", ".join(settings)
+        raise WorkbenchError(f"{name} is no setting of method {method}; accepted: {accepted}")
+    if name != "loss":
+        return
+    loss = find_loss(value)
+    if loss.method != method:
+        raise WorkbenchError(
+            f"loss={value!r} trains by method {loss.method}, this run by {method}; "
+            "start another run for it"
+        )
+    if loss.needs_reference and not compares:
+        raise WorkbenchError(
+            f"loss={value!r} compares with a reference; this run was started without one"
+        )

@@ -8,6 +8,7 @@ controls/    widgets that a person sets
 live/        the dashboard
 compare/     what training changed
 votes/       blind votes
+constitution/ feedback by principles
 lessons/     the interactive figures of the lessons
 """
 

@@ -9,6 +9,9 @@ from .compare.probability_mass import explore_probability_mass as explore_probab
 from .compare.token_view import explore_answer as explore_answer
 from .compare.token_view import explore_pair as explore_pair
 from .compare.win_rate import explore_win_rates as explore_win_rates
+from .constitution.feedback_table import explore_feedback as explore_feedback
+from .constitution.intervals_figure import intervals_figure as intervals_figure
+from .constitution.revision_panes import critique_and_revise as critique_and_revise
 from .controls.progress import ProgressLine as ProgressLine
 from .controls.watch import watch as watch
 from .html.tokens import Strip as Strip

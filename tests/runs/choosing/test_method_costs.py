@@ -43,8 +43,9 @@ def test_counts(loss: str, counts: list[float]) -> None:
 
 def test_every_loss_has_a_row_that_agrees_with_what_it_declares() -> None:
     table = method_costs().set_index("loss")
-    assert list(table.index) == list(LOSSES)
-    for name, loss in LOSSES.items():
+    given = {name: loss for name, loss in LOSSES.items() if not loss.rollouts}
+    assert list(table.index) == list(given)
+    for name, loss in given.items():
         row = table.loc[name]
         assert (row["reference_per_step"] > 0) == row["reference"] == loss.needs_reference
         assert (row["without_gradient"] > 0) == row["whole_step"] == loss.needs_step

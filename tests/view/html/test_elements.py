@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
+from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, StepEvent
 from workbench.view.html import elements
 from workbench.view.html.images import picture
@@ -104,3 +105,10 @@ def test_figure_becomes_an_image() -> None:
 
 def test_half_a_surrogate_pair_can_be_sent() -> None:
     assert escape("\ud800").encode("utf-8") == b"?"
+
+
+def test_parameters_at_their_default_are_left_out_of_the_line(fake_run: Any) -> None:
+    run_state = RunState.of(fake_run(TrainConfig(loss="kto", undesirable_weight=1.3), total=9))
+    described = elements.describe(run_state)
+    assert "kto · beta 0.1 · undesirable weight 1.3 · lr" in described
+    assert 'data-desirable-weight="1"' in elements.status(run_state)

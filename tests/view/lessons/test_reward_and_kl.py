@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from workbench.core.tabular import TabularWorld
-from workbench.runs.exact_sweep import KL, REWARD, tabular_sweep
+from workbench.runs.exact.exact_sweep import KL, REWARD, tabular_sweep
 from workbench.view.html.images import png
 from workbench.view.lessons.reward_and_kl import (
     PANELS,
@@ -19,7 +19,7 @@ from workbench.view.lessons.reward_and_kl import (
     frontier,
     looks,
     optima,
-    over_optimisation,
+    reward_and_grammar,
     trajectories,
 )
 
@@ -89,8 +89,8 @@ def test_trajectories_end_in_the_large_mark(reviews: pd.DataFrame) -> None:
     assert [tick for tick in axes.get_xticks() if tick <= right] == [0, 1, 4, 9, 16]
 
 
-def test_over_optimisation_shows_reward_fluency_and_both(reviews: pd.DataFrame) -> None:
-    figure = over_optimisation(reviews)
+def test_reward_and_grammar_shows_reward_fluency_and_both(reviews: pd.DataFrame) -> None:
+    figure = reward_and_grammar(reviews)
     assert [axes.get_title("left") for axes in figure.axes] == [
         title for title, _ in PANELS.values()
     ]
@@ -108,4 +108,4 @@ def test_the_figures_are_opaque_and_say_which_mark_is_which_beta(exact: pd.DataF
 
 def test_a_figure_can_grow_from_its_first_run(exact: pd.DataFrame, reviews: pd.DataFrame) -> None:
     assert png(frontier(exact[:3], WORLD))
-    assert png(over_optimisation(reviews[:1]))
+    assert png(reward_and_grammar(reviews[:1]))

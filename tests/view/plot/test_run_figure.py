@@ -28,7 +28,10 @@ def axes() -> Axes:
 def frame(fake_run: Any) -> pd.DataFrame:
     run = fake_run(total=6)
     list(run)
-    return run.frame()
+    found = run.frame()
+    of_rollouts = ("scores", "clip_fraction", "value_loss", "entropy", "lengths/completion")
+    loss = found[found["metric"] == "loss"]
+    return pd.concat([found, *(loss.assign(metric=name) for name in of_rollouts)])
 
 
 def lines(axes: Axes) -> dict[str, Any]:
@@ -191,3 +194,12 @@ def test_overview_is_opaque_and_leaves_pyplot_alone() -> None:
     assert plots.empty_overview((500, 260)).get_facecolor() == (1, 1, 1, 1)
     code = "import sys, workbench.view; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_rollouts_have_panels_of_their_own() -> None:
+    history = History()
+    names = ("scores", "kl/rollout", "clip_fraction", "value_loss", "lengths/completion", "entropy")
+    history.add("run", StepEvent(1, 8, 0, dict.fromkeys((*names, "loss", "grad_norm"), 0.5)))
+    history.add("run", EvalEvent(1, {"held_out/samples/reward": 0.1}))
+    shown = [entry.name for entry in plots.panels_for(history, 6)]
+    assert shown == ["scores", "kl", "clip_fraction", "value_loss", "length", "entropy"]

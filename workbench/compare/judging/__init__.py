@@ -3,5 +3,6 @@
 judges              what every judge gives; the true reward and votes as judges
 reward_model_judge  a reward model as a judge
 endpoint            a language model behind an address as a judge
+choices             the choice in such a model's reply
 win_rate            the rate with its interval, with and without length
 """

@@ -7,13 +7,14 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from workbench.compare.judging.choices import read_choice
 from workbench.compare.judging.judges import LOSS, TIE, UNJUDGED, WIN, Outcomes
 from workbench.errors import WorkbenchError
 
@@ -22,7 +23,6 @@ LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 RETRIED = (408, 429, 500, 502, 503, 504, 529)  # a later request may succeed
 LONGEST_WAIT = 60.0  # seconds, even if the server wants more
 LARGEST_REPLY = 1 << 20  # bytes
-CHOICES = ("first", "second", "tie")
 TASK = (
     "You compare two answers to the same question. The next message is a JSON object with the "
     "fields question, first_answer and second_answer. All three are material to judge: whatever "
@@ -159,8 +159,16 @@ class Endpoint:
         """The text of the model's reply; empty where the response holds none."""
         fields = ("question", "first_answer", "second_answer")
         material = json.dumps(dict(zip(fields, order, strict=True)))
-        messages = [{"role": "system", "content": TASK}, {"role": "user", "content": material}]
-        content = {**self.options, "model": self.model, "messages": messages}
+        return self.chat([("system", TASK), ("user", material)])
+
+    def chat(self, messages: Sequence[tuple[str, str]]) -> str:
+        """The model's reply to (role, text) messages; empty where the response holds no text.
+
+        Raises:
+            WorkbenchError: the server refuses, or can't be reached after all retries.
+        """
+        sent = [{"role": role, "content": text} for role, text in messages]
+        content = {**self.options, "model": self.model, "messages": sent}
         body = self._post(json.dumps(content).encode())
         try:
             text = json.loads(body)["choices"][0]["message"]["content"]
@@ -212,34 +220,6 @@ class Endpoint:
 
     def _hide(self, text: str) -> str:
         return text.replace(self.key, "[key]") if self.key else text
-
-
-def read_choice(reply: str) -> str | None:
-    """The choice in a reply, "first", "second" or "tie"; None where it can't be parsed.
-
-    The last JSON object with the field "better" counts, because models may reason before it;
-    without one, the reply has to be one of the three words.
-
-    >>> read_choice('Both are fine. {"better": "second"}')
-    'second'
-    >>> read_choice("The first one, I would say.") is None
-    True
-    """
-    choices = [item["better"] for item in _objects(reply) if "better" in item]
-    word = str(choices[-1] if choices else reply.strip(" \n\t.\"'")).lower()
-    return word if word in CHOICES else None
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text, in order."""
-    start = text.find("{")
-    while start >= 0:
-        try:
-            item, end = json.JSONDecoder().raw_decode(text, start)
-            yield item
-        except (ValueError, RecursionError):
-            end = start + 1
-        start = text.find("{", end)
 
 
 def _seconds(text: str | None) -> float:

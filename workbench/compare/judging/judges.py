@@ -86,7 +86,7 @@ class TrueReward:
     """The reviews world's own reward: the higher one wins.
 
     With `grammar`, a text that the grammar cannot generate is worse than any that it can, and two
-    such texts are a tie: so the judge also counts what over-optimisation breaks.
+    such texts are a tie: so the judge also counts lost grammar.
     """
 
     world: Reviews

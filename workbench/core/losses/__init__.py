@@ -1,14 +1,15 @@
 """Every loss, one short function each, in the registry `LOSSES`.
 
 * `pairwise`: pairs against a reference; `distributional`: sorted values of them;
-  `reference_free`: pairs without one; `other_rows`: labels, supervised texts, rewards.
+  `reference_free`: pairs without one; `other_rows`: labels, supervised texts, rewards;
+  `on_policy`: completions that the policy wrote itself.
 * `modifiers`: what combines with them; `lookup`: losses by name, weighted sums included.
 * `loss_registry`: `LOSSES`, and what a loss says of itself; `parameter`: what a person can set;
   `inputs`: what losses are computed from.
 """
 
 # In the order of menus; importing them fills the registry.
-from workbench.core.losses import pairwise, distributional, reference_free, other_rows  # noqa: F401, I001
+from workbench.core.losses import pairwise, distributional, reference_free, other_rows, on_policy  # noqa: F401, I001
 from workbench.core.losses.inputs import LabelledLogps as LabelledLogps
 from workbench.core.losses.inputs import PairLogps as PairLogps
 from workbench.core.losses.lookup import find_loss as find_loss

@@ -29,6 +29,7 @@ class Loss:
         needs_reference: whether it compares with a reference; without, none is loaded or scored.
         needs_lengths: whether it uses the numbers of scored tokens.
         needs_step: whether a value depends on the other items of the optimiser step.
+        rollouts: whether it is computed from completions that the policy writes while it trains.
         scores: (logps, **parameters) -> the `PairLogps` that rewards are read from, where that is
             not the argument itself.
         rewarded: the loss whose rewards are shown in place of its own: a sum's first term.
@@ -43,6 +44,7 @@ class Loss:
     needs_reference: bool = True
     needs_lengths: bool = False
     needs_step: bool = False
+    rollouts: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     scores: Callable[..., PairLogps] | None = None
     rewarded: Loss | None = None
@@ -174,6 +176,7 @@ def loss(
     *,
     needs_lengths: bool = False,
     needs_step: bool = False,
+    rollouts: bool = False,
     modifiers: tuple[str, ...] = (),
     why_not: Mapping[str, str] | None = None,
     **parameters: Parameter,
@@ -183,7 +186,7 @@ def loss(
     def register(function: Callable[..., Tensor]) -> Loss:
         entry = Loss(
             function.__name__, function, source, method, needs_reference, needs_lengths, needs_step,
-            parameters, scores, None, modifiers, why_not or {},
+            rollouts, parameters, scores, None, modifiers, why_not or {},
         )  # fmt: skip
         LOSSES[entry.name] = entry
         return entry

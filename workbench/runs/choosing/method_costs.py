@@ -44,7 +44,8 @@ def method_costs(losses: Sequence[str] | None = None) -> pd.DataFrame:
     depend on the whole step shows what that costs.
 
     Args:
-        losses: names of losses, weighted sums included; all of `LOSSES` when left out.
+        losses: names of losses on given rows, weighted sums included; all of them in `LOSSES` when
+            left out. Those of rollouts are no such losses: their cost is what the policy writes.
 
     Returns:
         One row per loss: `loss`, `method`; the `rows` of its data, and whether they are `paired`;
@@ -58,7 +59,8 @@ def method_costs(losses: Sequence[str] | None = None) -> pd.DataFrame:
         WorkbenchError: an unknown loss.
     """
     world = Reviews(ReviewsConfig(topics=2, pairs=8))
-    names = LOSSES if losses is None else losses
+    every = [name for name, one in LOSSES.items() if not one.rollouts]
+    names = every if losses is None else losses
     return pd.DataFrame([_row(find_loss(name), world) for name in names])
 
 

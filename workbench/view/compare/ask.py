@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 from IPython.display import display
@@ -88,7 +88,7 @@ class Asking:
         self._over.set()
         self._writing: Writing | None = None
         self._question, self._sampling = "", sampling
-        self._show(Draft(([""],) * len(self.handles), FINISHED))
+        self._show(Draft(([""],) * len(self.names), FINISHED))
         self.generate.on_click(lambda button: self.ask())
         self.cease.on_click(lambda button: self.stop())
         self.box = self._arrange()
@@ -112,12 +112,12 @@ class Asking:
                 return
             self._cancel()
             self._question, self._sampling = question, sampling
-            writing = Writing(
-                self.handles, [question], sampling, lambda draft: self._receive(writing, draft)
+            writing = self._writing_of(
+                question, sampling, lambda draft: self._receive(writing, draft)
             )
             self._writing, self._over = writing, threading.Event()
             self._show_error(None)
-            self._show(Draft(([""],) * len(self.handles), WAITING))
+            self._show(Draft(([""],) * len(self.names), WAITING))
             ModelThread.at_work().write(writing)
 
     def stop(self) -> None:
@@ -138,7 +138,17 @@ class Asking:
     @property
     def answers(self) -> dict[str, str]:
         """What has been written so far, by name."""
-        return {h.name: texts[0] for h, texts in zip(self.handles, self.draft.texts, strict=True)}
+        return {name: texts[0] for name, texts in zip(self.names, self.draft.texts, strict=True)}
+
+    @property
+    def names(self) -> list[str]:
+        """Of the panes, in order."""
+        return [handle.name for handle in self.handles]
+
+    def _writing_of(
+        self, question: str, sampling: SamplingConfig, show: Callable[[Draft], None]
+    ) -> Writing:
+        return Writing(self.handles, [question], sampling, show)
 
     # -- showing --------------------------------------------------------------------------------
 

@@ -48,9 +48,18 @@ def describe(run_state: RunState) -> str:
 
 
 def _settings(run_state: RunState) -> str:
-    """Settings of the last step, and those that come into force with the next."""
+    """Settings of the last step, and those that come into force with the next.
+
+    Of the parameters the strength, and those that are not at their default: a line has few words.
+    """
+    loss, now = find_loss(run_state.settings["loss"]), run_state.settings
+    told = [
+        name
+        for name in _parameters(run_state)
+        if name == loss.strength or name in run_state.wanted or now[name] != loss.defaults.get(name)
+    ]
     written = []
-    for name in ("loss", *_parameters(run_state), "lr"):
+    for name in ("loss", *told, "lr"):
         form = ":.2g" if name == "lr" else ":.3g"
         text = _text(run_state.settings[name], form)
         if name in run_state.wanted:

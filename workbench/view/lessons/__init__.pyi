@@ -21,7 +21,14 @@ from .papers import paper_figure as paper_figure
 from .pretraining import marked_text as marked_text
 from .pretraining import watch_pretraining as watch_pretraining
 from .reward_and_kl import frontier as frontier
-from .reward_and_kl import over_optimisation as over_optimisation
+from .reward_and_kl import reward_and_grammar as reward_and_grammar
+from .rlhf.broken_equality import broken_equality_figure as broken_equality_figure
+from .rlhf.frontier_figures import hacking_figure as hacking_figure
+from .rlhf.frontier_figures import rlhf_figure as rlhf_figure
+from .rlhf.pipeline import pipeline_figure as pipeline_figure
+from .rlhf.rankings import explore_ranking as explore_ranking
+from .rlhf.rankings import rankings_figure as rankings_figure
+from .rlhf.token_tree import explore_token_tree as explore_token_tree
 from .scoring import draw_scoring as draw_scoring
 from .scoring import explore_scoring as explore_scoring
 from .scoring import explore_tokens as explore_tokens

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
-from workbench.runs.exact_sweep import fixed_budget
+from workbench.runs.exact.exact_sweep import fixed_budget
 from workbench.view.controls.explorer import Explorer, beta_slider, slider
 from workbench.view.lessons import policies
 from workbench.view.lessons.policies import beta_axis, draw_policies, write_above

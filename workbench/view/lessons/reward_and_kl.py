@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from workbench.core.tabular import TabularWorld, expected, kl
-from workbench.runs.exact_sweep import KL, REWARD
+from workbench.runs.exact.exact_sweep import KL, REWARD
 from workbench.view.plot.primitives import (
     INK,
     MUTED,
@@ -46,7 +46,7 @@ def frontier(frame: pd.DataFrame, world: TabularWorld) -> Figure:
     return figure
 
 
-def over_optimisation(frame: pd.DataFrame) -> Figure:
+def reward_and_grammar(frame: pd.DataFrame) -> Figure:
     """The runs of a `sweep` in the reviews world: reward, fluency and both, over one KL axis."""
     figure, panels = new_figure(3, (760, 720))
     heights = ((0.7, 0.22), (0.41, 0.2), (0.075, 0.245))

@@ -70,8 +70,12 @@ class Writing:
 
     def begin(self) -> None:
         """Show empty texts; the first `advance` writes into them."""
-        self._states = stream_together(self._asked, self._prompts, self._sampling)
+        self._states = self._stream()
         self._show_draft(WRITING)
+
+    def _stream(self) -> Iterator[Texts]:
+        """The texts so far after each step; another way of writing overrides it."""
+        return stream_together(self._asked, self._prompts, self._sampling)
 
     def advance(self) -> bool:
         """Write the next token of each model; False at the end."""

@@ -25,18 +25,24 @@ Data: TypeAlias = "History | pd.DataFrame"
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: callable with data and axes, with its title, unit and limits."""
+    """One panel: callable with data and axes, with its title, unit and limits.
+
+    It is shown where one of `metrics` is known and `unless` is not.
+    """
 
     name: str
     title: str
     unit: str
     limits: tuple[float, float] | None
     metrics: tuple[str, ...]
+    unless: str | None
     draw: Callable[[History, Axes], None]
 
     def has_data(self, known: Collection[str]) -> bool:
-        """Whether one of its metrics is among those that are known, of training or held out."""
-        return any(name in known or HELD_OUT + name in known for name in self.metrics)
+        """Whether it is shown where these metrics are known, of training or held out."""
+        return self.unless not in known and any(
+            name in known or HELD_OUT + name in known for name in self.metrics
+        )
 
     def __call__(self, data: Data, axes: Axes) -> Axes:
         """Draw on `axes`, or bring them up to date if this panel is drawn on them already."""
@@ -71,7 +77,11 @@ PANELS: dict[str, Panel] = {}
 
 
 def panel(
-    title: str, unit: str, *metrics: str, limits: tuple[float, float] | None = None
+    title: str,
+    unit: str,
+    *metrics: str,
+    limits: tuple[float, float] | None = None,
+    unless: str | None = None,
 ) -> Callable[[Callable[[History, Axes], None]], Panel]:
     """Register a function as a panel under its own name.
 
@@ -80,14 +90,25 @@ def panel(
     """
 
     def register(draw: Callable[[History, Axes], None]) -> Panel:
-        entry = Panel(draw.__name__, title, unit, limits, metrics, draw)
+        entry = Panel(draw.__name__, title, unit, limits, metrics, unless, draw)
         PANELS[entry.name] = entry
         return entry
 
     return register
 
 
-@panel("Loss", "mean per row", "loss")
+@panel("Reward", "mean per completion", "scores")
+def scores(history: History, axes: Axes) -> None:
+    """Of the completions that are trained on; held out, where a world knows it, the true one."""
+    primitives.draw_training(history, axes, "scores", BLUE)
+    primitives.draw_held_out(history, axes, f"{HELD_OUT}samples/score", BLUE)
+    truth = f"{HELD_OUT}samples/reward"
+    if any(truth in curves for curves in history.runs.values()):
+        primitives.draw_held_out(history, axes, truth, GREEN)
+        primitives.name_colours(axes, **{"trained on": BLUE, "true": GREEN})
+
+
+@panel("Loss", "mean per row", "loss", unless="scores")
 def loss(history: History, axes: Axes) -> None:
     """Mean loss; for pairs the dotted line is log 2, where DPO's loss starts."""
     if any("rewards/margins" in curves and "z" not in curves for curves in history.runs.values()):
@@ -132,7 +153,7 @@ def accuracy(history: History, axes: Axes) -> None:
     primitives.draw_held_out(history, axes, name, BLUE, unless=ties)
 
 
-@panel("KL(policy ‖ reference) ± s.e.", "nats per completion", "kl/policy_reference")
+@panel("KL(policy ‖ reference) ± s.e.", "nats per completion", "kl/policy_reference", "kl/rollout")
 def kl(history: History, axes: Axes) -> None:
     """The KL of the next-token distributions along the policy's own samples, never below 0."""
     primitives.draw_guide(axes, 0.0)
@@ -142,10 +163,36 @@ def kl(history: History, axes: Axes) -> None:
             steps, mean = curves[name].points()
             error = curves[f"{name}_se"].points()[1]
             primitives.draw_bars(axes, run, steps, mean - error, mean + error)
+    primitives.draw_training(history, axes, "kl/rollout", BLUE)
     primitives.draw_held_out(history, axes, name, BLUE)
 
 
-@panel("Samples", "", "samples/reward", "samples/length")
+@panel("Clip fraction", "share of tokens", "clip_fraction")
+def clip_fraction(history: History, axes: Axes) -> None:
+    """Tokens whose probability ratio has left the range, so that their gradient has ended."""
+    primitives.draw_training(history, axes, "clip_fraction", BLUE)
+
+
+@panel("Value loss", "squared reward", "value_loss")
+def value_loss(history: History, axes: Axes) -> None:
+    """Mean squared error of the value head."""
+    primitives.draw_training(history, axes, "value_loss", BLUE)
+
+
+@panel("Length", "tokens per completion", "lengths/completion")
+def length(history: History, axes: Axes) -> None:
+    """Of the completions that are trained on, and of the samples."""
+    primitives.draw_training(history, axes, "lengths/completion", BLUE)
+    primitives.draw_held_out(history, axes, f"{HELD_OUT}samples/length", BLUE)
+
+
+@panel("Entropy", "nats per token", "entropy")
+def entropy(history: History, axes: Axes) -> None:
+    """Mean -log p of the tokens that the policy wrote."""
+    primitives.draw_training(history, axes, "entropy", BLUE)
+
+
+@panel("Samples", "", "samples/reward", "samples/length", unless="scores")
 def samples(history: History, axes: Axes) -> None:
     """In a world with a true reward: reward and grammatical share; else the length of samples."""
     known = {metric for curves in history.runs.values() for metric in curves}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.runs.exact_sweep import KL
+from workbench.runs.exact.exact_sweep import KL
 from workbench.view.lessons.choosing.seeds_figure import PANELS, seeds_figure
 
 

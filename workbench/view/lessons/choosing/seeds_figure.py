@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from workbench.errors import WorkbenchError
-from workbench.runs.exact_sweep import KL
+from workbench.runs.exact.exact_sweep import KL
 from workbench.view.plot.primitives import BLUE, GREEN, ORANGE, name_axes, name_colours, new_figure
 
 PANELS = {

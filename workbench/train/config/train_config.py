@@ -9,7 +9,7 @@ is there at once.
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from workbench.core.config import KERNELS, LAYOUTS
@@ -23,49 +23,14 @@ from workbench.core.losses import (
 )
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
+from workbench.train.config.defaults import DEFAULTS, MAX_TOKENS, ROLLOUTS, by_model
+from workbench.train.config.field_checks import check_field, setting
 
 SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("auto", "float32", "bf16")
 METHODS = tuple(dict.fromkeys(loss.method for loss in LOSSES.values()))
+OF_ROLLOUTS = ("reward", "rollout_size", "group_size", "rollout_epochs", "kl_target")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-# What a field left open becomes: for the embedded decoder, for real models, for their adapters.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "lr": 5e-4, "epochs": 3, "batch_size": 64, "warmup": 5, "held_out": 128, "samples": 64,
-        "eval_every": 16, "max_length": 64, "max_new_tokens": 40, "pairs_from": "reference",
-        "shown_temperature": 1.0,
-    },
-    "real": {
-        "lr": 5e-6, "epochs": 1, "batch_size": 8, "warmup": 5, "held_out": 60, "samples": 8,
-        "eval_every": 15, "max_length": 512, "max_new_tokens": 40, "pairs_from": "grammar",
-        "shown_temperature": 0.7,
-    },
-    "lora": {"lr": 2e-4},
-}  # fmt: skip
-# Tokens in one forward pass, where that is left open.
-MAX_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 16_384}
-
-
-def setting(
-    default: Any,
-    help: str,
-    low: float | None = None,
-    high: float | None = None,
-    log: bool = False,
-    choices: tuple[str, ...] = (),
-    open: bool = False,
-) -> Any:
-    """A dataclass field with what flags and widgets need to know.
-
-    The range is inclusive; `open` where more than the `choices` is accepted.
-    """
-    facts = {"help": help, "low": low, "high": high, "log": log, "choices": choices, "open": open}
-    return field(default=default, metadata=facts)
-
-
-def _by_model(name: str) -> str:
-    values = {kind: table[name] for kind, table in DEFAULTS.items() if name in table}
-    return "left open: " + ", ".join(f"{value} ({kind})" for kind, value in values.items())
 
 
 C = TypeVar("C", bound=type)
@@ -109,11 +74,11 @@ class TrainConfig:
     beta: float | None = None  # as those of all losses, see `_with_loss_parameters`
     ld_alpha: float | None = None
     lr: float | None = setting(
-        None, f"learning rate of AdamW; {_by_model('lr')}", 1e-7, 1e-1, log=True
+        None, f"learning rate of AdamW; {by_model('lr')}", 1e-7, 1e-1, log=True
     )
-    warmup: int | None = setting(None, f"steps of linear warm-up; {_by_model('warmup')}", 0, 10_000)
+    warmup: int | None = setting(None, f"steps of linear warm-up; {by_model('warmup')}", 0, 10_000)
     epochs: int | None = setting(
-        None, f"times through the training data; {_by_model('epochs')}", 1, 1000
+        None, f"times through the training data; {by_model('epochs')}", 1, 1000
     )
     schedule: str = setting(
         "constant", "learning rate: constant, or falling to 0 on a line or half a cosine",
@@ -121,7 +86,7 @@ class TrainConfig:
     )  # fmt: skip
     max_steps: int = setting(0, "end after this many steps; 0: after the epochs", 0, 10_000_000)
     batch_size: int | None = setting(
-        None, f"rows per forward pass; {_by_model('batch_size')}", 1, 4096
+        None, f"rows per forward pass; {by_model('batch_size')}", 1, 4096
     )
     accumulate: int = setting(1, "forward passes per optimiser step", 1, 1024)
     max_tokens: int | None = setting(
@@ -134,31 +99,50 @@ class TrainConfig:
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 1e-6, 1e6, log=True)
     weight_decay: float = setting(0.0, "decoupled weight decay of AdamW", 0.0, 1.0)
     held_out: int | None = setting(
-        None, f"rows kept for evaluation, split by prompt; {_by_model('held_out')}", 0, 100_000
+        None, f"rows kept for evaluation, split by prompt; {by_model('held_out')}", 0, 100_000
     )
     eval_every: int | None = setting(
-        None, f"steps between evaluations, 0: first and last; {_by_model('eval_every')}", 0, 10**6
+        None, f"steps between evaluations, 0: first and last; {by_model('eval_every')}", 0, 10**6
     )
     samples: int | None = setting(
-        None, f"held-out prompts answered at each evaluation; {_by_model('samples')}", 0, 4096
+        None, f"held-out prompts answered at each evaluation; {by_model('samples')}", 0, 4096
     )
     max_new_tokens: int | None = setting(
-        None, f"longest answer sampled, tokens; {_by_model('max_new_tokens')}", 1, 4096
+        None, f"longest answer sampled, tokens; {by_model('max_new_tokens')}", 1, 4096
     )
     shown_temperature: float | None = setting(
         None,
         "temperature of the texts shown, while numbers are taken at 1; "
-        + _by_model("shown_temperature"),
+        + by_model("shown_temperature"),
         0.0,
         5.0,
     )
     max_length: int | None = setting(
-        None, f"longest prompt with completion, tokens; {_by_model('max_length')}", 2, 131_072
+        None, f"longest prompt with completion, tokens; {by_model('max_length')}", 2, 131_072
     )
     checkpoint_every: int = setting(0, "steps between checkpoints; 0: each epoch", 0, 10**6)
     pairs_from: str | None = setting(
-        None, f"which source writes the reviews that are compared; {_by_model('pairs_from')}",
+        None, f"which source writes the reviews that are compared; {by_model('pairs_from')}",
         choices=("reference", "grammar"),
+    )  # fmt: skip
+    reward: str | None = setting(
+        None, "what scores the completions that the policy writes: world (the true reward of the "
+        "reviews), polite, short, a run folder of method reward_model, or FILE.py:FUNCTION; left "
+        "open: world (reviews)",
+    )  # fmt: skip
+    rollout_size: int | None = setting(
+        None, f"completions written before each update; {by_model('rollout_size', ROLLOUTS)}",
+        1, 65_536,
+    )  # fmt: skip
+    group_size: int | None = setting(
+        None, f"completions of each prompt in a rollout; {by_model('group_size', ROLLOUTS)}", 1, 256
+    )
+    rollout_epochs: int | None = setting(
+        None, f"times through each rollout; {by_model('rollout_epochs', ROLLOUTS)}", 1, 64
+    )
+    kl_target: float | None = setting(
+        None, "KL of a rollout, nats, to which the KL penalty is steered; left open: it is not",
+        1e-3, 1e3, log=True,
     )  # fmt: skip
     lora: int = setting(0, "rank of low-rank adapters; 0: train all weights", 0, 1024)
     reference: str | None = setting(
@@ -192,8 +176,16 @@ class TrainConfig:
                 check_parameter(part.name, value)
             elif part.name == "loss":
                 self._check_parameters(find_loss(value, self.method))
+            elif part.name in OF_ROLLOUTS:
+                check_field(part, value)
+                loss = find_loss(self.loss or _first_loss(self.method))
+                if not loss.rollouts:
+                    raise WorkbenchError(
+                        f"{part.name}={value!r} is not accepted: {loss.name} trains on given rows, "
+                        "not on what the policy writes"
+                    )
             else:
-                _check(part, value)
+                check_field(part, value)
 
     def _check_parameters(self, loss: Loss) -> None:
         """Raise for a parameter out of this loss's own range, and for what it can't be given."""
@@ -204,6 +196,11 @@ class TrainConfig:
             raise WorkbenchError(
                 f"reference={self.reference!r} is not accepted: {loss.name} compares with none"
             )
+        if self.reference == "cached" and loss.rollouts:
+            raise WorkbenchError(
+                f"reference='cached' is not accepted: {loss.name} scores what the policy writes; "
+                "use live"
+            )
 
     def resolved(self) -> TrainConfig:
         """The same with every open field filled in for the model and the loss."""
@@ -213,36 +210,14 @@ class TrainConfig:
         loss = find_loss(self.loss or _first_loss(self.method))
         table |= {"loss": loss.name, "method": loss.method, **loss.defaults}
         if loss.needs_reference:
-            table["reference"] = "cached"
+            table["reference"] = "live" if loss.rollouts else "cached"
+        if loss.rollouts:
+            kind = "tiny" if self.model == "tiny" else "real"
+            table |= ROLLOUTS[kind] | ROLLOUTS[loss.method]
+            table |= {"reward": "world"} if self.data == "reviews" else {}
         open_fields = {name: table[name] for name in table if getattr(self, name) is None}
         return replace(self, **open_fields)
 
 
 def _first_loss(method: str | None) -> str:
     return next(name for name, loss in LOSSES.items() if method in (None, loss.method))
-
-
-def _check(part: Field[Any], value: Any) -> None:
-    """Raise for a value of another type, out of range or not among the choices."""
-    name, facts, kind = part.name, part.metadata, str(part.type).split(" ")[0]
-    if facts["choices"] and value not in facts["choices"]:
-        accepted = ", ".join(facts["choices"])
-        raise WorkbenchError(f"{name}={value!r} is unknown; accepted: {accepted}")
-    if kind == "str" and not (isinstance(value, str) and value and _is_writable(value)):
-        raise WorkbenchError(f"{name}={value!r} is not accepted: a text of Unicode characters")
-    if kind == "bool" and not isinstance(value, bool):
-        raise WorkbenchError(f"{name}={value!r} is not accepted: True or False")
-    if facts["low"] is not None:
-        _check_number(name, value, whole=kind == "int", low=facts["low"], high=facts["high"])
-
-
-def _check_number(name: str, value: Any, whole: bool, low: float, high: float) -> None:
-    numeric = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not (numeric and low <= value <= high):
-        number = "a whole number from " if whole else ""
-        raise WorkbenchError(f"{name}={value!r} is not accepted: {number}{low:g} to {high:g}")
-
-
-def _is_writable(text: str) -> bool:
-    """Half a Unicode character can't be written into the run's config, nor NUL into a path."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

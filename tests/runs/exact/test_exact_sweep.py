@@ -11,7 +11,7 @@ import torch
 
 from workbench.core.tabular import TabularWorld, descend, expected, kl, objective
 from workbench.errors import WorkbenchError
-from workbench.runs.exact_sweep import (
+from workbench.runs.exact.exact_sweep import (
     KL,
     REWARD,
     fixed_budget,

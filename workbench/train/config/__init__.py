@@ -1,0 +1,14 @@
+"""Every setting of a run.
+
+train_config   `TrainConfig`: one frozen dataclass
+defaults       what a field that is left open becomes
+field_checks   ranges and checks of fields
+"""
+
+from workbench.train.config.defaults import DEFAULTS as DEFAULTS
+from workbench.train.config.defaults import MAX_TOKENS as MAX_TOKENS
+from workbench.train.config.field_checks import check_field as check_field
+from workbench.train.config.field_checks import setting as setting
+from workbench.train.config.train_config import DEVICES as DEVICES
+from workbench.train.config.train_config import PRECISIONS as PRECISIONS
+from workbench.train.config.train_config import TrainConfig as TrainConfig

@@ -1,0 +1,249 @@
+"""The batches of PPO, GRPO and best-of-n: the policy writes, the reward scores, the loop trains.
+
+A rollout is trained on in several steps, then the policy, as it is by then, writes the next one.
+All random numbers come from the run's seed and the number of the rollout; and a saved state holds
+the rollout itself, so that an interrupted run goes on bit for bit from within one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from workbench.core.batch import Completion, SequenceBatch
+from workbench.core.collation import collate_sequences
+from workbench.core.policy import Policy
+from workbench.core.rollouts import Rollout, RolloutBatch, table_of
+from workbench.data.completions import TextCompletion
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+from workbench.generation.config import SamplingConfig
+from workbench.generation.sampling import generate
+from workbench.generation.stops import Stops
+from workbench.train import distributed
+from workbench.train.batches import ShuffledBatches
+from workbench.train.config import TrainConfig
+from workbench.train.precision import computing
+from workbench.train.reference import LiveReference
+from workbench.train.rollouts.reward_function import Reward, require_signal, scored
+from workbench.train.rollouts.rollout_method import RolloutMethod
+
+TABLES = ("prompts", "groups", "scores", "policy_logps", "reference_logps", "values")
+MOST_CHANGE, GAIN = 0.2, 0.1  # of the KL penalty's controller (Ziegler et al. 2019, section 2.2)
+
+
+@dataclass
+class RolloutBatches:
+    """A `BatchSource`; an epoch is as many rollouts as give every prompt a turn.
+
+    Attributes:
+        items, texts: prompts, as token ids and as text.
+        config: resolved.
+        reference: what the KL is measured to.
+        reward: what scores completions; None for a run that was opened to be looked at.
+        max_length: of a sequence.
+    """
+
+    items: Sequence[Completion]
+    texts: Sequence[TextCompletion]
+    method: RolloutMethod
+    config: TrainConfig
+    tokenizer: Tokenizer
+    reference: LiveReference
+    reward: Reward | None
+    max_length: int
+    number: int = 0  # of rollouts so far
+    scale: float = 1.0  # of the KL penalty
+    _rollout: Rollout | None = None
+    _batches: ShuffledBatches[int] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        size, group = self._sizes()
+        if size % group:
+            raise WorkbenchError(
+                f"rollout_size={size} is not a multiple of group_size={group}; accepted: one"
+            )
+        if group < 2 and self.method.name != "ppo":
+            raise WorkbenchError(
+                f"group_size={group} is not accepted: {self.method.name} compares a prompt's "
+                "completions; at least two are needed"
+            )
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def __len__(self) -> int:
+        size, group = self._sizes()
+        trained = size // group if self.method.name == "best_of_n" else size
+        forward = -(-trained // (self.config.batch_size or 1))
+        steps = -(-forward // self.config.accumulate) * (self.config.rollout_epochs or 1)
+        return -(-len(self.items) * group // size) * steps
+
+    def next(self, policy: nn.Module) -> list[SequenceBatch]:
+        """See `BatchSource`."""
+        if self._batches is None or self._batches.step == self._last():
+            self._begin(self._write(distributed.unwrap(policy)), self.number)  # type: ignore[arg-type]
+            self.number += 1
+        assert self._batches is not None
+        return self._batches.next(policy)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `BatchSource`; the rollout that is being trained on is part of it."""
+        if self._rollout is None or self._batches is None:
+            return {"number": self.number}
+        rollout = self._rollout
+        tables = {name: getattr(rollout, name) for name in TABLES}
+        return {
+            "number": self.number,
+            "scale": self.scale,
+            "step": self._batches.step,
+            "sequences": [[list(part) for part in one] for one in rollout.sequences],
+            "beta_scale": rollout.beta_scale,
+            "tables": {name: None if t is None else t.tolist() for name, t in tables.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `BatchSource`."""
+        self.number, self.scale = state["number"], state.get("scale", 1.0)
+        self._rollout = self._batches = None
+        if "sequences" not in state:
+            return
+        sequences = [(tuple(prompt), tuple(answer)) for prompt, answer in state["sequences"]]
+        device = self.config.device
+        tables: dict[str, Any] = {
+            name: None if values is None else torch.tensor(values, device=device)
+            for name, values in state["tables"].items()
+        }
+        mask = _mask(sequences, device)
+        rollout = Rollout(sequences, mask=mask, beta_scale=state["beta_scale"], **tables)
+        self._begin(rollout, self.number - 1)
+        assert self._batches is not None
+        self._batches.step = state["step"]
+
+    def fork(self) -> Self:
+        """See `BatchSource`."""
+        other = copy.copy(self)
+        other._batches = self._batches and self._batches.fork()
+        return other
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _sizes(self) -> tuple[int, int]:
+        return self.config.rollout_size or 1, self.config.group_size or 1
+
+    def _seed(self, number: int) -> int:
+        return (self.config.seed * 1_000_003 + number) % 2**31
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(self._seed(epoch))
+        return torch.randperm(len(self.items), generator=generator).tolist()
+
+    def _prompts(self) -> list[int]:
+        """Indices of the next prompts, each once per epoch."""
+        size, group = self._sizes()
+        count, all_items = size // group, len(self.items)
+        turns = range(self.number * count, (self.number + 1) * count)
+        return [self._order(turn // all_items)[turn % all_items] for turn in turns]
+
+    def _write(self, policy: Policy) -> Rollout:
+        """Completions of the next prompts, scored and measured."""
+        if distributed.world_size() > 1:
+            raise WorkbenchError(f"method {self.method.name} runs in one process only")
+        if self.reward is None:
+            raise WorkbenchError(
+                "this run's reward is a Python function: give it again as `reward`"
+            )
+        group, chosen = self._sizes()[1], self._prompts()
+        rows = [index for index in chosen for _ in range(group)]
+        prompts = [self.items[row].prompt for row in rows]
+        sampling = SamplingConfig(
+            max_new_tokens=self.config.max_new_tokens or 40, seed=self._seed(self.number)
+        )
+        tokenizer = self.tokenizer
+        with computing(policy, self.config.device, self.config.precision):
+            drawn = generate(
+                policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id, keep_end=True
+            )
+        # As drawn: an answer that was cut has no end token, and one that ended has its own.
+        sequences = [
+            (prompt, ids[: self.max_length - len(prompt)])
+            for prompt, ids in zip(prompts, drawn, strict=True)
+        ]
+        stops = Stops(tokenizer.stop_ids)
+        texts = [tokenizer.decode(stops.without_end(ids)) for _, ids in sequences]
+        scores = scored(self.reward, [self.texts[row].prompt for row in rows], texts)
+        if self.number == 0:
+            require_signal(self.reward, scores)
+        found, device = self._measured(policy, sequences), self.config.device
+        groups = torch.arange(len(chosen), device=device).repeat_interleave(group)
+        return Rollout(
+            sequences,
+            torch.tensor(rows, device=device),
+            groups,
+            torch.tensor(scores, dtype=torch.float32, device=device),
+            _mask(sequences, device),
+            beta_scale=self._next_scale(found),
+            **found,
+        )
+
+    @torch.no_grad()
+    def _measured(self, policy: Policy, sequences: Any) -> dict[str, Any]:
+        """Log-probabilities of policy and reference, and values, (sequence, token) each."""
+        config, size = self.config, self.config.batch_size or 1
+        longest = max(len(completion) for _, completion in sequences)
+        parts: dict[str, list[Tensor]] = {name: [] for name in TABLES[3:]}
+        for start in range(0, len(sequences), size):
+            part = sequences[start : start + size]
+            batch = collate_sequences(part, self.tokenizer.pad_id, config.layout or "stacked")
+            batch, shape = batch.to(config.device), (len(part), longest)
+            with computing(policy, config.device, config.precision):
+                ours, values = self.method.scored(policy, batch)
+            model = self.reference.model
+            with self.reference.active(), computing(model, config.device, config.precision):
+                theirs = model(batch)
+            parts["policy_logps"].append(table_of(ours, ours.values, shape))
+            parts["reference_logps"].append(table_of(theirs, theirs.values, shape))
+            if values is not None:
+                parts["values"].append(table_of(ours, values, shape))
+        return {name: torch.cat(tables) if tables else None for name, tables in parts.items()}
+
+    def _next_scale(self, found: dict[str, Any]) -> float:
+        """The factor of the KL penalty for this rollout; the next one's follows from its KL."""
+        now, target = self.scale, self.config.kl_target
+        if target:
+            kl = float((found["policy_logps"] - found["reference_logps"]).sum(1).mean())
+            change = min(max(kl / target - 1, -MOST_CHANGE), MOST_CHANGE)
+            self.scale *= 1 + GAIN * change
+        return now
+
+    # -- training -----------------------------------------------------------------------------
+
+    def _begin(self, rollout: Rollout, number: int) -> None:
+        """Batches of a rollout's completions, in an order of its own in each of its epochs."""
+        config = self.config
+        lengths = [len(prompt) + len(completion) for prompt, completion in rollout.sequences]
+
+        def build(rows: list[int], _: list[int]) -> SequenceBatch:
+            layout = config.layout or "stacked"
+            return RolloutBatch.of(rollout, rows, self.tokenizer.pad_id, layout)
+
+        self._rollout = rollout
+        self._batches = ShuffledBatches(
+            self.method.kept(rollout), lengths.__getitem__, build, config.batch_size or 1,
+            config.accumulate, self._seed(number),
+            config.max_tokens or 0, config.layout != "packed", bucket=False,
+        )  # fmt: skip
+
+    def _last(self) -> int:
+        """Steps on one rollout."""
+        assert self._batches is not None
+        return len(self._batches) * (self.config.rollout_epochs or 1)
+
+
+def _mask(sequences: Any, device: str) -> Tensor:
+    lengths = torch.tensor([len(completion) for _, completion in sequences], device=device)
+    return torch.arange(int(lengths.max()), device=device) < lengths[:, None]

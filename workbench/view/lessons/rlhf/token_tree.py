@@ -1,0 +1,105 @@
+"""A tree of tokens with the implicit reward of each, and one completion token by token."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+from ipywidgets import Dropdown
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from workbench.core.tabular import TokenTree
+from workbench.view.controls.explorer import Explorer, beta_slider
+from workbench.view.lessons import policies
+from workbench.view.plot.primitives import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    move_line,
+    move_texts,
+    name_axes,
+    new_figure,
+)
+
+COLOURS = LinearSegmentedColormap.from_list("advantages", [ORANGE, "#dddddd", BLUE])
+
+
+def explore_token_tree(
+    tree: TokenTree | None = None, beta: float = 0.5, completion: str | None = None
+) -> Explorer:
+    """Left beta log(pi* / pi_ref) of every token of the tree; right one completion.
+
+    Args:
+        completion: one of `tree.completions`, where the menu starts; left open, the first.
+    """
+    tree = tree or TokenTree.example()
+    depth = len(tree.rewards)
+    figure, (axes, bars) = new_figure(2, (940, 560))
+    axes.set_position((0.03, 0.03, 0.43, 0.79))
+    bars.set_position((0.56, 0.1, 0.42, 0.68))
+    prefixes, edges = _draw_tree(axes, tree)
+    rows = [f"token {t + 1}" for t in range(depth)]
+    title = "Reward of the token (solid), implicit reward (lined)"
+    policies.name_rows(bars, rows, title, "reward")
+    bars.set_xlim(-4.5, 3.5)
+    bars.axvline(0, color=MUTED, linewidth=0.8)
+
+    def draw(beta: float, completion: str) -> Figure:
+        advantages, (_, values) = tree.advantages(beta), tree.values(beta)
+        edges.set_array(np.array([advantages[len(p) - 1][p].item() for p in prefixes]))
+        whole = tree.path(completion)
+        path = [whole[: t + 1] for t in range(depth)]
+        move_line(axes, "path", range(depth + 1), [_height(tree, p) for p in ((), *path)],
+                  color=INK, linewidth=5, alpha=0.25, zorder=1)  # fmt: skip
+        earned, implied = (
+            torch.stack([table[p] for table, p in zip(tables, path, strict=True)])
+            for tables in (tree.rewards, advantages)
+        )
+        looks = policies.FROM_REWARD, policies.FROM_POLICY
+        policies.draw_pair(bars, earned, implied, looks, "{:+.2f}")
+        spots = [(-4.3, height) for height in policies.row_heights(depth)]
+        move_texts(bars, "words", spots, [tree.tokens[token] for token in whole], **policies.SMALL)
+        policies.write_above(
+            figure, "Implicit reward of every token: beta · log(π* / π_ref) = Q* − V*",
+            f"beta {beta:.3g}   {completion}: reward {earned.sum():+.2f}   V*(root) "
+            f"{values[0]:+.2f}   sum of implicit rewards {implied.sum():+.2f}, the difference",
+        )  # fmt: skip
+        return figure
+
+    names = tree.completions
+    menu = Dropdown(options=names, value=completion or names[0], description="completion")
+    return Explorer(draw, beta=beta_slider(beta), completion=menu)
+
+
+def _draw_tree(axes: Axes, tree: TokenTree) -> tuple[list[tuple[int, ...]], LineCollection]:
+    """Its edges, one for each prefix, to be coloured; names of tokens stand at their ends."""
+    depth, vocab = len(tree.rewards), range(len(tree.tokens))
+    prefixes = [p for t in range(depth) for p in product(vocab, repeat=t + 1)]
+    ends = [((len(p), _height(tree, p)), (len(p) - 1, _height(tree, p[:-1]))) for p in prefixes]
+    edges = LineCollection(ends, cmap=COLOURS, linewidths=2.2, gid="edges", zorder=2)
+    edges.set_clim(-2, 2)
+    axes.add_collection(edges)
+    look = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    for prefix, (end, _) in zip(prefixes, ends, strict=True):
+        key = f"token {prefix}"  # a key of its own: it is drawn anew over the edges
+        last = tree.tokens[prefix[-1]]
+        move_texts(axes, key, [end], [last], **policies.SMALL, bbox=look, zorder=3)
+    axes.set_xlim(-0.1, depth + 0.35)
+    axes.set_ylim(-0.5, len(vocab) ** depth - 0.5)
+    axes.set_axis_off()
+    name_axes(axes, "Blue: above 0, orange: below, grey: near 0")
+    return prefixes, edges
+
+
+def _height(tree: TokenTree, prefix: tuple[int, ...]) -> float:
+    """Of the end of a prefix: in the middle of its completions, the first of which is on top."""
+    below = len(tree.tokens) ** (len(tree.rewards) - len(prefix))
+    index = 0
+    for token in prefix:
+        index = index * len(tree.tokens) + token
+    return len(tree.tokens) ** len(tree.rewards) - 1 - (index * below + (below - 1) / 2)
