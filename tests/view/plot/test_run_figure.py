@@ -203,3 +203,8 @@ def test_rollouts_have_panels_of_their_own() -> None:
     history.add("run", EvalEvent(1, {"held_out/samples/reward": 0.1}))
     shown = [entry.name for entry in plots.panels_for(history, 6)]
     assert shown == ["scores", "kl", "clip_fraction", "value_loss", "length", "entropy"]
+
+
+def test_before_the_first_event_the_panels_are_those_of_pairs() -> None:
+    empty = [entry.name for entry in plots.panels_for(History(), 6)]
+    assert empty == ["loss", "reward_margin", "log_ratios", "accuracy", "kl", "samples"]

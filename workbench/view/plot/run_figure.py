@@ -19,14 +19,18 @@ from workbench.view.plot.panels import PANELS as PANELS
 from workbench.view.plot.panels import Data, Panel
 from workbench.view.plot.primitives import BLUE, INK, MUTED
 
+OF_PAIRS = {
+    "loss", "rewards/margins", "logratios/chosen", "rewards/accuracies", "kl/policy_reference",
+    "samples/reward",
+}  # fmt: skip
 MARK: dict[str, Any] = {"linestyle": "none", "marker": "|", "markersize": 11}
 
 
 def panels_for(history: History, room: int) -> list[Panel]:
-    """The first `room` panels that have something to show; before the first event, the first."""
-    known = {metric for curves in history.runs.values() for metric in curves}
-    every = list(PANELS.values())
-    return ([entry for entry in every if entry.has_data(known)] or every)[:room]
+    """The first `room` panels that have something to show; before the first event, those of pairs
+    against a reference."""
+    known = {metric for curves in history.runs.values() for metric in curves} or OF_PAIRS
+    return [entry for entry in PANELS.values() if entry.has_data(known)][:room]
 
 
 def draw_panels(history: History, figure: Figure) -> None:
