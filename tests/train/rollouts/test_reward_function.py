@@ -42,6 +42,11 @@ def test_any_row_of_numbers_is_taken(value: Any) -> None:
         (3.0, "returned 3.0; accepted: a list of numbers"),
         (None, "returned None"),
         (["good", "bad"], "accepted: a list of numbers"),
+        ([1.0, 1e39], "returned 1e.39 for 'no' .*; accepted: finite numbers, at most 1e.12"),
+        ([1, 10**400], "accepted: a list of numbers"),
+        ("12", "returned '12'; accepted: a list of numbers"),
+        ({1: 0.5, 2: 0.7}, "accepted: a list of numbers"),
+        (ValueError("first\nsecond"), "raised ValueError: first second"),
         (ValueError("no such word"), "the reward 'reward' raised ValueError: no such word"),
     ],
     ids=str,
@@ -50,6 +55,26 @@ def test_anything_else_is_refused(value: Any, said: str) -> None:
     with pytest.raises(WorkbenchError, match=said) as caught:
         scored(giving(value), PROMPTS, TEXTS)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_reward_does_to_its_arguments_changes_nothing() -> None:
+    def clears(prompts: list[str], completions: list[str]) -> list[float]:
+        prompts.clear()
+        completions.clear()
+        return [1.0, 2.0]
+
+    prompts, texts = list(PROMPTS), list(TEXTS)
+    assert scored(clears, prompts, texts) == [1.0, 2.0]
+    assert (prompts, texts) == (PROMPTS, TEXTS)
+
+
+def test_a_generator_that_raises_is_said_in_one_line() -> None:
+    def generator(prompts: Any, completions: Any) -> Any:
+        yield 1.0
+        raise RuntimeError("no dictionary")
+
+    with pytest.raises(WorkbenchError, match="'generator' raised RuntimeError: no dictionary"):
+        scored(generator, PROMPTS, TEXTS)
 
 
 def test_a_constant_reward_has_no_signal() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from workbench.errors import WorkbenchError
 
 # (prompts, completions) -> one finite number each.
 Reward = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+LARGEST = 1e12  # of a score: squared, as losses do, it is still far from float32's largest number
 
 
 def scored(reward: Reward, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
@@ -20,16 +20,20 @@ def scored(reward: Reward, prompts: Sequence[str], completions: Sequence[str]) -
     """
     name = getattr(reward, "__name__", type(reward).__name__)
     try:
-        given: Any = reward(prompts, completions)
+        # Copies, because a reward that sorts or shortens its lists must not change the rollout.
+        given: Any = reward(list(prompts), list(completions))
+        given = list(given) if isinstance(given, Iterator) else given
     except WorkbenchError:
         raise
     except Exception as error:
         raise WorkbenchError(
-            f"the reward {name!r} raised {type(error).__name__}: {error}"
+            f"the reward {name!r} raised {type(error).__name__}: {_line(error)}"
         ) from error
     try:
+        if isinstance(given, str | bytes | Mapping | Set):
+            raise TypeError("no row of numbers")
         values = [float(value) for value in given]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise WorkbenchError(
             f"the reward {name!r} returned {_short(given)}; accepted: a list of numbers, one for "
             "each completion"
@@ -40,10 +44,10 @@ def scored(reward: Reward, prompts: Sequence[str], completions: Sequence[str]) -
             "accepted: one number each"
         )
     for value, prompt, completion in zip(values, prompts, completions, strict=True):
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST:
             raise WorkbenchError(
                 f"the reward {name!r} returned {value} for {_short(completion)} after "
-                f"{_short(prompt)}; accepted: finite numbers"
+                f"{_short(prompt)}; accepted: finite numbers, at most {LARGEST:g} in size"
             )
     return values
 
@@ -59,5 +63,9 @@ def require_signal(reward: Reward, scores: Sequence[float]) -> None:
 
 
 def _short(value: Any, most: int = 60) -> str:
-    text = " ".join(repr(value).split())
+    text = _line(repr(value))
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _line(value: Any) -> str:
+    return " ".join(str(value).split())
