@@ -18,8 +18,10 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.models.heads import ActorCritic
 from workbench.models.load import Model
+from workbench.runs.prepare import open_model
 from workbench.runs.record import Record
 from workbench.runs.reopen import load_run
+from workbench.runs.reward.named_rewards import reward_of_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
@@ -148,6 +150,27 @@ def test_a_reward_model_and_a_file_are_rewards(make_recorded: MakeRun, tmp_path:
         run = make_recorded(f"run {number}", method="grpo", loss=None, reward=reward, **SMALL)
         assert "held_out/samples/score" in next(run).metrics
         next(run), next(run)
+
+
+def test_a_reward_model_with_adapters_is_a_reward(make_recorded: MakeRun) -> None:
+    model = make_recorded("rm", method="reward_model", loss=None, max_steps=2, lora=2)
+    list(model)
+    prompts, texts = ["your opinion of the cafe:"] * 2, ["it was good.", "it was horrible."]
+    found = reward_of_run(str(model.folder), model.config, open_model)(prompts, texts)
+    batch = collate_sequences(
+        [(model.tokenizer.render_prompt(p), model.tokenizer.completion(t))
+         for p, t in zip(prompts, texts, strict=True)], model.tokenizer.pad_id
+    )  # fmt: skip
+    assert found == pytest.approx(model.policy(batch).tolist(), abs=1e-6)
+
+
+def test_a_prompt_that_fills_the_reward_models_context_is_said(make_recorded: MakeRun) -> None:
+    model = make_recorded("rm", method="reward_model", loss=None, max_steps=2)
+    list(model)
+    reward = reward_of_run(str(model.folder), model.config, open_model)
+    reward([" ".join(["the"] * (reward.max_length - 1))], ["good"])
+    with pytest.raises(WorkbenchError, match="no room for an answer in the reward model's"):
+        reward([" ".join(["the"] * reward.max_length)], ["good"])
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,10 @@ class Record:
     ) -> None:
         """Fill policy and optimiser from the newest checkpoint or the one of `step`."""
         chosen = self.checkpoint(step)
-        load_whole_state(policy, load_file(chosen / "policy.safetensors"))
+        weights = chosen / "policy.safetensors"
+        if not weights.exists():
+            raise WorkbenchError(f"{weights} is missing; the checkpoint can't be read without it")
+        load_whole_state(policy, load_file(weights))
         if optimizer is not None:
             moments = chosen / "optimizer.safetensors"
             if not moments.exists():

@@ -225,6 +225,15 @@ def test_a_server_that_is_too_slow_or_away(serve: Any) -> None:
         judge(["p"], ["a"], ["x"])
 
 
+def test_a_reply_that_breaks_off_is_asked_for_again(serve: Any) -> None:
+    whole = json.dumps({"choices": [{"message": {"content": better("first")}}]})
+    long = {"Content-Length": "999"}
+    broken = iter([(200, long, whole[:20]), (200, long, "")])
+    server, judge = serve(lambda question: next(broken, (200, {}, whole)), retries=2)
+    assert judge.chat([("system", "task"), ("user", "{}")]) == better("first")
+    assert len(server.asked) == 3
+
+
 def test_the_key_follows_no_redirect(serve: Any) -> None:
     other, _ = serve(longer)
     _, judge = serve(lambda q: (302, {"Location": f"{other.url}/chat/completions"}, ""))

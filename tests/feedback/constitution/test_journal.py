@@ -9,12 +9,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.feedback.constitution import chats
 from workbench.feedback.constitution.chat_critic import ChatCritic
-from workbench.feedback.constitution.chats import Remembered
+from workbench.feedback.constitution.chats import EndpointChat, Remembered
 from workbench.feedback.constitution.journal import Journal
 from workbench.feedback.constitution.principles import Principle
 from workbench.feedback.constitution.revising import revise
@@ -139,3 +142,47 @@ def test_a_folder_that_takes_no_file_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WorkbenchError, match=r"can't be written: .*; choose another folder"):
         Journal(tmp_path / "file" / "journal.jsonl")
+
+
+@pytest.mark.parametrize("value", [5, None, ["No."], {"a": 1}, True])
+def test_a_reply_edited_into_something_else_is_one_line(path, fake_chat, value):
+    chat = Remembered(fake_chat(reply), Journal(path))
+    list(chat.replies(["question"], 0))
+    row = json.loads(path.read_text()) | {"value": value}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(WorkbenchError, match=r"journal\.jsonl holds .* was asked for 'reply'"):
+        list(Remembered(fake_chat(reply), Journal(path)).replies(["question"], 0))
+
+
+@pytest.mark.parametrize(("value", "fits"), [(0, True), (0.25, True), (None, True), (1.5, False),
+                                             ("A", False), (float("nan"), False)])  # fmt: skip
+def test_a_choice_is_a_probability_or_none(path, fake_chat, value, fits):
+    chat = Remembered(fake_chat(lambda text, seed: value), Journal(path))
+    if fits:
+        assert list(chat.chances(["which?"], ("A", "B"), 0)) == [(0, value)]
+    else:
+        with pytest.raises(WorkbenchError, match="was asked for 'A or B'"):
+            list(chat.chances(["which?"], ("A", "B"), 0))
+
+
+def test_the_same_text_is_asked_once_in_a_call(path, fake_chat):
+    writer = fake_chat(reply)
+    found = list(Remembered(writer, Journal(path)).replies(["a", "b", "a", "c", "b"], 0))
+    assert [text for text, _ in writer.asked] == ["a", "b", "c"]
+    assert found == [(index, f"answer to {text}") for index, text in enumerate("abacb")]
+
+
+def test_a_second_interrupt_waits_for_no_reply(monkeypatch):
+    """The first one waits for what is on its way, which a server that hangs never ends."""
+    hangs, interrupts = Event(), []
+
+    def interrupted(*_, **__):
+        interrupts.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chats, "wait", interrupted)
+    endpoint = SimpleNamespace(parallel=2, chat=lambda messages: hangs.wait(10))
+    with pytest.raises(KeyboardInterrupt):
+        list(EndpointChat(endpoint).replies(["a", "b", "c"], 0))
+    assert len(interrupts) == 2
+    hangs.set()

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -191,7 +191,11 @@ class Endpoint:
             wait = self.wait * 2 ** (self.retries - left)
             try:
                 with opener.open(request, timeout=self.timeout) as reply:
-                    return reply.read(LARGEST_REPLY)
+                    body = reply.read(LARGEST_REPLY)
+                    # `read` with a size says nothing where the connection broke off before.
+                    if len(body) < LARGEST_REPLY and reply.length:
+                        raise IncompleteRead(body, reply.length)
+                    return body
             except urllib.error.HTTPError as error:
                 message = self._readable(error)
                 if error.code not in RETRIED or not left:

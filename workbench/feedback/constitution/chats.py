@@ -9,9 +9,10 @@ import random
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from threading import Thread
 from typing import Any, Protocol
 
 import torch
@@ -106,7 +107,8 @@ class EndpointChat:
     """A model behind an OpenAI-compatible address.
 
     The server samples by itself: the seed is not sent, so at temperature 0 asking again helps
-    little. An error comes once all replies that are on their way have been given out.
+    little. An error, or the first Ctrl-C, comes once all replies that are on their way have been
+    given out; a second Ctrl-C at once.
     """
 
     endpoint: Endpoint
@@ -125,27 +127,40 @@ class EndpointChat:
         waiting = deque(range(len(texts)))
         running: dict[Future[str], int] = {}
         failure: BaseException | None = None
-        with ThreadPoolExecutor(parallel) as pool:
-            while running or (waiting and failure is None):
-                # The next request goes out once a reply has been taken: so a process that is killed
-                # loses no more replies than there are requests at the same time.
-                while waiting and failure is None and len(running) < parallel:
-                    index = waiting.popleft()
-                    request = pool.submit(self.endpoint.chat, [("user", texts[index])])
-                    running[request] = index
-                try:
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                except KeyboardInterrupt as interrupt:  # what is on its way is still taken
-                    failure = interrupt
-                    continue
-                for request in done:
-                    index = running.pop(request)
-                    if (error := request.exception()) is None:
-                        yield index, request.result().strip()
-                    else:
-                        failure = failure or error
+        while running or (waiting and failure is None):
+            # The next request goes out once a reply has been taken: so a process that is killed
+            # loses no more replies than there are requests at the same time.
+            while waiting and failure is None and len(running) < parallel:
+                index = waiting.popleft()
+                running[self._sent(texts[index])] = index
+            try:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt as interrupt:
+                if isinstance(failure, KeyboardInterrupt):
+                    raise
+                failure = interrupt
+                continue
+            for request in done:
+                index = running.pop(request)
+                if (error := request.exception()) is None:
+                    yield index, request.result().strip()
+                else:
+                    failure = failure or error
         if failure is not None:
             raise failure
+
+    def _sent(self, text: str) -> Future[str]:
+        """A request on its way, in a thread that an ending process does not wait for."""
+        request: Future[str] = Future()
+
+        def ask() -> None:
+            try:
+                request.set_result(self.endpoint.chat([("user", text)]))
+            except BaseException as error:  # it comes up where the result is taken
+                request.set_exception(error)
+
+        Thread(target=ask, daemon=True).start()
+        return request
 
     def chances(self, texts: Sequence[str], options: tuple[str, str], seed: int) -> Replies:
         """1 or 0, or None for a reply that does not begin with one of the options."""
@@ -198,23 +213,34 @@ class Remembered:
         return self.chat.identity
 
     def replies(self, texts: Sequence[str], seed: int) -> Replies:
-        return self._each("reply", texts, seed, lambda missing: self.chat.replies(missing, seed))
+        ask = partial(self.chat.replies, seed=seed)
+        return self._each("reply", texts, seed, ask, lambda value: isinstance(value, str))
 
     def chances(self, texts: Sequence[str], options: tuple[str, str], seed: int) -> Replies:
-        kind = " or ".join(options)
-        return self._each(
-            kind, texts, seed, lambda missing: self.chat.chances(missing, options, seed)
-        )
+        ask = partial(self.chat.chances, options=options, seed=seed)
+        return self._each(" or ".join(options), texts, seed, ask, _is_chance)
 
     def stream(self, text: str, seed: int) -> Iterator[str]:
         return self.chat.stream(text, seed)
 
-    def _each(self, kind: str, texts: Sequence[str], seed: int, ask: Any) -> Replies:
+    def _each(self, kind: str, texts: Sequence[str], seed: int, ask: Any, fits: Any) -> Replies:
+        """Of each text once what is missing; `fits` says what a value may be."""
         calls = [
             {"kind": kind, "text": text, "seed": seed, "of": dict(self.identity)} for text in texts
         ]
-        missing = [index for index, call in enumerate(calls) if call not in self.journal]
+        first = {text: index for index, text in reversed(list(enumerate(texts)))}
+        missing = [index for index in sorted(first.values()) if calls[index] not in self.journal]
         for index, value in ask([texts[index] for index in missing]):
             self.journal[calls[missing[index]]] = value
         for index, call in enumerate(calls):
-            yield index, self.journal[call]
+            if not fits(value := self.journal[call]):
+                raise WorkbenchError(
+                    f"{self.journal.path or 'the journal'} holds {value!r:.60} where {self.name} "
+                    f"was asked for {kind!r}; mend this line or take it out, and it is asked again"
+                )
+            yield index, value
+
+
+def _is_chance(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and 0 <= value <= 1)

@@ -21,6 +21,7 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.models.load import Model
+from workbench.models.lora import add_lora
 from workbench.runs.record import Record
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing
@@ -111,11 +112,22 @@ class ModelReward:
     precision: str = "float32"
 
     def __call__(self, prompts: Sequence[str], completions: Sequence[str]) -> list[float]:
-        """One number per text; only differences between answers to one prompt mean anything."""
+        """One number per text; only differences between answers to one prompt mean anything.
+
+        A text is read with its end of sequence, as in training, and cut where the context ends.
+
+        Raises:
+            WorkbenchError: a prompt fills the reward model's context.
+        """
         sequences = []
         for prompt, completion in zip(prompts, completions, strict=True):
             ids = self.tokenizer.render_prompt(prompt)
             left = self.max_length - len(ids)
+            if left < 1:
+                raise WorkbenchError(
+                    f"reward: a prompt has {len(ids)} tokens, no room for an answer in the reward "
+                    f"model's {self.max_length}; set max_length={self.max_length} or less"
+                )
             sequences.append((ids, self.tokenizer.completion(completion)[:left]))
         found: list[float] = []
         for start in range(0, len(sequences), BATCH):
@@ -138,6 +150,8 @@ def reward_of_run(
             f"reward={str(folder)!r} is a run of method {own.method}; accepted: reward_model"
         )
     model = open_model(replace(own, device=config.device))
+    if own.lora:  # as in its run, so that the checkpoint fits
+        add_lora(model.policy, own.lora, seed=own.seed)
     reward = RewardModel(model.policy)
     record.load_checkpoint(reward)
     reward.to(config.device).requires_grad_(False)
