@@ -183,6 +183,7 @@ def test_a_prompt_that_fills_the_reward_models_context_is_said(make_recorded: Ma
             {"rollout_size": 30, "method": "grpo"},
             "rollout_size=30 is not a multiple of group_size=8",
         ),
+        ({"kl_target": 1.0, "method": "best_of_n"}, "kl_target=1.0 .* best_of_n has no KL penalty"),
         ({"reference": "cached"}, "reference='cached' is not accepted: ppo scores what"),
         ({"loss": "dpo"}, "rollout_size=32 is not accepted: dpo trains on given"),
         ({"clip": 0.0}, "clip=0.0 is not accepted"),

@@ -184,6 +184,10 @@ class TrainConfig:
                         f"{part.name}={value!r} is not accepted: {loss.name} trains on given rows, "
                         "not on what the policy writes"
                     )
+                if part.name == "kl_target" and "beta" not in loss.parameters:
+                    raise WorkbenchError(
+                        f"kl_target={value!r} is not accepted: {loss.name} has no KL penalty"
+                    )
             else:
                 check_field(part, value)
 
