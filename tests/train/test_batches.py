@@ -74,6 +74,22 @@ def test_similar_lengths_come_together() -> None:
         assert max(lengths) - min(lengths) == 3
 
 
+def test_an_epoch_is_shuffled_once_however_many_steps_it_has() -> None:
+    measured: list[int] = []
+
+    def size(item: int) -> int:
+        measured.append(item)
+        return item
+
+    def build(items: list[int], places: list[int]) -> SequenceBatch:
+        return collate_sequences([([1], [1] * item) for item in items], pad_id=0)
+
+    batches = ShuffledBatches(list(range(1, 41)), size, build, 4)
+    for step in range(3 * len(batches)):
+        batches.at(step)
+    assert len(measured) == 3 * 40  # sorted by size once in each of the three epochs
+
+
 def test_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(WorkbenchError, match="no items"):
         shuffled([], 4, 1, 0)

@@ -104,8 +104,9 @@ class ShuffledBatches(Counted, Generic[T]):
     def __post_init__(self) -> None:
         if not self.items:
             raise WorkbenchError("there is nothing to train on: no items")
-        # A run reads one epoch at a time; remembering it spares the shuffle at each step.
-        self._epoch = lru_cache(maxsize=1)(self._arrange)
+        # A run reads one epoch at a time, and the first one tells how many steps an epoch has;
+        # remembering both spares the shuffle at each step.
+        self._epoch = lru_cache(maxsize=2)(self._arrange)
 
     def __len__(self) -> int:
         return -(-len(self._epoch(0)) // self.accumulate)
