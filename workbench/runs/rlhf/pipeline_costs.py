@@ -12,6 +12,7 @@ import pandas as pd
 from torch import nn
 
 from workbench.core.losses import find_loss
+from workbench.models.heads import ActorCritic
 from workbench.models.load import Model
 from workbench.runs.choosing.method_costs import Scored, counted
 from workbench.runs.prepare import open_model
@@ -22,6 +23,8 @@ from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.config.train_config import OF_ROLLOUTS
 from workbench.train.events import StepEvent
+from workbench.train.rollouts.rollout_batches import RolloutBatches
+from workbench.train.rollouts.rollout_method import RolloutMethod
 
 Learned = tuple[ModelReward, Run]
 OF_EVERY_RUN = ("lr", "epochs", "batch_size")
@@ -67,7 +70,8 @@ def pipeline_costs(
 def _row(config: TrainConfig, base: Model, learned: Learned | None, steps: int) -> dict[str, Any]:
     copied = replace(base, policy=copy.deepcopy(base.policy))
     run = Run.create(config, base=copied, reward=learned[0] if learned else None)
-    own_name = "policy with value head" if config.method == "ppo" else "policy"
+    has_values = isinstance(run.policy, ActorCritic)
+    own_name = "policy with value head" if has_values else "policy"
     models: dict[str, nn.Module] = {own_name: run.policy, "reference": run.reference.model}
     if learned:
         models["reward model"] = learned[0].model
@@ -75,7 +79,10 @@ def _row(config: TrainConfig, base: Model, learned: Learned | None, steps: int) 
     cached = 0 if run.config.reference == "live" else 2 * len(run.data.train)
     found = _count(run, models, steps)
     share, pairs = run.total / steps, config.world.pairs
-    written = steps * (run.config.rollout_size or 0) / _steps_per_rollout(run)
+    source = run._batches
+    written = 0.0
+    if isinstance(source, RolloutBatches):
+        written = steps * (run.config.rollout_size or 0) / source.steps_per_rollout
     of_reward = _reward_costs(learned[1]) if learned else {"trained": 0.0, "seconds": 0.0}
     held = models if run.config.reference == "live" else {own_name: run.policy}
     return {
@@ -100,15 +107,6 @@ def _count(run: Run, models: dict[str, nn.Module], steps: int) -> list[Scored]:
     return found
 
 
-def _steps_per_rollout(run: Run) -> int:
-    """Optimiser steps on one rollout; 1 where there are none."""
-    if not run.method.rollouts:
-        return 1
-    size, group = run.config.rollout_size or 1, run.config.group_size or 1
-    rollouts = -(-len(run.data.train) * group // size)
-    return len(run._batches) // rollouts
-
-
 def _reward_costs(run: Run) -> dict[str, float]:
     """Completions that a reward model was trained on per pair, and its seconds."""
     summary = run.summary("finished")
@@ -121,8 +119,8 @@ def _reward_costs(run: Run) -> dict[str, float]:
 def _settings(run: Run, learned: bool) -> dict[str, Any]:
     """How many settings a person chooses, and which."""
     names = [*OF_EVERY_RUN, *run.method.loss(run.settings).parameters]
-    if run.method.rollouts:
-        left_out = ("reward", "kl_target", *(() if run.method.name != "ppo" else ("group_size",)))
+    if isinstance(run.method, RolloutMethod):
+        left_out = ("reward", "kl_target", *(() if run.method.grouped else ("group_size",)))
         names += [name for name in OF_ROLLOUTS if name not in left_out]
     names += [f"{name} of the reward model" for name in OF_EVERY_RUN if learned]
     return {"settings": len(names), "names": ", ".join(names)}

@@ -19,5 +19,8 @@ class BestOfN(RolloutMethod):
                 best[group] = row
         return list(best.values())
 
+    def kept_of(self, size: int, group: int) -> int:
+        return size // group
+
 
 METHOD = BestOfN()

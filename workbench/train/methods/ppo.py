@@ -18,6 +18,7 @@ class PPO(RolloutMethod):
     """The mean over all tokens of a step."""
 
     name = "ppo"
+    grouped = False
 
     def trained(self, policy: Policy) -> Policy:
         return policy if isinstance(policy, ActorCritic) else ActorCritic(policy)

@@ -69,7 +69,7 @@ class RolloutBatches:
             raise WorkbenchError(
                 f"rollout_size={size} is not a multiple of group_size={group}; accepted: one"
             )
-        if group < 2 and self.method.name != "ppo":
+        if group < 2 and self.method.grouped:
             raise WorkbenchError(
                 f"group_size={group} is not accepted: {self.method.name} compares a prompt's "
                 "completions; at least two are needed"
@@ -78,14 +78,18 @@ class RolloutBatches:
 
     def __len__(self) -> int:
         size, group = self._sizes()
-        trained = size // group if self.method.name == "best_of_n" else size
+        return -(-len(self.items) * group // size) * self.steps_per_rollout
+
+    @property
+    def steps_per_rollout(self) -> int:
+        """Optimiser steps on one rollout."""
+        trained = self.method.kept_of(*self._sizes())
         forward = -(-trained // (self.config.batch_size or 1))
-        steps = -(-forward // self.config.accumulate) * (self.config.rollout_epochs or 1)
-        return -(-len(self.items) * group // size) * steps
+        return -(-forward // self.config.accumulate) * (self.config.rollout_epochs or 1)
 
     def next(self, policy: nn.Module) -> list[SequenceBatch]:
         """See `BatchSource`."""
-        if self._batches is None or self._batches.step == self._last():
+        if self._batches is None or self._batches.step == self.steps_per_rollout:
             self._begin(self._write(distributed.unwrap(policy)), self.number)  # type: ignore[arg-type]
             self.number += 1
         assert self._batches is not None
@@ -237,11 +241,6 @@ class RolloutBatches:
             config.accumulate, self._seed(number),
             config.max_tokens or 0, config.layout != "packed", bucket=False,
         )  # fmt: skip
-
-    def _last(self) -> int:
-        """Steps on one rollout."""
-        assert self._batches is not None
-        return len(self._batches) * (self.config.rollout_epochs or 1)
 
 
 def _mask(sequences: Any, device: str) -> Tensor:

@@ -21,11 +21,16 @@ from workbench.train.method import Encoded, Method, Outcome, Reference, Settings
 
 
 class RolloutMethod(Method[Completion]):
-    """One row is a prompt; `name` is that of its one loss."""
+    """One row is a prompt; `name` is that of its one loss.
+
+    Attributes:
+        grouped: whether a prompt's completions are compared with each other; it needs two then.
+    """
 
     noun = "prompts"
     completions = 1
     rollouts = True
+    grouped = True
 
     def read(self, source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
         return read_prompts(source)
@@ -56,6 +61,10 @@ class RolloutMethod(Method[Completion]):
     def kept(self, rollout: Rollout) -> list[int]:
         """The completions that are trained on; as a rule all."""
         return list(range(len(rollout.sequences)))
+
+    def kept_of(self, size: int, group: int) -> int:
+        """How many `kept` are of a rollout of this size, in groups of this size."""
+        return size
 
     def losses(
         self,
