@@ -201,3 +201,56 @@ def test_a_constant_reward_is_said(make_run: MakeRun) -> None:
     run = make_run(method="ppo", loss=None, reward="polite", **SMALL)  # no review is
     with pytest.raises(WorkbenchError, match="gave 0 to all 32 completions of the first rollout"):
         list(run)
+
+
+@pytest.mark.parametrize(("target", "factor"), [(1000.0, 0.98), (1e-3, 1.02)])
+def test_the_kl_penalty_is_steered_to_its_target(
+    target: float, factor: float, make_run: MakeRun
+) -> None:
+    """Four steps a rollout, and a rollout's KL sets the penalty of the next: by 2% at most. The
+    first is written by the reference itself, whose KL is 0: below any target."""
+    run = make_run(method="ppo", loss=None, kl_target=target, **{**SMALL, "max_steps": 12})
+    penalties = [event.metrics["kl_penalty"] for event in run if isinstance(event, StepEvent)]
+    by_rollout = penalties[::4]
+    assert by_rollout[0] == pytest.approx(0.1)
+    assert by_rollout[1] == pytest.approx(0.098)
+    assert by_rollout[2] == pytest.approx(0.098 * factor)
+
+
+def test_adapters_are_off_for_the_reference_alone(make_run: MakeRun) -> None:
+    run = make_run(method="ppo", loss=None, lora=4, **{**SMALL, "lr": 0.05})
+    first, *_, last = [event.metrics for event in run if isinstance(event, EvalEvent)]
+    assert first["held_out/kl/policy_reference"] == 0
+    assert last["held_out/kl/policy_reference"] > 1e-3
+
+
+def test_texts_are_written_by_the_language_model_itself(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not through the value head's wrapper, which has no fast step for a single token."""
+    run = make_run(method="ppo", loss=None, **SMALL)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(ActorCritic, "hidden", refuse)
+    assert run.sample(["review of the phone:"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_an_item_counts_in_the_mean(method: str, make_run: MakeRun) -> None:
+    """A completion in GRPO, a token in the others."""
+    run = make_run(method=method, loss=None, **SMALL)
+    (batch,) = run._batches.next(run.policy)
+    lengths = batch.lengths()
+    assert (lengths > 1).any()
+    expected = torch.ones_like(lengths) if method == "grpo" else lengths
+    assert torch.equal(run.method.weights(batch), expected)
+
+
+def test_a_run_of_another_method_is_no_reward(make_recorded: MakeRun) -> None:
+    other = make_recorded("dpo", max_steps=1)
+    list(other)
+    said = "is a run of method preference; accepted: reward_model"
+    with pytest.raises(WorkbenchError, match=said):
+        make_recorded("ppo", method="ppo", loss=None, reward=str(other.folder), **SMALL)

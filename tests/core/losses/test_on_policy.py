@@ -86,3 +86,9 @@ def test_at_the_first_step_the_gradient_is_minus_the_advantage(name: str) -> Non
     else:
         expected = torch.tensor([-0.5, -0.5, 1.0], dtype=torch.float64)  # the mean over tokens
         torch.testing.assert_close(gradient, expected, atol=1e-3, rtol=0)
+
+
+def test_a_controller_scales_the_penalty_in_the_scores_too() -> None:
+    policy, inside = OLD[MASK], {"kl_in_reward": True, "scale_scores": False}
+    doubled = LOSSES["grpo"](logps(policy, beta_scale=2.0), beta=0.2, **inside)
+    torch.testing.assert_close(doubled, LOSSES["grpo"](logps(policy), beta=0.4, **inside))
