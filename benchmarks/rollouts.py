@@ -35,7 +35,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "tiny": {"model": "tiny"},
     "smollm2": {"model": "smollm2", "data": "assistant", "reward": "polite", "rollout_size": 16},
 }
-ROUNDS = {"tiny": 40, "smollm2": 2}
+ROUNDS = {"tiny": 40, "smollm2": 8}
 PARTS = ("writing", "reward", "logps", "updates")
 
 
@@ -121,7 +121,7 @@ def timed(model: str, method: str, rounds: int) -> TimedBatches:
         parts.model.policy, batches, parts.config, method=parts.method, reference=parts.reference
     )
     for event in events:
-        if event.step == (rounds + 1) * batches._last():
+        if event.step == (rounds + 1) * batches.steps_per_rollout:
             break
     batches.stop_updates()
     return batches
