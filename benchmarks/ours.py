@@ -109,7 +109,7 @@ def rollouts(setting: dict[str, Any], turns: Turns) -> None:
         order.append([texts[index].prompt for index in told._prompts()])
     turns.ready(precision=run.config.precision, prompts=order)
     for event in run:
-        if isinstance(event, StepEvent) and event.step % batches._last() == 0:
+        if isinstance(event, StepEvent) and event.step % batches.steps_per_rollout == 0:
             turns.step_done()
 
 

@@ -74,7 +74,7 @@ def _rollouts(run: Run, rounds: int) -> tuple[float, int]:
     for event in run:
         if not isinstance(event, StepEvent):
             continue
-        done, left = divmod(event.step, run._batches._last())  # type: ignore[attr-defined]
+        done, left = divmod(event.step, run._batches.steps_per_rollout)  # type: ignore[attr-defined]
         if left == 0 and done == 1:
             begin = run._state.seconds
         if left == 0 and done == rounds + 1:
