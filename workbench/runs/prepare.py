@@ -19,7 +19,7 @@ from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator, TextScores
-from workbench.runs.reward.named_rewards import GIVEN, find_reward
+from workbench.runs.reward.named_rewards import GIVEN, check_prompts_of, find_reward
 from workbench.runs.run_data import RunData, load_data, write_answers
 from workbench.train.base_model import Progress, tiny_base
 from workbench.train.batches import BatchSource, batches_for, in_order
@@ -81,6 +81,8 @@ def prepare(
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
     data = load_data(config, method, model, config.device, config.precision)
+    if method.rollouts:
+        check_prompts_of(reward, [*data.train_texts, *data.held_out_texts])
     config = replace(config, **method.open_settings(data.train, asked))
     reference_hash = model_hash(model.policy)
     compares = method.needs_reference(LiveSettings.start(config))

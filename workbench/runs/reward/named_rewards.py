@@ -15,6 +15,7 @@ import torch
 
 from workbench.core.batch import SequenceBatch
 from workbench.core.collation import collate_sequences
+from workbench.data.completions import TextCompletion
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.data.tokenizer import Tokenizer
@@ -137,6 +138,17 @@ class ModelReward:
             with torch.no_grad(), computing(self.model, self.device, self.precision):
                 found += self.model(batch.to(self.device)).tolist()
         return found
+
+
+def check_prompts_of(reward: Reward | None, texts: Sequence[TextCompletion]) -> None:
+    """Raise WorkbenchError for a system message that a reward model would not see."""
+    if isinstance(reward, ModelReward):
+        for text in texts:
+            if text.system is not None:
+                raise WorkbenchError(
+                    f"row {text.row} has a system message, which a reward model is not shown; "
+                    "accepted are prompts without one, or a Python function as the reward"
+                )
 
 
 def reward_of_run(

@@ -14,13 +14,15 @@ from workbench.view.plot.primitives import (
     INK,
     MUTED,
     ORANGE,
+    PINK,
+    SKY,
     name_axes,
     new_figure,
     signed_root,
 )  # fmt: skip
 
 # Okabe and Ito 2008; colours come again with other dashes after the seventh method.
-COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", INK)
+COLOURS = (BLUE, ORANGE, GREEN, PINK, "#E69F00", SKY, INK)
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 QUALITY = {
     "reward": "true reward of answers, 0 where they don't parse",

@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from workbench.view.plot.history import History
 
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito 2008
+# Okabe and Ito 2008.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+PINK, SKY = "#CC79A7", "#56B4E9"
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 HELD_OUT = "held_out/"
 GUIDE, CHANGES = "guide", "changes"  # lines that are ignored by `fit_limits`

@@ -14,6 +14,8 @@ from workbench.view.plot.primitives import (
     INK,
     MUTED,
     ORANGE,
+    PINK,
+    SKY,
     name_axes,
     new_figure,
     signed_root,
@@ -22,7 +24,7 @@ from workbench.view.plot.primitives import (
 MARKS = {
     "DPO": (BLUE, "o"), "DPO, 10 epochs": (BLUE, "*"),
     "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
-    "GRPO": (GREEN, "D"), "best-of-n": ("#CC79A7", "v"), "SFT": ("#56B4E9", "P"),
+    "GRPO": (GREEN, "D"), "best-of-n": (PINK, "v"), "SFT": (SKY, "P"),
 }  # fmt: skip
 ACROSS = "KL(policy ‖ reference), nats per text, on a square-root scale"
 FARTHEST = 12.0  # nats; points beyond are counted in the title
