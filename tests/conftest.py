@@ -6,7 +6,10 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -252,3 +255,33 @@ def to_step() -> Callable[[Run, int], list[Event]]:
         return said
 
     return iterate
+
+
+Post = Callable[[BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[Post], ThreadingHTTPServer]]:
+    """Starts servers on this machine that handle POST requests by a function, to the test's end."""
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(post: Post) -> ThreadingHTTPServer:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                with suppress(OSError):  # the client has given up, or was killed
+                    post(self)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -28,56 +28,34 @@ COMMAND = ["constitution", "--writer", "grammar", "--count", "24"]
 class Server:
     """Replies `answer(text, number of the request)`, or breaks the connection where it is None."""
 
-    def __init__(self, answer: Callable[[str, int], str | None]) -> None:
+    def __init__(self, answer: Callable[[str, int], str | None], listen: Any) -> None:
         self.answer, self.asked = answer, list[str]()
-        server = self
+        self.url = f"http://127.0.0.1:{listen(self.post).server_port}/v1"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                text = body["messages"][-1]["content"]
-                server.asked.append(text)
-                reply = server.answer(text, len(server.asked))
-                if reply is None:
-                    self.send_error(400, "no credit left")
-                    return
-                content = json.dumps({"choices": [{"message": {"content": reply}}]}).encode()
-                try:
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
-                except OSError:  # the client was killed
-                    pass
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.thread.join()
-        self.http.server_close()
+    def post(self, request: BaseHTTPRequestHandler) -> None:
+        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        text = body["messages"][-1]["content"]
+        self.asked.append(text)
+        reply = self.answer(text, len(self.asked))
+        if reply is None:
+            request.send_error(400, "no credit left")
+            return
+        content = json.dumps({"choices": [{"message": {"content": reply}}]}).encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    servers = []
-
+def serve(monkeypatch: pytest.MonkeyPatch, listen: Any) -> Callable[..., Server]:
     def start(answer: Callable[[str, int], str | None]) -> Server:
-        server = Server(answer)
-        servers.append(server)
+        server = Server(answer, listen)
         monkeypatch.setenv(URL, server.url)
         monkeypatch.setenv(MODEL, "served")
         return server
 
-    yield start
-    for server in servers:
-        server.close()
+    return start
 
 
 def critic(text: str, number: int = 0) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,48 +23,32 @@ Answer = Callable[[dict[str, str]], Reply]
 class Server:
     """Answers as `answer` says and keeps what it was asked."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, listen: Any) -> None:
         self.answer, self.asked, self.headers = answer, [], []
         self.paths: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.paths.append(self.path)
-                server.headers.append(dict(self.headers))
-                question = json.loads(body["messages"][1]["content"])
-                server.asked.append(body | {"question": question})
-                reply = server.answer(question)
-                if isinstance(reply, str):
-                    content = {"choices": [{"message": {"content": reply}}]}
-                    reply = 200, {}, json.dumps(content)
-                status, headers, text = reply
-                try:
-                    self.send_response(status)
-                    for name, value in headers.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(text.encode())
-                except OSError:  # the client has given up
-                    pass
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http: ThreadingHTTPServer = listen(self.post)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
 
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
+    def post(self, request: BaseHTTPRequestHandler) -> None:
+        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        self.paths.append(request.path)
+        self.headers.append(dict(request.headers))
+        question = json.loads(body["messages"][1]["content"])
+        self.asked.append(body | {"question": question})
+        reply = self.answer(question)
+        if isinstance(reply, str):
+            content = {"choices": [{"message": {"content": reply}}]}
+            reply = 200, {}, json.dumps(content)
+        status, headers, text = reply
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(text.encode())
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Server, Endpoint]]]:
+def serve(monkeypatch: pytest.MonkeyPatch, listen: Any) -> Callable[..., tuple[Server, Endpoint]]:
     """Starts a server and makes a judge that uses it and retries quickly."""
     for name in (
         "http_proxy",
@@ -74,16 +58,13 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Serve
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    started: list[Server] = []
 
     def start(answer: Answer, **changes: Any) -> tuple[Server, Endpoint]:
-        started.append(Server(answer))
+        server = Server(answer, listen)
         settings = {"key": SECRET, "wait": 0.01, "timeout": 5.0, **changes}
-        return started[-1], Endpoint(started[-1].url, "some-model", **settings)
+        return server, Endpoint(server.url, "some-model", **settings)
 
-    yield start
-    for server in started:
-        server.close()
+    return start
 
 
 def better(choice: str) -> str:
