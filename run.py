@@ -2,7 +2,8 @@
 
 usage: python run.py [command] [arguments]
 
-  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab;
+  lab      open JupyterLab on the first notebook (the default, also where the first argument is
+           an option); arguments go to JupyterLab, as --ServerApp.port=8899;
            notebooks/mine/ gets a copy without solutions of every notebook with exercises
   setup    make or renew .venv, then stop
   test     check style, layers and types, then run the tests; arguments go to pytest,
@@ -19,6 +20,7 @@ Every command sets the workbench up first where that is still to be done.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import runpy
 import shutil
@@ -37,6 +39,11 @@ PEERS_STAMP = VENV / "peers-stamp"
 CONSTRAINTS = VENV / "constraints.txt"
 SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 TORCH = "2.13"  # what the tests run on; pyproject.toml takes newer ones, which are larger
+# Read by a JupyterLab that is started from .venv; what a person sets in the browser comes first.
+LAB_DEFAULTS = VENV / "etc" / "jupyter" / "labconfig" / "default_setting_overrides.json"
+NO_NEWS = {  # otherwise a question about it covers the first page
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
+}
 FORWARDED = ("train", "sample", "evaluate", "compare", "methods", "constitution")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],
@@ -189,6 +196,12 @@ def lab_options() -> list[str]:
     return options
 
 
+def set_lab_defaults() -> None:
+    """Let JupyterLab open without a question about news."""
+    LAB_DEFAULTS.parent.mkdir(parents=True, exist_ok=True)
+    LAB_DEFAULTS.write_text(json.dumps(NO_NEWS), encoding="ascii")
+
+
 def program(command: str, arguments: list[str]) -> list[str]:
     """What Python is to run for a command, with the person's arguments untouched at the end."""
     if command == "lab":
@@ -211,10 +224,11 @@ def hand_over(command: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line asks; returns the exit code."""
-    command, *rest = arguments or ["lab"]
-    if command in ("-h", "--help", "help"):
+    if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(__doc__)
         return 0
+    named = bool(arguments) and not arguments[0].startswith("-")
+    command, *rest = arguments if named else ["lab", *arguments]
     if command not in ("lab", "setup", "test", "bench", *FORWARDED):
         print(f"Unknown command: {command}\n\n{__doc__}", file=sys.stderr)
         return 2
@@ -230,6 +244,7 @@ def main(arguments: list[str]) -> int:
     if command == "setup":
         return 0
     if command == "lab":
+        set_lab_defaults()
         for line in load("unsolved")["write_copies"](ROOT / "notebooks"):
             print(line)
     if command == "bench" and rest[:1] != ["papers"]:  # these need no other library

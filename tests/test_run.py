@@ -1,6 +1,7 @@
 """The commands of run.py: what each starts, with which arguments and exit code; all are fakes."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(run, "set_up", lambda: None)
     monkeypatch.setattr(run, "add_peers", lambda: None)
+    monkeypatch.setattr(run, "set_lab_defaults", lambda: None)
     monkeypatch.setattr(run, "load", lambda name: {"write_copies": lambda notebooks: []})
     monkeypatch.setattr(run, "hand_over", start)
     monkeypatch.setattr(subprocess, "call", start)
@@ -134,9 +136,34 @@ def test_learners_copies_are_written_before_lab_opens_and_told_of(
     assert capsys.readouterr().out.count("01: yours\n02: yours\n") == expected
 
 
-def test_arguments_of_lab_come_last_so_that_they_win(started: list[list[str]]) -> None:
-    run.main(["lab", "--port", "9999"])
-    assert started[0][-2:] == ["--port", "9999"]
+@pytest.mark.parametrize("named", [["lab"], []])
+def test_arguments_of_lab_come_last_so_that_they_win(
+    started: list[list[str]], named: list[str]
+) -> None:
+    run.main([*named, "--ServerApp.port=8899", "--debug"])
+    assert started[0][:2] == ["-m", "jupyterlab"]
+    assert started[0][-2:] == ["--ServerApp.port=8899", "--debug"]
+
+
+def test_no_question_about_news_covers_the_first_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """JupyterLab reads the file that is written, and nothing outside .venv is touched."""
+    place = run.LAB_DEFAULTS.relative_to(run.VENV)
+    monkeypatch.setattr(run, "LAB_DEFAULTS", tmp_path / place)
+    run.set_lab_defaults()
+    code = (
+        "from jupyterlab_server.settings_utils import _get_overrides as read\n"
+        "print(read('nowhere')[0]['@jupyterlab/apputils-extension:notification']['fetchNews'])"
+    )
+    environment = os.environ | {
+        "JUPYTER_PATH": "",
+        "JUPYTER_CONFIG_PATH": str(tmp_path / "etc/jupyter"),
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "false"
 
 
 @pytest.mark.parametrize(
