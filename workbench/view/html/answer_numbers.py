@@ -173,7 +173,7 @@ def notes(grid: Grid, row: GridRow, model: int) -> Html:
         for names in (*LINES, rest)
     ]
     if not row.ended[model]:
-        lines[0].append("cut off")
+        lines[0].append(f"cut at {written('tokens', row.numbers['tokens'][model])} tokens")
     logps = [
         f"{name.removeprefix(LOGP)} {written(name, value)}"
         for name, value in known.items()
