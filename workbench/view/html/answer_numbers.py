@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from workbench.compare.answers import LOGP
+from workbench.compare.judging.winners import JUDGED
 from workbench.view.html.render import Html, escape, render
 from workbench.view.html.side_by_side import PromptAnswers, side_by_side
 
@@ -186,7 +187,8 @@ def notes(grid: Grid, row: GridRow, model: int) -> Html:
 
 def title_of(metric: str) -> str:
     """A number's name for people."""
-    return TITLES.get(metric, metric.replace(LOGP, "log p under "))
+    written_out = metric.replace(LOGP, "log p under ").replace(JUDGED, "share beaten, ")
+    return TITLES.get(metric, written_out)
 
 
 def written(metric: str, value: float) -> str:
