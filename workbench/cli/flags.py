@@ -63,7 +63,9 @@ else:
 class SampleCommand:
     """Answer prompts with a run's policy beside its reference, or with a model."""
 
-    source: str = setting("", "folder of a run, or a model: tiny, smollm2, a folder, an id")
+    source: str = setting(
+        "", "folder of a run, or a model: tiny, smollm2 (4-bit, dequantised), a folder, an id"
+    )
     prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
     sampling: GivenSampling = dataclass_field(default_factory=GivenSampling)
     json: bool = setting(False, "print JSON")

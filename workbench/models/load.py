@@ -30,7 +30,7 @@ from workbench.models.llama import (
     write_decoder,
 )
 from workbench.models.lora import has_lora
-from workbench.models.smollm2 import RECOMMENDED, fetch_smollm2
+from workbench.models.smollm2 import QUANTISED, RECOMMENDED, fetch_smollm2
 from workbench.models.x_transformers_files import FORMAT, load_folder, save_x_transformers
 
 ACCEPTED = (
@@ -51,6 +51,7 @@ PUBLISHED = {
     "smollm2": RECOMMENDED,
     "HuggingFaceTB/SmolLM2-135M-Instruct": RECOMMENDED,
 }
+ABOUT = {"smollm2": QUANTISED}  # what has to be known of a model, by its name
 GENERATION = {  # settings in generation_config.json, with what `transformers` takes where left out
     "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0,
 }  # fmt: skip

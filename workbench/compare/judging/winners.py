@@ -69,21 +69,22 @@ def best(shares: Sequence[float], names: Sequence[str]) -> str:
     >>> best([0.0, 1.0, 0.5], ["reference", "one", "two"])
     'one'
     """
-    return _extreme(shares, names, 1)
+    known = [share for share in shares if not math.isnan(share)]
+    top = [name for name, share in zip(names, shares, strict=True) if known and share == max(known)]
+    return top[0] if len(top) == 1 else TIE if top else ""
 
 
-def worst(shares: Sequence[float], names: Sequence[str]) -> str:
-    """The one with the smallest share; otherwise as `best`."""
-    return _extreme(shares, names, -1)
+def extremes(shares: Sequence[float], names: Sequence[str]) -> tuple[str, str]:
+    """One with the largest share and one with the smallest, the first of several; both "" where
+    no two differ.
 
-
-def _extreme(shares: Sequence[float], names: Sequence[str], sign: int) -> str:
-    known = [(sign * share, name) for share, name in zip(shares, names, strict=True)
-             if not math.isnan(share)]  # fmt: skip
-    if not known:
-        return ""
-    top = [name for share, name in known if share == max(known)[0]]
-    return top[0] if len(top) == 1 else TIE
+    >>> extremes([0.25, 1.0, 0.25], ["reference", "one", "two"])
+    ('one', 'reference')
+    """
+    known = {name: s for name, s in zip(names, shares, strict=True) if not math.isnan(s)}
+    if len(set(known.values())) < 2:
+        return "", ""
+    return max(known, key=known.__getitem__), min(known, key=known.__getitem__)
 
 
 def save_prompts(prompts: Iterable[str], file: Path | str) -> int:
@@ -100,8 +101,8 @@ def pairs_of(
     Args:
         frame: of `judged`.
         places: the prompts, by their column `place`.
-        chosen, rejected: a model's name; or "winner" and "loser" by the first judge. Prompts
-            without a winner or a loser, or with twice the same text, give no pair.
+        chosen, rejected: a model's name; or "winner" and "loser", the `extremes` by the first
+            judge. Prompts without them, or with twice the same text, give no pair.
 
     Raises:
         WorkbenchError: an unknown name, or "winner" where nothing was judged.
@@ -117,8 +118,8 @@ def pairs_of(
     for _, group in frame[frame["place"].isin(wanted)].groupby("place", sort=False):
         texts = dict(zip(group["who"], group["text"], strict=True))
         if judges:
-            texts[WINNER] = texts.get(best(list(group[judges[0]]), names), "")
-            texts[LOSER] = texts.get(worst(list(group[judges[0]]), names), "")
+            ends = extremes(list(group[judges[0]]), names)
+            texts[WINNER], texts[LOSER] = (texts.get(end, "") for end in ends)
         better, worse = texts[chosen], texts[rejected]
         if better.strip() and worse.strip() and better != worse:
             prompt = group["prompt"].iloc[0]

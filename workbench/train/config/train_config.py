@@ -62,7 +62,10 @@ def _with_loss_parameters(cls: C) -> C:
 class TrainConfig:
     """One run: model, data, method, loss and how to train."""
 
-    model: str = setting("tiny", "tiny, smollm2, a folder, or a Hugging Face id")
+    model: str = setting(
+        "tiny", "tiny; smollm2, the 4-bit file (Q4_1) dequantised; for full weights and all else a "
+        "folder, or a Hugging Face id such as HuggingFaceTB/SmolLM2-135M-Instruct",
+    )  # fmt: skip
     data: str = setting("reviews", "reviews (the embedded world), assistant (shipped), or a file")
     method: str | None = setting(
         None, "training method; left open: that of the loss", choices=METHODS

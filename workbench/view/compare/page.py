@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.generation.config import SamplingConfig
+from workbench.models.load import ABOUT
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
@@ -78,7 +79,7 @@ def _about(run: Run, name: str) -> dict[str, Any]:
     return {
         "name": name, "step": run.step, "total": run.total, "hash": run.reference_hash[:12],
         "settings": _settings(run), "held_out": _held_out(run), "curves": _curves(run),
-        "every_setting": _every_setting(run.config),
+        "every_setting": _every_setting(run.config), "about": ABOUT.get(run.config.model, ""),
     }  # fmt: skip
 
 

@@ -6,8 +6,8 @@ displayed without its styles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from workbench.view.html.differences import marked_answers
 from workbench.view.html.render import Html, escape, render
@@ -22,14 +22,12 @@ class PromptAnswers:
 
     Attributes:
         notes: HTML below each answer; none where left out.
-        data: `data-` attributes of the row, by name.
         cuts: tokens at which each answer was cut off; 0: it ran to its end.
     """
 
     prompt: str
     texts: Sequence[str]
     notes: Sequence[str] = ()
-    data: Mapping[str, object] = field(default_factory=dict)
     cuts: Sequence[int] = ()
 
 

@@ -2,7 +2,7 @@
 // them; a row opens its answers, chosen rows are saved. The same in a notebook and on a page.
 // Every text is set by textContent; nothing of the data is evaluated.
 
-const STEP = 100; // rows that are in the document at first, and that "more" adds
+const STEP = 50; // rows that are in the document at first, and that "more" adds
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -87,7 +87,7 @@ export function build(root, data, { opened = () => {}, save, label = "prompts" }
   const scroll = make("div", { class: "wbc-scroll", tabIndex: 0, role: "region",
     "aria-label": `${label}, their numbers and answers` }, table);
 
-  const rows = new Map();
+  const rows = new Map(), boxes = new Map();
   function rowOf(index) {
     if (rows.has(index)) return rows.get(index);
     const box = make("input", { type: "checkbox", "aria-label": `select prompt ${index + 1}` });
@@ -109,6 +109,7 @@ export function build(root, data, { opened = () => {}, save, label = "prompts" }
       }
     });
     rows.set(index, row);
+    boxes.set(index, box);
     return row;
   }
 
@@ -166,7 +167,7 @@ export function build(root, data, { opened = () => {}, save, label = "prompts" }
   }
 
   function tell() {
-    for (const [index, row] of rows) row.querySelector("input").checked = chosen.has(index);
+    for (const [index, box] of boxes) box.checked = chosen.has(index);
     everything.checked = found.length > 0 && found.every(row => chosen.has(row));
     const selected = chosen.size ? `, ${chosen.size} selected` : "";
     status.textContent = `${found.length} of ${count} ${label}${selected}`;
@@ -190,10 +191,11 @@ export function build(root, data, { opened = () => {}, save, label = "prompts" }
       ...(judged ? [first] : []).concat(names).map(value => make("option", { value }, value)));
     const better = pick("chosen answer", "winner"), worse = pick("rejected answer", "loser");
     if (!judged) better.selectedIndex = names.length - 1;
-    const request = kind => () => save({
-      kind, chosen: better.value, rejected: worse.value,
-      places: order.filter(row => chosen.has(row)).map(row => places[row]),
-    }, pairsOf);
+    const request = kind => () => {
+      const wanted = order.filter(row => chosen.has(row)).map(row => places[row]);
+      const said = save({ kind, chosen: better.value, rejected: worse.value, places: wanted }, pairsOf);
+      if (said) status.textContent = said;
+    };
     const prompts = make("button", { type: "button" }, "Save as prompts");
     const pairs = make("button", { type: "button" }, "Save as pairs");
     prompts.addEventListener("click", request("prompts"));
@@ -246,7 +248,7 @@ export default {
     model.on("msg:custom", message => { note.textContent = message.text; });
     build(root, model.get("data"), {
       opened: place => model.send({ open: place }),
-      save: request => model.send({ save: request }),
+      save: request => { model.send({ save: request }); },
     });
     el.append(root, note);
   },

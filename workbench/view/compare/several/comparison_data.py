@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from workbench.compare.answers import LOGP
-from workbench.compare.judging.winners import JUDGED, best, worst
+from workbench.compare.judging.winners import JUDGED, best, extremes
 from workbench.runs.run import Run
 from workbench.view.html.answer_numbers import TITLES
 from workbench.view.html.differences import marked_parts
 
-SHOWN = ("tokens", "logratio", "kl", "reward", "grammatical", "score")
-TITLE = TITLES | {"logratio": "log-ratio", "score": "score"}
+SHOWN = ("tokens", "logratio", "kl", "reward")
+TITLE = TITLES | {"logratio": "log-ratio"}
 AGAINST_FIRST = ("logratio", "kl")
 
 
@@ -34,7 +34,8 @@ def table_data(frame: pd.DataFrame, topics: Mapping[str, str] | None = None) -> 
         `names` of the models; `columns`, each with `title`, `group` (a model's name, or ""), `kind`
         ("text", "number" or "choice") and `values`, one for each prompt; `answers`, for each prompt
         and model a list of (tag, text), the tag "del" or "ins" for words that the other lacks;
-        `cuts`, tokens at which the answers were cut off; `winners` and `losers`.
+        `cuts`, tokens at which the answers were cut off; `winners` and `losers`, the `extremes`
+        by the first judge, none without a judge.
     """
     names = list(frame["who"].unique())
     groups = [group for _, group in frame.groupby("place", sort=False)]
@@ -45,16 +46,13 @@ def table_data(frame: pd.DataFrame, topics: Mapping[str, str] | None = None) -> 
     ]
     if topics and (known := [topics.get(prompt, "") for prompt in prompts]) and any(known):
         columns.append(_column("topic", "choice", known))
-    for name in names:
-        columns += _of_model(frame, name, names[0])
     judges = [column for column in frame if column.startswith(JUDGED)]
-    ends = {"winners": list[str](), "losers": list[str]()}
-    for number, judge in enumerate(judges):
+    for judge in judges:
         wins = [best(list(group[judge]), names) for group in groups]
         columns.append(_column("who wins", "choice", wins, judge.removeprefix(JUDGED)))
-        if number == 0:
-            ends["winners"] = wins
-            ends["losers"] = [worst(list(group[judge]), names) for group in groups]
+    for name in names:
+        columns += _of_model(frame, name, names[0])
+    ends = [extremes(list(group[judges[0]]), names) for group in groups] if judges else []
     return {
         "names": names,
         "places": [int(group["place"].iloc[0]) for group in groups],
@@ -65,7 +63,8 @@ def table_data(frame: pd.DataFrame, topics: Mapping[str, str] | None = None) -> 
              for end, tokens in zip(group["ended"], group["tokens"], strict=True)]
             for group in groups
         ],
-        **ends,
+        "winners": [winner for winner, _ in ends],
+        "losers": [loser for _, loser in ends],
     }  # fmt: skip
 
 
