@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
 from workbench.core.losses import MODIFIERS, all_parameters, find_loss
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import LENGTH, shown_sampling
+from workbench.models.load import recommended_before_loading
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
 from workbench.view.html.render import render, style
@@ -67,11 +70,13 @@ class Inputs:
         hint = "Type a prompt here. Left empty, held-out prompts are answered."
         self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
         self.prompt.add_class("wb-prompt")
-        temperature = config.shown_temperature
-        shown = SamplingConfig(temperature=1.0 if temperature is None else temperature)
-        self.temperature = control(shown, "temperature")
-        self.seed = control(SamplingConfig(), "seed")
-        self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
+        self._shown = shown_sampling(
+            recommended_before_loading(config.model), config.shown_temperature,
+            config.shown_length or LENGTH,
+        )  # fmt: skip
+        self.temperature = control(self._shown, "temperature")
+        self.seed = control(self._shown, "seed")
+        self._answer_length = self._shown.max_new_tokens
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -153,11 +158,10 @@ class Inputs:
     @property
     def sampling(self) -> SamplingConfig:
         """How the prompt is to be answered."""
-        return SamplingConfig(
-            temperature=self.temperature.value,
-            seed=self.seed.value,
-            max_new_tokens=self._answer_length,
-        )
+        temperature, length = self.temperature.value, self._answer_length
+        same = math.isclose(temperature, self._shown.temperature)
+        shown = self._shown if same else SamplingConfig(temperature=temperature)
+        return replace(shown, seed=self.seed.value, max_new_tokens=length)
 
     @property
     def target(self) -> str | None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import described
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Sample
@@ -128,9 +129,10 @@ class Worker(ModelThread):
             return
         first = states[0].run
         asked, how = prompts or first.prompts, sampling or first.shown_sampling
+        drawn = described(how, [first.policy])
 
         def receive(draft: Draft) -> None:
-            answers = list(zip(states, draft.samples(asked, how.seed), strict=True))
+            answers = list(zip(states, draft.samples(asked, how.seed, drawn), strict=True))
             if draft.state == FINISHED:
                 for state, samples in answers:
                     self._screen.sampled(state, samples, own=bool(prompts))
