@@ -10,11 +10,12 @@ from matplotlib.ticker import FixedLocator
 
 from workbench.view.plot.primitives import (
     BLUE,
-    GREEN,
+    BROWN,
     INK,
     MUTED,
-    ORANGE,
+    OPTIMUM,
     PINK,
+    REWARD,
     SKY,
     name_axes,
     new_figure,
@@ -23,8 +24,8 @@ from workbench.view.plot.primitives import (
 
 MARKS = {
     "DPO": (BLUE, "o"), "DPO, 10 epochs": (BLUE, "*"),
-    "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
-    "GRPO": (GREEN, "D"), "best-of-n": (PINK, "v"), "SFT": (SKY, "P"),
+    "PPO": (BROWN, "s"), "PPO, KL target": (BROWN, "^"),
+    "GRPO": (INK, "D"), "best-of-n": (PINK, "v"), "SFT": (SKY, "P"),
 }  # fmt: skip
 ACROSS = "KL(policy ‖ reference), nats per text, on a square-root scale"
 FARTHEST = 12.0  # nats; points beyond are counted in the title
@@ -40,7 +41,7 @@ def rlhf_figure(frame: pd.DataFrame, optimum: pd.DataFrame, best_of_n: pd.DataFr
     """
     figure, (axes,) = new_figure(size=(740, 400))
     figure.set_layout_engine("constrained")
-    _curve(axes, optimum, INK, "optimum for the true reward")
+    _curve(axes, optimum, OPTIMUM.colour, "optimum for the true reward", dashes=OPTIMUM.dashes)
     _curve(axes, best_of_n, MUTED, "best of n, without training", dashes=(0, (5, 2)))
     seen = frame[frame["kl"] <= FARTHEST]
     for method, points in seen.groupby("method", sort=False):
@@ -81,7 +82,7 @@ def hacking_figure(frame: pd.DataFrame) -> Figure:
     for number, method in enumerate(methods):
         own = frame[frame["method"] == method]
         above, below = every[number], every[number + len(methods)]
-        for column, colour, label in (("score", ORANGE, "learned"), ("reward", BLUE, "true")):
+        for column, colour, label in (("score", INK, "learned"), ("reward", REWARD, "true")):
             at = own.groupby("step").agg(kl=("kl", "mean"), mean=(column, "mean"))
             at["spread"] = own.groupby("step")[column].std().fillna(0.0)
             _with_band(above, at["kl"] ** 0.5, at, colour, label)
