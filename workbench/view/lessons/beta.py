@@ -94,7 +94,7 @@ class _TwoTruths:
             _cost_axes(axes, title, upwards)
             move_line(axes, "optimum", BETAS, self._at_optimum, **OPTIMUM.line)
         hidden = [""] * len(responses)
-        policies.name_bars(self._best, responses, "Reference (striped), optimum (crossed)")
+        policies.name_bars(self._best, responses, "Reference (striped), π* (crossed)")
         policies.name_bars(self._now, hidden, "Reference (striped), policy (solid)")
 
     def draw(self, beta: float, steps: int, lr: float, optimizer: str) -> Figure:
@@ -150,7 +150,7 @@ def explore_reference_temperature(
     """
     world = world or TabularWorld.example()
     before, rewards = world.reference_logps[prompt], world.rewards[prompt]
-    title = "Reference (striped), optimum (crossed)"
+    title = "Reference (striped), π* (crossed)"
     figure, bars, curves = policies.bars_and_curves(world.responses[prompt], title, 0.235, 0.86)
     bars.set_xlabel("probability; ▼ before")
     beta_axis(curves, "The optimum's KL by beta", "nats", WIDE)

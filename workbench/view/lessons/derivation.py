@@ -39,7 +39,7 @@ from workbench.view.plot.primitives import (
     new_figure,
 )
 
-BARS = "Reference (striped) and optimum (crossed)"
+BARS = "Reference (striped), π* (crossed)"
 GRID = np.geomspace(*BETAS, 60)
 NAMES = ("KL(π* ‖ reference)", "expected reward")
 STEP = 0.5  # in which limits of axes grow: each change draws everything anew

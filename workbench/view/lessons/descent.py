@@ -143,7 +143,7 @@ class _DescentPicture:
         self._world, self._beta, self._prompt = world, beta, prompt
         self._curves: dict[int, list[tuple[int, float]]] = {}
         self._optimum = world.optimum(beta)[prompt]
-        title = "Optimum (crossed) and policy (solid)"
+        title = "π* (crossed), policy (solid)"
         parts = policies.bars_and_curves(world.responses[prompt], title)
         self._figure, self._bars, self._kl = parts
         name_axes(self._kl, "KL(policy ‖ optimum), one line per start", "step", "nats")

@@ -47,7 +47,7 @@ def explore_displacement(
     see `core.pair_logratios`.
     """
     world = world or TabularWorld.example()
-    title = "Reference (striped), optimum (crossed)"
+    title = "Reference (striped), π* (crossed)"
     figure, bars, curves = bars_and_curves(world.responses[prompt], title, right=0.9)
     beta_axis(curves, "Mean log-ratio at the optimum, by beta", "nats", GRID)
     curves.set_ylim(-5, 1)

@@ -34,8 +34,8 @@ from workbench.view.plot.primitives import (
 
 MARGINS = torch.arange(-500, 501, dtype=torch.float64) / 50  # close: a step is to look like one
 ZERO = len(MARGINS) // 2
-LINEAR, STEEPEST = 4.0, 50.0  # loss up to which its axis is linear; gradient that is still drawn
-HEIGHTS = (0, 1, 2, 3, 4, 10, 100)
+LINEAR, STEEPEST = 6.0, 50.0  # loss up to which its axis is linear; gradient that is still drawn
+HEIGHTS = (0, 2, 4, 6, 10, 100)
 LOGP = -20.0  # of both completions under the reference
 TOKENS = 10  # of both completions
 COLOURS = (BLUE, ORANGE, GREEN, INK, "#8E3B8A", "#8A6100", MUTED)
@@ -75,7 +75,7 @@ def explore_losses(
         if slopes.get_ylim()[1] != (end := STEEPEST + scale):
             _bend(slopes, scale)
             slopes.set_ylim(-end, end)
-            ticks = [tick for tick in (1, 10) if tick > 1.5 * scale]
+            ticks = [tick for tick in (1, 10) if tick > 3 * scale]
             every = [-tick for tick in reversed(ticks)] + [-scale, 0, scale] + ticks
             slopes.set_yticks(every, [f"{tick:g}" for tick in every])
             slopes.set_ylabel(f"per nat; logarithmic beyond ±{scale:g}")
