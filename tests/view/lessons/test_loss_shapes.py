@@ -68,7 +68,7 @@ def test_slopes_are_those_of_the_curve(name: str) -> None:
         ("cdpo", math.log(2), -0.2),  # 0.9 * -0.25 + 0.1 * 0.25
         ("ipo", 1.0, -2.0),  # (0 - 1 / (2 * 0.5))^2, twice that
         ("hinge", 1.0, -0.5),  # max(0, 1 - 0)
-        ("dpo_norm", math.log(2), -0.025),  # ten tokens a side
+        ("dpo_norm", math.log(2), -0.025),  # ten tokens per side
     ],
 )
 def test_losses_at_margin_0(name: str, loss: float, slope: float) -> None:

@@ -148,7 +148,9 @@ def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -
             height = pixels(curves[name])[:, 1]
             inside = (height > 12) & (height < box.height - 12)
             inside &= (across > 40) & (across < box.width - 40)
-            lines = [np.abs(pixels(curves[other])[:, 1] - height) for other in curves if other != name]
+            lines = [
+                np.abs(pixels(curves[other])[:, 1] - height) for other in curves if other != name
+            ]
             # A name is about four times as wide as high.
             names = [np.hypot((across - x) / 4, height - y) for x, y in taken]
             free = np.minimum.reduce([np.full_like(height, 16.0), *lines])
