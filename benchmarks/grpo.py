@@ -42,8 +42,9 @@ def steps_per_rollout() -> int:
 def contenders(model: str) -> list[Contender]:
     """The workbench, and TRL with the same settings; `model` is the folder of the same weights.
 
-    TRL at its best was tried in short runs on two cores, as completions per second over those of what
-    is kept: one thread 0.62, and with that bf16 0.5, a static cache 0.63, AdamW not fused 0.65.
+    TRL at its best was tried in short runs on two cores, as completions per second over those of
+    what is kept: one thread 0.62, and with that bf16 0.5, a static cache 0.63, AdamW not fused
+    0.65.
     The workbench takes one thread for models this small.
     """
     size, batch = CONFIG.rollout_size or 1, CONFIG.batch_size or 1

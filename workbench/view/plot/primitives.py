@@ -55,7 +55,7 @@ REFERENCE = ModelLook(ORANGE, "////", (0, (5, 2)))
 POLICY = ModelLook(BLUE, "", "-")
 OPTIMUM = ModelLook(GREEN, "xxxx", (0, (5, 2, 1, 2)))  # pi*
 # Of what is no model, so that none of the three colours above means two things in a figure.
-REWARD, COST, CHOSEN, REJECTED = PINK, BROWN, INK, PINK
+REWARD, COST, CHOSEN, REJECTED = "#A6467F", BROWN, INK, PINK
 
 
 def new_figure(

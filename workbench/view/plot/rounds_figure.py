@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from workbench.view.plot.primitives import (
     BLUE,
     INK,
-    PINK,
     REWARD,
     draw_guide,
     name_axes,
@@ -28,11 +27,11 @@ PANELS: tuple[tuple[str, str, Lines], ...] = (
     ),
     (
         "Votes", "share of the votes",
-        (("right", "for the better one", PINK), ("agreement", "as learnt before", INK)),
+        (("right", "for the better answer", REWARD), ("agreement", "as the policy expects", INK)),
     ),
     (
-        "Wins", "share of 256 prompts",
-        (("win_rate_first", "vs the first", INK), ("win_rate", "vs the start", BLUE)),
+        "Wins over", "share of 256 prompts",
+        (("win_rate_first", "the first policy", INK), ("win_rate", "the round's start", BLUE)),
     ),
 )  # fmt: skip
 

@@ -39,7 +39,7 @@ def rlhf_figure(frame: pd.DataFrame, optimum: pd.DataFrame, best_of_n: pd.DataFr
         optimum: of `optimum_curve`: what no policy can lie above, for the true reward.
         best_of_n: of `best_of_n_curve`: the best of n texts of the reference, without training.
     """
-    figure, (axes,) = new_figure(size=(740, 400))
+    figure, (axes,) = new_figure(size=(700, 370))
     figure.set_layout_engine("constrained")
     _curve(axes, optimum, OPTIMUM.colour, "optimum for the true reward", dashes=OPTIMUM.dashes)
     _curve(axes, best_of_n, MUTED, "best of n, without training", dashes=(0, (5, 2)))
@@ -77,7 +77,7 @@ def hacking_figure(frame: pd.DataFrame) -> Figure:
         frame: of `reward_hacking`.
     """
     methods = list(dict.fromkeys(frame["method"]))
-    figure, every = new_figure(len(methods), (760, 400), rows=2)
+    figure, every = new_figure(len(methods), (700, 380), rows=2)
     figure.set_layout_engine("constrained")
     for number, method in enumerate(methods):
         own = frame[frame["method"] == method]
