@@ -27,7 +27,7 @@ CONFIG = TrainConfig(method="grpo", held_out=0, samples=0, eval_every=0).resolve
 
 
 def run(rounds: int | None = None, choose: Choose = everyone) -> pd.DataFrame:
-    """Measure one rollout a round on every side."""
+    """Measure one rollout per round on every side."""
     with TemporaryDirectory() as folder:
         save_model(tiny_base(ReviewsConfig()), Path(folder) / "tiny")
         outcomes = measure(choose(contenders(f"{folder}/tiny")), rounds or ROUNDS, 1)

@@ -1,4 +1,4 @@
-"""Which pair comes when: once an epoch, by seed and step alone."""
+"""Which pair comes when: once per epoch, by seed and step alone."""
 
 from collections.abc import Callable
 

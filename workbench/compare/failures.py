@@ -132,7 +132,7 @@ def at_equal_kl(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of each seed where its losses are equally far from the reference.
 
     Args:
-        frame: from a function above, one evaluation a row.
+        frame: from a function above, one evaluation per row.
 
     Returns:
         A row per seed and loss, at the largest KL that all losses reach with this seed. A run is
