@@ -30,7 +30,7 @@ def test_sections_of_the_route_exist(number: str, sections: str) -> None:
 
 def test_every_lesson_has_its_time() -> None:
     paths = (ROOT / "notebooks").glob("*.ipynb")
-    assert TIMES == sorted(path.stem.split("_")[0] for path in paths)
+    assert sorted(path.stem.split("_")[0] for path in paths) == TIMES
 
 
 def test_the_readme_leads_there() -> None:
