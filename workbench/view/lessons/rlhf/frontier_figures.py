@@ -77,7 +77,7 @@ def hacking_figure(frame: pd.DataFrame) -> Figure:
         frame: of `reward_hacking`.
     """
     methods = list(dict.fromkeys(frame["method"]))
-    figure, every = new_figure(len(methods), (700, 380), rows=2)
+    figure, every = new_figure(len(methods), (660, 360), rows=2)
     figure.set_layout_engine("constrained")
     for number, method in enumerate(methods):
         own = frame[frame["method"] == method]
@@ -87,8 +87,8 @@ def hacking_figure(frame: pd.DataFrame) -> Figure:
             at["spread"] = own.groupby("step")[column].std().fillna(0.0)
             _with_band(above, at["kl"] ** 0.5, at, colour, label)
             _with_band(below, at.index.to_series(), at, colour, label)
-        name_axes(above, str(method), "√KL(policy ‖ reference)", "reward, mean of texts")
-        name_axes(below, "", "n" if method == "best-of-n" else "step", "reward, mean of texts")
+        name_axes(above, str(method), "√KL(policy ‖ reference)", "mean reward")
+        name_axes(below, "", "n" if method == "best-of-n" else "step", "mean reward")
     every[0].legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
     return figure
 
