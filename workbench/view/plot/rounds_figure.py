@@ -27,11 +27,11 @@ PANELS: tuple[tuple[str, str, Lines], ...] = (
     ),
     (
         "Votes", "share of the votes",
-        (("right", "for the better answer", REWARD), ("agreement", "as the policy expects", INK)),
+        (("right", "for the better answer", REWARD), ("agreement", "as expected", INK)),
     ),
     (
-        "Wins over", "share of 256 prompts",
-        (("win_rate_first", "the first policy", INK), ("win_rate", "the round's start", BLUE)),
+        "Wins", "share of 256 prompts",
+        (("win_rate_first", "over the first", INK), ("win_rate", "over the start", BLUE)),
     ),
 )  # fmt: skip
 
