@@ -6,7 +6,7 @@ Where widgets are not shown, on a code host or in a printed copy, the picture is
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,7 +14,8 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
-from workbench.view.controls.fields import log_slider
+from workbench.view.controls.fields import number
+from workbench.view.controls.number import NumberControl
 from workbench.view.html.elements import error_card
 from workbench.view.html.images import png
 from workbench.view.html.render import style
@@ -92,15 +93,21 @@ class Explorer:
             display({**bundle, "image/png": png(self.shown)}, raw=True)
 
 
-def slider(
-    value: float, low: float, high: float, step: float, description: str
-) -> widgets.FloatSlider:
-    """A slider from `low` to `high`."""
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=description, readout_format=".2f"
-    )
+def slider(value: float, low: float, high: float, step: float, description: str) -> NumberControl:
+    """A number from `low` to `high`; whole where its step is an int."""
+    whole = isinstance(step, int)
+    return number(value, low, high, whole, step=step, description=description)
 
 
-def beta_slider(value: float = 0.5) -> widgets.FloatLogSlider:
-    """A logarithmic slider for beta, over the range that makes a difference in a small world."""
-    return log_slider(value, *BETAS, {"description": "beta"}).add_class("wb-beta")
+def beta_slider(value: float = 0.5) -> NumberControl:
+    """Beta in equal ratios, over the range that makes a difference in a small world."""
+    return number(value, *BETAS, log=True, description="beta").add_class("wb-beta")
+
+
+def choice_slider(choices: Sequence[float], value: float, description: str) -> NumberControl:
+    """A number that is one of `choices`, ascending; whole where all are."""
+    whole = all(isinstance(choice, int) for choice in choices)
+    return NumberControl(
+        value=value, min=choices[0], max=choices[-1], choices=list(choices), whole=whole,
+        description=description,
+    )  # fmt: skip
