@@ -4,6 +4,7 @@ explorer.py           a picture or HTML below its controls
 fields.py             the widget for a field of a configuration
 number.py             a slider and a field that set one number exactly
 sampling_controls.py  the widgets for all fields of `SamplingConfig`
+keys.py               keeps pressed keys from the notebook
 progress.py           progress in one line
 watch.py              an iteration shown while it goes on
 """

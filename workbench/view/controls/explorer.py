@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
 from workbench.view.controls.fields import number
+from workbench.view.controls.keys import KeepKeys
 from workbench.view.controls.number import NumberControl
 from workbench.view.html.elements import error_card
 from workbench.view.html.images import png
@@ -50,7 +51,7 @@ class Explorer:
         row = widgets.HBox(list(controls.values())).add_class("wb-row")
         shown = self._text if isinstance(self.shown, str) else self._picture
         sheet = widgets.HTML(style("workbench")).add_class("wb-style")
-        self.box = widgets.VBox([sheet, row, shown]).add_class("wb-explorer")
+        self.box = widgets.VBox([sheet, row, shown, KeepKeys()]).add_class("wb-explorer")
         for widget in controls.values():
             widget.observe(lambda change: self._show(), "value")
 

@@ -75,6 +75,7 @@ function render({ model, el }) {
   const unit = element("span", { className: "wb-unit" }, el);
   const problem = element("span", { className: "wb-refusal", id: `${id}-problem` }, el);
   slider.setAttribute("aria-labelledby", label.id);
+  slider.dataset.lmSuppressShortcuts = ""; // its keys are no shortcuts of JupyterLab
   field.setAttribute("aria-describedby", problem.id);
   problem.setAttribute("aria-live", "polite");
 

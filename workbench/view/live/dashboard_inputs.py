@@ -11,6 +11,7 @@ from workbench.core.losses import MODIFIERS, all_parameters, find_loss
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
+from workbench.view.controls.keys import KeepKeys
 from workbench.view.html.render import render, style
 from workbench.view.live.screen import Outputs
 
@@ -199,4 +200,4 @@ class Inputs:
             out.samples,
             out.facts,
         ]
-        return widgets.VBox(parts).add_class("wb-dashboard")
+        return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard")
