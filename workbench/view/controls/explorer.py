@@ -97,7 +97,7 @@ class Explorer:
 def slider(value: float, low: float, high: float, step: float, description: str) -> NumberControl:
     """A number from `low` to `high`; whole where its step is an int."""
     whole = isinstance(step, int)
-    return number(value, low, high, whole, step=step, description=description)
+    return number(value, low, high, whole, step=step, slider=True, description=description)
 
 
 def beta_slider(value: float = 0.5) -> NumberControl:
