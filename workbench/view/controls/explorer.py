@@ -17,8 +17,9 @@ from workbench.errors import WorkbenchError
 from workbench.view.controls.fields import number
 from workbench.view.controls.keys import KeepKeys
 from workbench.view.controls.number import NumberControl
+from workbench.view.controls.picture import Picture
 from workbench.view.html.elements import error_card
-from workbench.view.html.images import png
+from workbench.view.html.images import describe, png
 from workbench.view.html.render import style
 from workbench.view.plot.layers import Layers
 
@@ -44,7 +45,7 @@ class Explorer:
     def __init__(self, draw: Callable[..., str | Figure], **controls: widgets.DOMWidget) -> None:
         self._draw, self.controls = draw, controls
         self._lock = threading.Lock()  # callbacks may come on any thread
-        self._picture = widgets.Image(format="png").add_class("wb-figure")
+        self._picture = Picture()
         self._text = widgets.HTML().add_class("wb-text")
         self.shown: str | Figure = ""
         self._show()
@@ -83,7 +84,7 @@ class Explorer:
             else:
                 if made is not self.shown:
                     self._layers = Layers(made)
-                self._picture.value = self._layers.png()
+                self._picture.show(self._layers.png(), describe(made))
             self.shown = made
 
     def _ipython_display_(self) -> None:
@@ -91,7 +92,8 @@ class Explorer:
         if isinstance(self.shown, str):
             display({**bundle, "text/html": self.shown}, raw=True)
         else:
-            display({**bundle, "image/png": png(self.shown)}, raw=True)
+            about = {"image/png": {"alt": describe(self.shown)}}
+            display({**bundle, "image/png": png(self.shown)}, raw=True, metadata=about)
 
 
 def slider(value: float, low: float, high: float, step: float, description: str) -> NumberControl:

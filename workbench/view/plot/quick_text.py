@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import cast
+from typing import Any, TypeGuard, cast
 
 from matplotlib.artist import Artist
 from matplotlib.colors import to_hex
@@ -19,7 +19,7 @@ ACROSS = {"left": "l", "center": "m", "right": "r"}  # Pillow's letters for matp
 TALL = "lp"  # a letter that rises and one that falls: matplotlib aligns a line by their height
 
 
-def is_plain(artist: Artist) -> bool:
+def is_plain(artist: Artist) -> TypeGuard[Text]:
     """Whether it is one upright line of text, without a box or formulas, in letters of its font."""
     if type(artist) is not Text:
         return False
@@ -41,7 +41,8 @@ def draw_plain(image: Image.Image, texts: Iterable[Text], dpi: float) -> None:
         if not text.get_visible():
             continue
         font = _font(findfont(text.get_fontproperties()), text.get_fontsize() * dpi / 72)
-        x, y = text.get_transform().transform(text.get_unitless_position())
+        place: Any = text.get_unitless_position()
+        x, y = text.get_transform().transform(place)
         baseline = image.height - y + _below(font, text.get_verticalalignment())
         anchor = ACROSS[text.get_horizontalalignment()] + "s"
         canvas.text((x, baseline), text.get_text(), to_hex(text.get_color()), font, anchor)
