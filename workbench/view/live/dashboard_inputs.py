@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,6 +13,8 @@ from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
 from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.number import NumberControl
+from workbench.view.controls.presets import PresetMenu
 from workbench.view.html.render import render, style
 from workbench.view.live.screen import Outputs
 
@@ -38,6 +41,8 @@ class Inputs:
         self._on_setting = list[Callable[..., None]]()
         self._asked, config = asked, asked.resolved()
         self._values = dict[str, Any]()  # of the settings offered, by name
+        self._showing: int | None = None  # the thread within `show_values`
+        self.presets = PresetMenu(config, self._choose)
         self.lr = control(config, "lr", "learning rate")
         self._follow("lr", self.lr)
         self.loss = control(config, "loss")
@@ -71,7 +76,10 @@ class Inputs:
         shown = SamplingConfig(temperature=1.0 if temperature is None else temperature)
         self.temperature = control(shown, "temperature")
         self.seed = control(SamplingConfig(), "seed")
-        self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
+        longest = SamplingConfig(
+            max_new_tokens=config.max_new_tokens or SamplingConfig().max_new_tokens
+        )
+        self.answer_length = control(longest, "max_new_tokens", "longest answer, tokens")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -88,7 +96,40 @@ class Inputs:
         """Call `callback(name=value, ...)` when the user changes live settings."""
         self._on_setting.append(callback)
 
+    def show_values(self, settings: Mapping[str, Any]) -> None:
+        """Put the settings of a run into the fields without telling of a change.
+
+        A parameter that is left out or None stands for the default of the loss.
+        """
+        self._showing = threading.get_ident()
+        try:
+            name = settings.get("loss") or self.loss.value
+            if name not in self.loss.options:
+                self.loss.options = (*self.loss.options, name)
+            self.loss.value = name
+            loss = find_loss(name)
+            neutral = {name: MODIFIERS[name].neutral for name in loss.modifiers}
+            defaults = {"lr": self._asked.resolved().lr} | loss.defaults | neutral
+            for name, widget in {"lr": self.lr, **self.parameters, **self.modifiers}.items():
+                if name in defaults:
+                    given = settings.get(name)
+                    self._show_value(name, widget, defaults[name] if given is None else given)
+            self._show_modifiers()
+        finally:
+            self._showing = None
+
+    def _show_value(self, name: str, widget: widgets.DOMWidget, value: Any) -> None:
+        self._values[name] = value
+        widget.show(value) if isinstance(widget, NumberControl) else setattr(widget, "value", value)
+
+    def _choose(self, settings: dict[str, Any]) -> None:
+        self.show_values(settings)
+        self._tell(**settings)
+
     def _tell(self, **settings: Any) -> None:
+        if self._showing == threading.get_ident():
+            return
+        self.presets.leave(settings)
         for callback in self._on_setting:
             callback(**settings)
 
@@ -150,7 +191,7 @@ class Inputs:
         return SamplingConfig(
             temperature=self.temperature.value,
             seed=self.seed.value,
-            max_new_tokens=self._answer_length,
+            max_new_tokens=self.answer_length.value,
         )
 
     @property
@@ -187,15 +228,16 @@ class Inputs:
         *drive, generate = self.buttons.values()
         parts = [
             widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
-            row("wb-settings", self.parameter_row, self.lr, self.loss),
+            row("wb-settings", self.parameter_row, self.lr, self.loss, self.presets.menu),
             self.about_loss,
+            self.presets.about,
             self.modifier_box,
             row("wb-drive", *drive, self.runs),
             out.status,
             out.problem,
             out.picture,
             widgets.HTML("<h3>Policy beside reference</h3>"),
-            row("wb-ask", self.prompt, self.temperature, self.seed, generate),
+            row("wb-ask", self.prompt, self.temperature, self.seed, self.answer_length, generate),
             out.answer,
             out.samples,
             out.facts,
