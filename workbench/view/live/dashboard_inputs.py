@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,9 @@ from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import recommended_before_loading
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
+from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.number import NumberControl
+from workbench.view.controls.presets import PresetMenu
 from workbench.view.html.render import render, style
 from workbench.view.live.screen import Outputs
 
@@ -41,6 +45,8 @@ class Inputs:
         self._on_setting = list[Callable[..., None]]()
         self._asked, config = asked, asked.resolved()
         self._values = dict[str, Any]()  # of the settings offered, by name
+        self._showing: int | None = None  # the thread within `show_values`
+        self.presets = PresetMenu(config, self._choose)
         self.lr = control(config, "lr", "learning rate")
         self._follow("lr", self.lr)
         self.loss = control(config, "loss")
@@ -76,7 +82,7 @@ class Inputs:
         )  # fmt: skip
         self.temperature = control(self._shown, "temperature")
         self.seed = control(self._shown, "seed")
-        self._answer_length = self._shown.max_new_tokens
+        self.answer_length = control(self._shown, "max_new_tokens", "longest answer, tokens")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -93,23 +99,50 @@ class Inputs:
         """Call `callback(name=value, ...)` when the user changes live settings."""
         self._on_setting.append(callback)
 
+    def show_values(self, settings: Mapping[str, Any]) -> None:
+        """Put the settings of a run into the fields without telling of a change.
+
+        A parameter that is left out or None stands for the default of the loss.
+        """
+        self._showing = threading.get_ident()
+        try:
+            name = settings.get("loss") or self.loss.value
+            if name not in self.loss.options:
+                self.loss.options = (*self.loss.options, name)
+            self.loss.value = name
+            loss = find_loss(name)
+            neutral = {name: MODIFIERS[name].neutral for name in loss.modifiers}
+            defaults = {"lr": self._asked.resolved().lr} | loss.defaults | neutral
+            for name, widget in {"lr": self.lr, **self.parameters, **self.modifiers}.items():
+                if name in defaults:
+                    given = settings.get(name)
+                    self._show_value(name, widget, defaults[name] if given is None else given)
+            self._show_modifiers()
+        finally:
+            self._showing = None
+
+    def _show_value(self, name: str, widget: widgets.DOMWidget, value: Any) -> None:
+        self._values[name] = value
+        widget.show(value) if isinstance(widget, NumberControl) else setattr(widget, "value", value)
+
+    def _choose(self, settings: dict[str, Any]) -> None:
+        self.show_values(settings)
+        self._tell(**settings)
+
     def _tell(self, **settings: Any) -> None:
+        if self._showing == threading.get_ident():
+            return
+        self.presets.leave(settings)
         for callback in self._on_setting:
             callback(**settings)
 
     def _follow(self, name: str, widget: widgets.DOMWidget) -> None:
-        """Keep the widget's value and tell of its changes.
-
-        The browser rounds the value of a slider to a step, at the 9th digit; that is no change.
-        """
+        """Keep the widget's value and tell of its changes."""
         self._values[name] = widget.value
 
         def take(change: dict[str, Any]) -> None:
-            old, new = self._values[name], change["new"]
-            if isinstance(new, float) and math.isclose(old, new, rel_tol=1e-6):
-                return
-            self._values[name] = new
-            self._tell(**{name: new})
+            self._values[name] = change["new"]
+            self._tell(**{name: change["new"]})
 
         widget.observe(take, "value")
 
@@ -158,9 +191,10 @@ class Inputs:
     @property
     def sampling(self) -> SamplingConfig:
         """How the prompt is to be answered."""
-        temperature, length = self.temperature.value, self._answer_length
+        temperature = self.temperature.value
         same = math.isclose(temperature, self._shown.temperature)
         shown = self._shown if same else SamplingConfig(temperature=temperature)
+        length = self.answer_length.value
         return replace(shown, seed=self.seed.value, max_new_tokens=length)
 
     @property
@@ -197,17 +231,18 @@ class Inputs:
         *drive, generate = self.buttons.values()
         parts = [
             widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
-            row("wb-settings", self.parameter_row, self.lr, self.loss),
+            row("wb-settings", self.parameter_row, self.lr, self.loss, self.presets.menu),
             self.about_loss,
+            self.presets.about,
             self.modifier_box,
             row("wb-drive", *drive, self.runs),
             out.status,
             out.problem,
             out.picture,
             widgets.HTML("<h3>Policy beside reference</h3>"),
-            row("wb-ask", self.prompt, self.temperature, self.seed, generate),
+            row("wb-ask", self.prompt, self.temperature, self.seed, self.answer_length, generate),
             out.answer,
             out.samples,
             out.facts,
         ]
-        return widgets.VBox(parts).add_class("wb-dashboard")
+        return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard")
