@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from board import NOTEBOOK, Board  # isort: skip - beside this file, see conftest
-from jupyter_page import PATIENCE, THEMES, browser_page, jupyter_lab, open_notebook, run_all, write_notebook
+from jupyter_page import (
+    PATIENCE,
+    THEMES,
+    browser_page,
+    jupyter_lab,
+    open_notebook,
+    run_all,
+    write_notebook,
+)
 from page_checks import HEIGHT, at_each_width, barriers, change_theme
 from playwright.sync_api import Page, expect
 
@@ -74,5 +82,7 @@ def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
             expect(page.locator(root).first).to_be_visible(timeout=PATIENCE)
             found += [f"{theme} {root}: {what}" for what in barriers(page, root)]
             name = f"{root.removeprefix('.wb-')}-{theme}"
-            found += [f"{theme} {root}: {what}" for what in at_each_width(page, root, pictures, name)]
+            found += [
+                f"{theme} {root}: {what}" for what in at_each_width(page, root, pictures, name)
+            ]
     assert not found, "\n".join(found)
