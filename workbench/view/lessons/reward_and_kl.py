@@ -56,7 +56,7 @@ def reward_and_grammar(frame: pd.DataFrame) -> Figure:
     for axes, (metric, (title, unit)), (low, height) in zip(
         panels, PANELS.items(), heights, strict=True
     ):
-        axes.set_position((0.075, low, 0.905, height))
+        axes.set_position((0.095, low, 0.885, height))
         trajectories(frame, axes, metric)
         name_axes(axes, title, "", unit)
     panels[-1].set_xlabel(f"{UNIT} per text, on a square-root scale", fontsize=9, color=MUTED)
