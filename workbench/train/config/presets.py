@@ -24,8 +24,8 @@ PRESETS: dict[str, Preset] = {
     for one in (
         Preset(
             "visible",
-            "the real model on the shipped pairs: answers that anyone can tell from before",
-            {"model": "smollm2", "data": "assistant", "lr": 1e-5, "epochs": 3, "held_out": 30},
+            "the real model learns to answer briefly, so that anyone can tell it from before",
+            {"model": "smollm2", "data": "brief", "lr": 5e-6, "epochs": 2, "held_out": 13},
         ),
     )
 }
