@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.compare.judging.judges import Judge
 from workbench.compare.judging.reward_model_judge import reward_judge
 from workbench.compare.visible.measures import (
     answers_before_and_after,
@@ -23,7 +24,7 @@ from workbench.train.events import StepEvent
 
 HERE = Path(__file__).parent
 LRS, BETAS, EPOCHS = (5e-6, 1e-5), (0.1, 0.3), (1, 2, 4)
-JUDGE = {"lr": 1e-5, "epochs": 2}  # of the reward model, the same for all runs
+JUDGE_LR, JUDGE_EPOCHS = 1e-5, 2  # of the reward model, the same for all runs
 
 
 def visible_sweep(
@@ -51,10 +52,11 @@ def visible_sweep(
         preset("visible", **{**common, "lr": lr, "beta": beta, "epochs": max(epochs)})
         for lr, beta in product(lrs, betas)
     ]
-    prompts, judges = unseen_prompts(), None
+    prompts = unseen_prompts()
+    judges: list[Judge] = []
     rows, texts = [], []
     for config, run in opened(configs, base):
-        judges = judges or [FewerWords(), reward_judge(run, **JUDGE)]
+        judges = judges or [FewerWords(), reward_judge(run, JUDGE_EPOCHS, JUDGE_LR)]
         for event in run:
             if not isinstance(event, StepEvent):
                 continue

@@ -25,7 +25,14 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "visible",
             "the real model learns to answer briefly, so that anyone can tell it from before",
-            {"model": "smollm2", "data": "brief", "lr": 5e-6, "epochs": 2, "held_out": 13},
+            {
+                "model": "smollm2",
+                "data": "brief",
+                "beta": 0.1,
+                "lr": 5e-6,
+                "epochs": 2,
+                "held_out": 13,
+            },
         ),
     )
 }

@@ -1,0 +1,49 @@
+"""The sweep: on a very small model for its table, and on the real one for the preset's figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.compare.visible.settings import visible_sweep
+from workbench.models.load import Model
+from workbench.train.config import PRESETS
+
+
+def test_each_measurement_is_a_row_with_its_answers(base: Model, tmp_path: Path) -> None:
+    words = ["good", "bad", "great", "the", "was", "room", "staff", "and"]
+    rows = [
+        {"prompt": f"{one} {two}", "chosen": one, "rejected": f"{one} {two} the {one}"}
+        for one in words
+        for two in words
+        if one != two
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows[:20]))
+    small = {"data": str(path), "held_out": 4, "batch_size": 8, "model": "tiny"}
+    *_, (table, answers) = visible_sweep([1e-3], [0.1, 0.5], [1, 2], base, **small)
+    assert table[["beta", "epochs", "steps"]].to_numpy().tolist() == [
+        [0.1, 1, 2], [0.1, 2, 4], [0.5, 1, 2], [0.5, 2, 4]
+    ]  # fmt: skip
+    assert table["kl"].between(0, 1000).all()
+    assert len(answers) == 4 * answers["prompt"].nunique()
+    again = answers[(answers.beta == 0.1) & (answers.epochs == 2)]
+    shorter = again["after"].str.split().str.len() < again["before"].str.split().str.len()
+    empty = again["after"] == ""
+    assert table.iloc[1]["told/fewer words"] == pytest.approx((shorter & ~empty).mean())
+
+
+@pytest.mark.full
+@pytest.mark.long
+def test_the_preset_reaches_its_figures(real_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(real_cache))
+    wanted = PRESETS["visible"].settings
+    *_, (table, _) = visible_sweep([wanted["lr"]], [wanted["beta"]], [wanted["epochs"]])
+    row = table.iloc[-1]
+    assert row["told/fewer words"] >= 0.9
+    assert row["told/reward model"] >= 0.9
+    assert row["kl"] < 10
+    assert row["facts_before"] == 40
+    assert row["facts_after"] >= 38
