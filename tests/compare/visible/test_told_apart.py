@@ -34,7 +34,7 @@ def test_a_fact_is_right_where_its_word_stands_alone(answer: str, right: bool) -
 def test_right_answers_are_counted() -> None:
     facts = [Fact("Capital of France?", "Paris"), Fact("Gold?", "Au"), Fact("2 + 2?", "4")]
     assert count_right(["Paris.", "Its symbol is Ag.", "4"], facts) == 2
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="zip"):
         count_right(["Paris."], facts)
 
 

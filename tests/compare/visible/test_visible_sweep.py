@@ -7,11 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from workbench.compare.visible import measures, settings
 from workbench.compare.visible.settings import visible_sweep
+from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 from workbench.train.config import PRESETS
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and short answers."""
+    prompts, facts = measures.unseen_prompts()[:8], measures.read_facts()[:3]
+    monkeypatch.setattr(settings, "unseen_prompts", lambda: prompts)
+    monkeypatch.setattr(measures, "read_facts", lambda: facts)
+    for name, temperature in (("GREEDY", 0), ("AT_ONE", 1)):
+        sampling = SamplingConfig(temperature=temperature, max_new_tokens=12)
+        monkeypatch.setattr(measures, name, sampling)
+
+
+@pytest.mark.usefixtures("short")
 def test_each_measurement_is_a_row_with_its_answers(base: Model, tmp_path: Path) -> None:
     words = ["good", "bad", "great", "the", "was", "room", "staff", "and"]
     rows = [
