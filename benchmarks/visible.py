@@ -2,8 +2,7 @@
 
     python benchmarks/visible.py [--out FOLDER] [--lr ...] [--beta ...] [--epochs ...]
 
-Writes `sweep.csv` and `answers.csv` of every setting to the folder after each measurement. The
-folder's default is a scratch one; the recorded results stand beside `workbench/compare/visible`.
+Writes `sweep.csv` and `answers.csv` of every setting to the folder after each measurement.
 """
 
 from __future__ import annotations

@@ -6,13 +6,11 @@ import pandas as pd
 import pytest
 
 from workbench.compare.judging.judges import Outcomes
-from workbench.compare.visible.blinded import SHEET, blinded, recorded_reader
+from workbench.compare.visible.blinded import SHEET, blinded
 from workbench.compare.visible.facts import Fact, count_right, is_right, read_facts
 from workbench.compare.visible.measures import told, unseen_prompts
 from workbench.compare.visible.plain_rule import FewerWords
-from workbench.compare.visible.settings import recorded_sweep
 from workbench.data.pairs import read_pairs
-from workbench.train.config import PRESETS
 
 
 @pytest.mark.parametrize(
@@ -85,23 +83,3 @@ def test_no_unseen_prompt_stands_in_the_shipped_pairs() -> None:
     assert len(unseen) >= 40
     for name in ("assistant", "brief"):
         assert not unseen & {pair.prompt.casefold() for pair in read_pairs(name).pairs}
-
-
-def test_the_reader_judged_every_unseen_prompt() -> None:
-    sheet = recorded_reader()
-    assert set(sheet["prompt"]) == set(unseen_prompts())
-    assert set(sheet["guess"]) | set(sheet["policy"]) <= {"a", "b"}
-
-
-def test_the_recorded_sweep_holds_the_preset_with_figures_as_promised() -> None:
-    """At least 90% told by rule, reward model and reader; KL below 10; 38 of 40 facts kept."""
-    settings, sweep = PRESETS["visible"].settings, recorded_sweep()
-    same = (sweep.lr == settings["lr"]) & (sweep.epochs == settings["epochs"])
-    (row,) = sweep[same & (sweep.beta == settings["beta"])].to_dict("records")
-    reader = recorded_reader()
-    rule, reward_model = row["told/fewer words"], row["told/reward model"]
-    shares = rule, reward_model, (reader.guess == reader.policy).mean()
-    assert min(shares) >= 0.9
-    assert row["kl"] < 10
-    assert row["facts_before"] == 40
-    assert row["facts_after"] >= 38

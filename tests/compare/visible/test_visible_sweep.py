@@ -1,4 +1,4 @@
-"""The sweep: on a very small model for its table, and on the real one for the preset's figures."""
+"""The sweep's table, on a very small model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from workbench.compare.visible import measures, settings
 from workbench.compare.visible.settings import visible_sweep
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
-from workbench.train.config import PRESETS
 
 
 @pytest.fixture
@@ -47,17 +46,3 @@ def test_each_measurement_is_a_row_with_its_answers(base: Model, tmp_path: Path)
     shorter = again["after"].str.split().str.len() < again["before"].str.split().str.len()
     empty = again["after"] == ""
     assert table.iloc[1]["told/fewer words"] == pytest.approx((shorter & ~empty).mean())
-
-
-@pytest.mark.full
-@pytest.mark.long
-def test_the_preset_reaches_its_figures(real_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKBENCH_CACHE", str(real_cache))
-    wanted = PRESETS["visible"].settings
-    *_, (table, _) = visible_sweep([wanted["lr"]], [wanted["beta"]], [wanted["epochs"]])
-    row = table.iloc[-1]
-    assert row["told/fewer words"] >= 0.9
-    assert row["told/reward model"] >= 0.9
-    assert row["kl"] < 10
-    assert row["facts_before"] == 40
-    assert row["facts_after"] >= 38

@@ -2,7 +2,7 @@
 
 facts        forty questions with one-word answers: what the model still knows
 plain_rule   the rule that tells policy from reference by what the pairs ask for
-blinded      answers without names for a reader, and how often the reader was right
+blinded      answers without names, for a reader who is to tell the policy's
 measures     one row of figures of a model against its reference
-settings     the sweep over learning rate, beta and epochs; its recorded results
+settings     the sweep over learning rate, beta and epochs
 """

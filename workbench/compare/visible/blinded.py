@@ -1,8 +1,6 @@
-"""Answers without names for a reader, and how often the reader told the policy's."""
+"""Answers without names, for a reader who is to tell the policy's."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,8 +26,3 @@ def blinded(answers: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
             "policy": np.where(first, "a", "b"),
         }
     )
-
-
-def recorded_reader() -> pd.DataFrame:
-    """What one reader guessed of the preset's answers: the columns of `blinded`, and `guess`."""
-    return pd.read_csv(Path(__file__).with_name("reader.csv"), keep_default_na=False)

@@ -1,10 +1,9 @@
-"""The sweep that the preset `visible` was taken from, and its recorded results."""
+"""The sweep in which the settings of the preset `visible` are looked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,7 +21,6 @@ from workbench.runs.sweep import opened
 from workbench.train.config import preset
 from workbench.train.events import StepEvent
 
-HERE = Path(__file__).parent
 LRS, BETAS, EPOCHS = (5e-6, 1e-5), (0.1, 0.3), (1, 2, 4)
 JUDGE_LR, JUDGE_EPOCHS = 1e-5, 2  # of the reward model, the same for all runs
 
@@ -69,14 +67,3 @@ def visible_sweep(
             rows.append({**key, **took, **measure_change(run, answers, judges)})
             texts.append(answers.assign(**key))
             yield pd.DataFrame(rows), pd.concat(texts, ignore_index=True)
-
-
-def recorded_sweep() -> pd.DataFrame:
-    """The rows of `visible_sweep`, made once: `python benchmarks/visible.py`."""
-    return pd.read_csv(HERE / "sweep.csv")
-
-
-def recorded_answers() -> pd.DataFrame:
-    """Greedy answers to the unseen prompts, one row each: `before`, `after` the preset, and
-    `too_far`, after twice its epochs."""
-    return pd.read_csv(HERE / "answers.csv", keep_default_na=False)
