@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from workbench.compare.visible.settings import BETAS, EPOCHS, LRS, visible_sweep
+from workbench.compare.visible.preset_sweep import BETAS, EPOCHS, LRS, visible_sweep
 
 
 def main() -> None:

@@ -32,4 +32,4 @@ from .visible.measures import answers_before_and_after as answers_before_and_aft
 from .visible.measures import told as told
 from .visible.measures import unseen_prompts as unseen_prompts
 from .visible.plain_rule import FewerWords as FewerWords
-from .visible.settings import visible_sweep as visible_sweep
+from .visible.preset_sweep import visible_sweep as visible_sweep

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.compare.visible import measures, settings
-from workbench.compare.visible.settings import visible_sweep
+from workbench.compare.visible import measures, preset_sweep
+from workbench.compare.visible.preset_sweep import visible_sweep
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 
@@ -17,7 +17,7 @@ from workbench.models.load import Model
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and short answers."""
     prompts, facts = measures.unseen_prompts()[:8], measures.read_facts()[:3]
-    monkeypatch.setattr(settings, "unseen_prompts", lambda: prompts)
+    monkeypatch.setattr(preset_sweep, "unseen_prompts", lambda: prompts)
     monkeypatch.setattr(measures, "read_facts", lambda: facts)
     for name, temperature in (("GREEDY", 0), ("AT_ONE", 1)):
         sampling = SamplingConfig(temperature=temperature, max_new_tokens=12)

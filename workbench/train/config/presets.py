@@ -24,13 +24,13 @@ PRESETS: dict[str, Preset] = {
     for one in (
         Preset(
             "visible",
-            "the real model learns to answer briefly, so that anyone can tell it from before",
+            "the real model learns to answer in a sentence or two, and then to stop",
             {
                 "model": "smollm2",
                 "data": "brief",
                 "beta": 0.1,
                 "lr": 5e-6,
-                "epochs": 2,
+                "epochs": 1,
                 "held_out": 13,
             },
         ),
