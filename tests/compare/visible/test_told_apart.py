@@ -7,8 +7,8 @@ import pytest
 
 from workbench.compare.judging.judges import Outcomes
 from workbench.compare.visible.blinded import SHEET, blinded
+from workbench.compare.visible.change_measures import told, unseen_prompts
 from workbench.compare.visible.facts import Fact, count_right, is_right, read_facts
-from workbench.compare.visible.measures import told, unseen_prompts
 from workbench.compare.visible.plain_rule import FewerWords
 from workbench.data.pairs import read_pairs
 

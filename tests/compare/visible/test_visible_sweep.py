@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.compare.visible import measures, preset_sweep
+from workbench.compare.visible import change_measures, preset_sweep
 from workbench.compare.visible.preset_sweep import visible_sweep
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
@@ -16,12 +16,12 @@ from workbench.models.load import Model
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and short answers."""
-    prompts, facts = measures.unseen_prompts()[:8], measures.read_facts()[:3]
+    prompts, facts = change_measures.unseen_prompts()[:8], change_measures.read_facts()[:3]
     monkeypatch.setattr(preset_sweep, "unseen_prompts", lambda: prompts)
-    monkeypatch.setattr(measures, "read_facts", lambda: facts)
+    monkeypatch.setattr(change_measures, "read_facts", lambda: facts)
     for name, temperature in (("GREEDY", 0), ("AT_ONE", 1)):
         sampling = SamplingConfig(temperature=temperature, max_new_tokens=12)
-        monkeypatch.setattr(measures, name, sampling)
+        monkeypatch.setattr(change_measures, name, sampling)
 
 
 @pytest.mark.usefixtures("short")

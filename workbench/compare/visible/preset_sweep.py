@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.compare.judging.judges import Judge
 from workbench.compare.judging.reward_model_judge import reward_judge
-from workbench.compare.visible.measures import (
+from workbench.compare.visible.change_measures import (
     answers_before_and_after,
     measure_change,
     unseen_prompts,
