@@ -6,23 +6,30 @@ told at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass, make_dataclass, replace
 from dataclasses import field as dataclass_field
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 
 import tyro
 
 from workbench.generation.config import SamplingConfig
-from workbench.train.config import TrainConfig, check_field, setting
+from workbench.train.config import PRESETS, TrainConfig, check_field, find_preset, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(TrainConfig):
     """Train a policy on preference data by any method: pairs, labels, completions."""
 
+    preset: str | None = setting(
+        None,
+        "settings by one name, where flags given beside it win; "
+        + "; ".join(f"{one.name}: {one.about}" for one in PRESETS.values()),
+    )
     resume: Path | None = setting(None, "go on with the interrupted run in this folder")
 
 
@@ -155,9 +162,11 @@ def parse(arguments: Sequence[str]) -> Command:
 
     Raises:
         SystemExit: help was asked for (0), or something is no flag or no value of its type (2).
-        WorkbenchError: a value is out of range.
+        WorkbenchError: a value is out of range, or a preset is unknown.
     """
     parsers = {name: flags(config) for name, config in COMMANDS.items()}
+    if arguments[:1] == ["train"]:
+        parsers["train"] = flags(Train, _preset_settings(arguments))
     parsed = tyro.extras.subcommand_cli_from_dict(
         parsers,  # type: ignore[arg-type]
         prog="python -m workbench",
@@ -168,9 +177,23 @@ def parse(arguments: Sequence[str]) -> Command:
     return build(COMMANDS[name], parsed)
 
 
-def flags(config: type) -> type:
-    """A flat twin of a dataclass, with help, range and choices where tyro reads them."""
-    columns = [(part.name, *_flag(part, hint)) for part, hint in _leaves(config)]
+def _preset_settings(arguments: Sequence[str]) -> Mapping[str, Any]:
+    """What the flags of `train` default to where `--preset` is given."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", nargs="?")
+    name = parser.parse_known_args(arguments)[0].preset
+    return {} if name is None else find_preset(name).settings
+
+
+def flags(config: type, defaults: Mapping[str, Any] = MappingProxyType({})) -> type:
+    """A flat twin of a dataclass, with help, range and choices where tyro reads them.
+
+    `defaults` replace those of the fields.
+    """
+    columns = [
+        (part.name, *_flag(part, hint, defaults.get(part.name, part.default)))
+        for part, hint in _leaves(config)
+    ]
     columns.sort(key=len)  # what has no default comes first
     return make_dataclass(config.__name__, columns, namespace={"__doc__": config.__doc__})
 
@@ -186,7 +209,7 @@ def _leaves(config: type) -> Iterator[tuple[Field[Any], Any]]:
             yield part, kind
 
 
-def _flag(part: Field[Any], kind: Any) -> tuple[Any, ...]:
+def _flag(part: Field[Any], kind: Any, default: Any) -> tuple[Any, ...]:
     facts, literal = part.metadata, cast(Any, Literal)
     if facts.get("choices"):
         kind = literal[facts["choices"]]
@@ -196,12 +219,12 @@ def _flag(part: Field[Any], kind: Any) -> tuple[Any, ...]:
     text = facts["help"] + (f" [{low:g} to {high:g}]" if low is not None else "")
     if part.name == "source":
         return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
-    hint = "" if part.default is None else None  # the help says what is taken then
+    hint = "" if default is None else None  # the help says what is taken then
     if part.name == "prompt":  # a flag that is repeated adds to what was given before
         many = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
         return Annotated[many, tyro.conf.arg(help=text)], dataclass_field(default=())
     told = Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
-    return told, dataclass_field(default=part.default)
+    return told, dataclass_field(default=default)
 
 
 def build(config: type, values: Any) -> Any:

@@ -24,6 +24,7 @@ from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, Event, StepEvent
 
+GOES_ON = "can't go with --resume: the run goes on with its own settings"
 LISTED = 10  # skipped rows that are shown; the run's folder has all of them
 
 
@@ -37,6 +38,8 @@ def train(command: Train) -> None:
         settings = {f.name: getattr(command, f.name) for f in fields(TrainConfig)}
         config = TrainConfig(**settings)
         if command.resume is not None:
+            if command.preset is not None:
+                raise WorkbenchError(f"--preset {GOES_ON}")
             _refuse_settings(config)
             run = Run.resume(command.resume, tell)
         else:
@@ -58,9 +61,7 @@ def _refuse_settings(config: TrainConfig) -> None:
     for name, value in asked.items():
         if value != default[name]:
             flag = name.replace("_", "-")
-            raise WorkbenchError(
-                f"--{flag} can't go with --resume: the run goes on with its own settings"
-            )
+            raise WorkbenchError(f"--{flag} {GOES_ON}")
 
 
 def _values(config: Any) -> Iterator[tuple[str, Any]]:

@@ -26,3 +26,10 @@ from .removal import train_without as train_without
 from .tokens import PairTokens as PairTokens
 from .tokens import compare_pair as compare_pair
 from .tokens import compare_tokens as compare_tokens
+from .visible.blinded import blinded as blinded
+from .visible.change_measures import answers_before_and_after as answers_before_and_after
+from .visible.change_measures import told as told
+from .visible.change_measures import unseen_prompts as unseen_prompts
+from .visible.facts import read_facts as read_facts
+from .visible.plain_rule import FewerWords as FewerWords
+from .visible.preset_sweep import visible_sweep as visible_sweep

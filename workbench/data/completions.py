@@ -13,7 +13,7 @@ from typing import Any
 from workbench.core.batch import Completion
 from workbench.data.columns import UnusableError, as_messages, find_layout, text_of
 from workbench.data.pairs import (
-    ASSISTANT,
+    SHIPPED,
     SkippedRow,
     TextPair,
     columns_of,
@@ -65,7 +65,7 @@ def read_completions(
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns are
     of no known layout, or where no row can be used.
     """
-    rows = [] if source == ASSISTANT else rows_of(Path(source))
+    rows = [] if source in SHIPPED else rows_of(Path(source))
     columns = columns_of(rows)
     needed = COLUMNS if labelled else COLUMNS[:2]
     missing = [name for name in needed if name not in columns]

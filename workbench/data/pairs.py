@@ -17,7 +17,9 @@ from workbench.data.json_rows import read_json_rows
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
+# The sets of pairs that ship with the package, by name; each is NAME.jsonl beside this file.
 ASSISTANT = "assistant"
+SHIPPED = (ASSISTANT, "brief")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class EncodedPairs:
 
 
 def read_pairs(source: str | Path) -> PairFile:
-    """Read preference pairs from a JSON or JSONL file, or the shipped ones by the name "assistant".
+    """Read preference pairs from a JSON or JSONL file, or shipped ones by a name of `SHIPPED`.
 
     JSON is a list of objects, or an object with one list of them; JSONL is one object per line. The
     content decides, not the file's suffix. Rows are numbered from 1; those that cannot be used are
@@ -75,8 +77,8 @@ def read_pairs(source: str | Path) -> PairFile:
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns
     have no known layout, or where no row can be used.
     """
-    is_shipped = source == ASSISTANT
-    path = Path(__file__).with_name("assistant.jsonl") if is_shipped else Path(source)
+    is_shipped = source in SHIPPED
+    path = Path(__file__).with_name(f"{source}.jsonl") if is_shipped else Path(source)
     rows = rows_of(path)
     layout = find_layout(rows)
     if layout is None:

@@ -10,7 +10,7 @@ from workbench.core.batch import Completion
 from workbench.data.columns import UnusableError
 from workbench.data.completions import TextCompletion, prompt_of, read_completions
 from workbench.data.pairs import (
-    ASSISTANT,
+    SHIPPED,
     SkippedRow,
     columns_of,
     is_unicode,
@@ -29,7 +29,7 @@ def read_prompts(source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
 
     Raises WorkbenchError as `read_completions` does.
     """
-    rows = [] if source == ASSISTANT else rows_of(Path(source))
+    rows = [] if source in SHIPPED else rows_of(Path(source))
     columns = columns_of(rows)
     if "prompt" not in columns or {"completion", "chosen"} & set(columns):
         found, skipped = read_completions(source, labelled=False)

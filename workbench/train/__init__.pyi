@@ -4,7 +4,10 @@ from .base_model import new_model as new_model
 from .base_model import pretrain as pretrain
 from .base_model import tiny_base as tiny_base
 from .batches import batches_for as batches_for
+from .config import PRESETS as PRESETS
+from .config import Preset as Preset
 from .config import TrainConfig as TrainConfig
+from .config import preset as preset
 from .control import Control as Control
 from .events import EvalEvent as EvalEvent
 from .events import StepEvent as StepEvent

@@ -66,7 +66,9 @@ class TrainConfig:
         "tiny", "tiny; smollm2, the 4-bit file (Q4_1) dequantised; for full weights and all else a "
         "folder, or a Hugging Face id such as HuggingFaceTB/SmolLM2-135M-Instruct",
     )  # fmt: skip
-    data: str = setting("reviews", "reviews (the embedded world), assistant (shipped), or a file")
+    data: str = setting(
+        "reviews", "reviews (the embedded world), a shipped set (assistant, brief), a file"
+    )
     method: str | None = setting(
         None, "training method; left open: that of the loss", choices=METHODS
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from workbench.view.html.differences import marked_answers
 from workbench.view.html.render import Html, escape, render
 from workbench.view.live.writing import FINISHED
@@ -59,3 +61,18 @@ def side_by_side(
         notes = notes or [""] * len(texts)
         shown.append((row, list(zip(names, texts, notes, strict=True))))
     return render("side_by_side", names=names, rows=shown, look=look, state=state, drawn=drawn)
+
+
+def answers_beside(frame: pd.DataFrame) -> Html:
+    """Recorded answers beside each other, as wide as the view.
+
+    Args:
+        frame: one row per prompt, in the column `prompt`, and one column of texts per model; the
+            texts of the others are marked against those of the first.
+    """
+    names = [name for name in frame if name != "prompt"]
+    rows = [
+        PromptAnswers(prompt, texts)
+        for prompt, texts in zip(frame["prompt"], frame[names].itertuples(index=False), strict=True)
+    ]
+    return side_by_side(names, rows, look="ruled")

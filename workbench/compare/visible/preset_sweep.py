@@ -1,0 +1,69 @@
+"""The sweep in which the settings of the preset `visible` are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from workbench.compare.judging.judges import Judge
+from workbench.compare.judging.reward_model_judge import reward_judge
+from workbench.compare.visible.change_measures import (
+    answers_before_and_after,
+    measure_change,
+    unseen_prompts,
+)
+from workbench.compare.visible.plain_rule import FewerWords
+from workbench.models.load import Model
+from workbench.runs.sweep import opened
+from workbench.train.config import preset
+from workbench.train.events import StepEvent
+
+LRS, BETAS, EPOCHS = (5e-6, 1e-5), (0.1, 0.3), (1, 2, 4)
+JUDGE_LR, JUDGE_EPOCHS = 1e-5, 2  # of the reward model, the same for all runs
+
+
+def visible_sweep(
+    lrs: Sequence[float] = LRS,
+    betas: Sequence[float] = BETAS,
+    epochs: Sequence[int] = EPOCHS,
+    base: Model | None = None,
+    **changes: Any,
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Train the preset `visible` with every learning rate and beta, measured after some epochs.
+
+    The learning rate is constant, so a run of four epochs is, after two, a run of two.
+
+    Args:
+        lrs, betas, epochs: the grid.
+        base: a loaded model, instead of the preset's.
+        changes: other fields of TrainConfig.
+
+    Yields:
+        After every measurement all rows so far: `lr`, `beta`, `epochs`, `steps`, `seconds` of the
+        training alone, and the figures of `measure_change`; and the answers that go with them.
+    """
+    common = {"samples": 0, "eval_every": 0, **changes}
+    configs = [
+        preset("visible", **{**common, "lr": lr, "beta": beta, "epochs": max(epochs)})
+        for lr, beta in product(lrs, betas)
+    ]
+    prompts = unseen_prompts()
+    judges: list[Judge] = []
+    rows, texts = [], []
+    for config, run in opened(configs, base):
+        judges = judges or [FewerWords(), reward_judge(run, JUDGE_EPOCHS, JUDGE_LR)]
+        for event in run:
+            if not isinstance(event, StepEvent):
+                continue
+            done, rest = divmod(event.step, run.total // max(epochs))
+            if rest or done not in epochs:
+                continue
+            answers = answers_before_and_after(run, prompts)
+            key = {"lr": config.lr, "beta": config.beta, "epochs": done}
+            took = {"steps": event.step, "seconds": run.summary("measured")["seconds"]}
+            rows.append({**key, **took, **measure_change(run, answers, judges)})
+            texts.append(answers.assign(**key))
+            yield pd.DataFrame(rows), pd.concat(texts, ignore_index=True)
