@@ -84,13 +84,6 @@ def name_axes(axes: Axes, title: str, across: str = "", upwards: str = "") -> No
     axes.set_ylabel(upwards, fontsize=9, color=MUTED)
 
 
-def look_of(index: int, colour: str) -> dict[str, Any]:
-    """Dashes and points of the run at this index."""
-    dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[min(index, 2)]
-    face = colour if index == 0 else "white"
-    return {"linestyle": dashes, "marker": "o", "markersize": 4.5, "markerfacecolor": face}
-
-
 def move_line(axes: Axes, key: str, steps: ArrayLike, values: ArrayLike, **look: Any) -> None:
     """Move the line called `key` to the points, or add it."""
     line = next((line for line in axes.lines if line.get_gid() == key), None)
