@@ -127,12 +127,12 @@ def drawing(chromium: str) -> None:
 
 def speed(page: Any, address: str, folder: Path, state: str) -> float:
     """Steps a second over some seconds in one of the states."""
+    (folder / "quiet").touch() if state == QUIET else (folder / "quiet").unlink(missing_ok=True)
     if state == OPEN:
         open_notebook(page, address, "live.ipynb")
         page.locator(".wb-dashboard .scatterlayer path").first.wait_for(timeout=60_000)
     else:
         page.goto("about:blank")
-    (folder / "quiet").touch() if state == QUIET else (folder / "quiet").unlink(missing_ok=True)
     page.wait_for_timeout(1000 * SETTLE)
     begin = time.time()
     page.wait_for_timeout(1000 * SECONDS)
