@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from workbench.view.plot.primitives import (
     INK,
     MUTED,
     ORANGE,
-    look_of,
     name_axes,
     new_figure,
 )
@@ -90,7 +90,7 @@ def over_optimisation(frame: pd.DataFrame) -> Figure:
             found = frame[(frame.labels == labels) & (frame.method == method)]
             mean = found.groupby("strength")[["kl", "gold", "proxy"]].mean().sort_values("kl")
             colour = BLUE if method == "best-of-n" else ORANGE
-            look = look_of(LABELS.index(labels), colour)
+            look = _look_of(LABELS.index(labels), colour)
             axes.plot(
                 mean.kl**0.5, mean[column], color=colour, label=f"{method}, {labels} labels", **look
             )
@@ -140,3 +140,10 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "robust": lambda frame: reviews(frame, "loss"),
     "kto": lambda frame: reviews(frame, "method"),
 }
+
+
+def _look_of(index: int, colour: str) -> dict[str, Any]:
+    """Dashes and points of the setting at this index."""
+    dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[min(index, 2)]
+    face = colour if index == 0 else "white"
+    return {"linestyle": dashes, "marker": "o", "markersize": 4.5, "markerfacecolor": face}
