@@ -11,4 +11,5 @@ model_thread.py      the one thread of the process that uses models
 run_state.py         step, speed, settings and commands of one run
 run_answers.py       the answers of runs beside their reference's
 writing.py           texts while models write them
+runs_table/          the runs of today and of earlier days, and what a saved notebook shows
 """

@@ -6,31 +6,41 @@ are read and never set.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import ipywidgets as widgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
+from workbench.runs.record import Record
+from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
-from workbench.view.html.elements import error_card
+from workbench.train.events import SampleEvent
+from workbench.view.html.elements import error_card, waiting
 from workbench.view.html.images import picture
 from workbench.view.live.dashboard_inputs import Inputs
+from workbench.view.live.run_answers import policy_and_reference
 from workbench.view.live.run_state import RunState
-from workbench.view.live.screen import LiveScreen, Outputs
+from workbench.view.live.runs_table.saved_output import SavedOutput
+from workbench.view.live.runs_table.shelf import Shelf
+from workbench.view.live.runs_table.table_actions import TableActions
+from workbench.view.live.screen import LiveScreen, Outputs, mark_earlier
 from workbench.view.live.screen_protocol import Driver
 from workbench.view.live.static import StaticDashboard
 from workbench.view.live.worker import Worker
 
 MakeRun = Callable[[TrainConfig, Progress], Run]
 Follower = Callable[[Run], str | Figure]
+RUNS = "runs"  # the folder of all runs, beside the notebook
 
 
 def dashboard(
@@ -38,22 +48,33 @@ def dashboard(
     live: bool = True,
     prompt: str | None = None,
     make_run: MakeRun = Run.create,
+    keep: bool = True,
+    run: Path | str | None = None,
 ) -> Dashboard | StaticDashboard:
     """Train and watch: an object that displays itself as the last line of a cell.
 
     Args:
         config: what to train; the controls start at its values.
         live: False trains to the end within the cell and shows the outcome without widgets, for
-            notebooks that run unattended. Google Colab, which shows nothing that a thread draws,
-            always gets this form.
+            notebooks that run unattended; it writes a folder only where `config.out` names one.
+            Google Colab, which shows nothing that a thread draws, always gets this form.
         prompt: answered by policy and reference, beside each other.
         make_run: makes the run from config and progress, when Start is pressed.
+        keep: every run is a folder in `runs/` beside the notebook, or beside `config.out`; False:
+            runs without an `out` leave nothing behind.
+        run: folder of a run to open again, with its curves and answers; its settings are those
+            that the controls start at.
+
+    Raises:
+        WorkbenchError: there is no run in the folder `run`.
     """
     Worker.close_newest()
+    if run is not None and config is None:
+        config = replace(Record(Path(run)).config(), out=None)
     config = config or TrainConfig()
     if not live or "google.colab" in sys.modules:
         return StaticDashboard(partial(make_run, config), prompt)
-    return Dashboard(config, prompt, make_run)
+    return Dashboard(config, prompt, make_run, keep, None if run is None else Path(run))
 
 
 class Dashboard:
@@ -64,20 +85,36 @@ class Dashboard:
         box: all of it, as a widget.
     """
 
-    def __init__(self, config: TrainConfig, prompt: str | None, make_run: MakeRun) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        prompt: str | None,
+        make_run: MakeRun,
+        keep: bool = True,
+        opened: Path | None = None,
+    ) -> None:
         self.worker: Worker | None = None
         self._config, self._make_run = config, make_run
         self._inputs, self._outputs = Inputs(config, prompt), Outputs()
         self._followers: list[tuple[Follower, widgets.HTML]] = []
-        self._starts, self._offering = 0, threading.Lock()
+        self._offering = threading.Lock()
         self._held: set[str] = set()  # runs for which Pause was pressed
-        self.box = self._inputs.arrange(self._outputs)
+        beside = Path(config.out).parent if config.out is not None else Path(RUNS)
+        parent = opened.parent if opened is not None else beside if keep else None
+        self._shelf, curves = Shelf(parent, config), self._outputs.curves
+        self._branches = (f"branch {number}" for number in itertools.count(1))
+        self._actions = TableActions(self._shelf, curves, self._begin, self._busy, self._release)
+        self._saved = SavedOutput()
+        self.box = self._inputs.arrange(self._outputs, self._actions)
         self._connect()
         self._offer_actions()
+        self._opened = None if opened is None else opened.name
+        if opened is not None:
+            self._open(opened)
 
     @property
     def runs(self) -> list[Run]:
-        """The run and its branches, in the order in which they were made."""
+        """The run of the last Start and its branches, in the order in which they were made."""
         states = list(self.worker.run_states.values()) if self.worker else []
         return [run_state.run for run_state in states]
 
@@ -102,6 +139,14 @@ class Dashboard:
     def _ipython_display_(self) -> None:
         still = "<p>A live dashboard: run this cell to train here.</p>"  # where widgets don't show
         display({**self.box._repr_mimebundle_(), "text/html": still}, raw=True)
+        self._saved.show(self._outputs.curves.png(), self._newest)
+
+    @property
+    def _newest(self) -> Path | None:
+        """The folder of the run that was made last."""
+        run = self.run
+        opened = self._shelf.entries.get(self._opened or "")
+        return run.folder if run is not None else opened.folder if opened else None
 
     # -- from the user to the worker -----------------------------------------------------------
 
@@ -133,19 +178,70 @@ class Dashboard:
     def _prepare(self) -> Worker:
         """A worker for a new run from the reference, not yet started."""
         config = replace(self._config, method=None, **self._inputs.settings)
-        self._starts += 1
-        if config.out is not None and self._starts > 1:
-            config = replace(config, out=f"{config.out}-{self._starts}")
+        name, folder = self._shelf.place(config)
+        config = replace(config, out=None if folder is None else str(folder))
+        return self._worker_for(partial(self._make_run, config), name, folder)
+
+    def _worker_for(
+        self, make: Callable[[Progress], Run], name: str, folder: Path | None, ended: str = ""
+    ) -> Worker:
+        """A worker for a run of this name, not yet started; the models before it are released."""
+
+        def named(progress: Progress) -> Run:
+            run = make(progress)
+            run.name = name
+            return run
+
         self._held.clear()
-        self._inputs.offer_runs([])
-        self._screen = LiveScreen(self._outputs, self._on_branch, self._on_end, self._offer_actions)
-        self.worker = Worker(partial(self._make_run, config), self._screen)
+        self._shelf.drop_unmade()
+        self._shelf.begin(name, folder)
+        self._outputs.curves.show(self._shelf.shown)
+        self._inputs.offer_runs([name])
+        for output in (self._outputs.answer, self._outputs.samples, *self._filled):
+            mark_earlier(output, True)
+        self._screen = LiveScreen(
+            self._outputs, self._on_branch, self._on_end, self._offer_actions, self._on_change
+        )
+        self.worker = Worker(named, self._screen, self._branches, ended)
+        self._actions.update()
         return self.worker
+
+    def _begin(self, make: Callable[[Progress], Run], name: str, folder: Path) -> None:
+        """Let a run of the table go on."""
+        self._worker_for(make, name, folder).start()
+        self._offer_actions()
+
+    def _busy(self) -> bool:
+        return self.worker is not None and not self.worker.over
+
+    def _release(self, name: str) -> None:
+        """Let go of a run's model, before its folder is renamed or deleted."""
+        if self.worker is not None and name in self.worker.run_states:
+            if not self.worker.run_states[name].ended:
+                raise WorkbenchError(f"{name} is still being trained: stop it first")
+            self.worker.forget(name)
+
+    def _open(self, folder: Path) -> None:
+        """Show a recorded run; its model is loaded when it is needed."""
+        entry = self._shelf.entries[folder.name]
+        self._actions.show(entry.name)
+        self._actions.update()
+        told = f"{entry.name} · {entry.state} · step {entry.step} of {entry.total} · opened again"
+        self._outputs.status.value = waiting(entry.state, told)
+        samples = [e for e in Record(folder).events() if isinstance(e, SampleEvent)]
+        if samples:
+            self._outputs.samples.value = policy_and_reference({"policy": samples[-1].samples})
 
     def _held_worker(self) -> Worker:
         """The worker; without one, a new one that is paused before the first step."""
         if self.worker is not None and not self.worker.closed:
             return self.worker
+        entry = self._shelf.entries.get(self._opened or "")
+        if self.worker is None and entry is not None and entry.folder is not None:
+            load = partial(_load, entry.folder)
+            worker = self._worker_for(load, entry.name, entry.folder, entry.state)
+            worker.start()
+            return worker
         worker = self._prepare()
         worker.pause()
         self._held |= self._inputs.targets
@@ -168,7 +264,8 @@ class Dashboard:
         self._held |= self._inputs.targets
 
     def _branch(self) -> None:
-        self._held_worker().branch(self._inputs.target or "run")
+        worker = self._held_worker()
+        worker.branch(self._inputs.target or next(iter(worker.run_states)))
 
     def _stop(self) -> None:
         self._held_worker().stop(self._inputs.target)
@@ -187,8 +284,20 @@ class Dashboard:
             return  # a branch of a run that is being replaced
         if run_state.paused:
             self._held.add(run_state.name)
-        _, *branches = self.worker.run_states
-        self._inputs.offer_runs(branches)
+        self._inputs.offer_runs(list(self.worker.run_states))
+        self._on_change(self.worker)
+
+    def _on_change(self, worker: Driver) -> None:
+        """Bring the table up to date, and the saved output where the worker rests."""
+        if worker is not self.worker:
+            return
+        self._shelf.take_in(list(worker.run_states.values()))
+        if worker.over:
+            self._shelf.drop_unmade()
+        self._outputs.curves.show(self._shelf.shown)
+        self._actions.update()
+        if not any(run_state.active for run_state in worker.run_states.values()):
+            self._saved.show(self._outputs.curves.png(), self._newest)
 
     def _on_end(self, worker: Driver) -> None:
         if worker is not self.worker:
@@ -198,6 +307,10 @@ class Dashboard:
         for error in filter(None, errors):
             raise error
 
+    @property
+    def _filled(self) -> list[widgets.HTML]:
+        return [output for _, output in self._followers]
+
     def _fill(self, function: Follower, output: widgets.HTML) -> Exception | None:
         """Show `function` of the run in its widget; returns the error that it raised, or None."""
         if not (self.run and self.run.finished):
@@ -205,6 +318,7 @@ class Dashboard:
         try:
             made = function(self.run)
             output.value = made if isinstance(made, str) else picture(made)
+            mark_earlier(output, False)
         except Exception as error:
             output.value = error_card(error)
             return error
@@ -216,3 +330,7 @@ class Dashboard:
             held = busy and self._inputs.targets <= self._held
             writing = self.worker is not None and self.worker.writing
             self._inputs.offer_actions(busy, held, writing)
+
+
+def _load(folder: Path, progress: Progress) -> Run:
+    return load_run(folder, progress)

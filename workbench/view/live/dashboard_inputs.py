@@ -13,6 +13,7 @@ from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
 from workbench.view.html.render import render, style
+from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import Outputs
 
 ALL = "all"  # in the run menu
@@ -59,7 +60,7 @@ class Inputs:
         self._offer_parameters(find_loss(self.loss.value).pick(vars(config)))
         self.loss.observe(self._change_loss, "value")
         self.runs = widgets.Dropdown(description="controls act on").add_class("wb-runs")
-        self.offer_runs([])
+        self.offer_runs(["run"])
         self.buttons = {
             name: widgets.Button(description=name, tooltip=tip).add_class(f"wb-{name.lower()}")
             for name, tip in BUTTONS.items()
@@ -170,11 +171,12 @@ class Inputs:
         """The names of all runs that the controls act on."""
         return {self.target} if self.target else set(self.runs.options) - {ALL}
 
-    def offer_runs(self, branches: list[str]) -> None:
+    def offer_runs(self, names: list[str]) -> None:
         """Offer the run and its branches in the menu; the newest is chosen."""
-        self.runs.options = ["run", *branches, ALL] if branches else ["run"]
-        self.runs.value = branches[-1] if branches else "run"
-        self.runs.layout.visibility = "visible" if branches else "hidden"
+        several = len(names) > 1
+        self.runs.options = [*names, ALL] if several else names
+        self.runs.value = names[-1]
+        self.runs.layout.visibility = "visible" if several else "hidden"
 
     def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
         """Enable the buttons that can act: `busy` while a run goes on, `held` while it pauses."""
@@ -184,7 +186,7 @@ class Inputs:
         self.buttons["Stop"].disabled = not (busy or writing)
         self.buttons["Pause"].description = "Resume" if held else "Pause"
 
-    def arrange(self, out: Outputs) -> widgets.VBox:
+    def arrange(self, out: Outputs, table: TableActions) -> widgets.VBox:
         """Inputs and outputs in one box."""
 
         def row(kind: str, *children: widgets.Widget) -> widgets.HBox:
@@ -199,11 +201,13 @@ class Inputs:
             row("wb-drive", *drive, self.runs),
             out.status,
             out.problem,
-            out.picture,
+            out.curves,
             widgets.HTML("<h3>Policy beside reference</h3>"),
             row("wb-ask", self.prompt, self.temperature, self.seed, generate),
             out.answer,
             out.samples,
+            table.table,
+            table.comparison,
             out.facts,
         ]
         return widgets.VBox(parts).add_class("wb-dashboard")

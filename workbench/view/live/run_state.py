@@ -58,15 +58,17 @@ class RunState:
         return (self.total - self.step) * self._timed_seconds / self._timed_steps
 
     @classmethod
-    def of(cls, run: Run) -> RunState:
-        """The state of a run that has not taken a step yet."""
-        return cls(run, dict(run.settings), run.step, run.total)
+    def of(cls, run: Run, ended: str = "") -> RunState:
+        """The state of a run that has not taken a step yet, or `ended` on an earlier day."""
+        return cls(run, dict(run.settings), run.step, run.total, ended=ended)
 
     def branch(self, name: str) -> RunState:
         """A copy of the run as it is now, with the settings that are still to come into force."""
         if self.ended:
             raise WorkbenchError(f"{self.name} has ended: there is nothing left to branch off")
         run = self.run.branch(name)
+        if run.folder is not None:
+            run.name = run.folder.name
         run.control.set(**self.wanted)
         return replace(
             self, run=run, settings=dict(self.settings), wanted=dict(self.wanted), steps_due=0

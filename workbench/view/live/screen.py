@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
 from workbench.view.html import elements
+from workbench.view.live.live_picture import LivePicture
 from workbench.view.live.run_answers import (
     NO_ANSWERS,
     NO_TEXTS,
@@ -20,11 +21,11 @@ from workbench.view.live.run_state import RunState
 from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Answers
 from workbench.view.live.writing import FINISHED
-from workbench.view.plot.live_figure import LiveFigure
 from workbench.view.throttle import Throttle
 
 FRAMES, FRAME_SHARE = 5, 0.03  # pictures per second, and their share of all time, at most
 STATUSES, STATUS_SHARE = 10, 0.01
+LISTS = 1  # tables of runs per second, at most
 
 
 def _html(name: str, value: str = "") -> widgets.HTML:
@@ -40,20 +41,28 @@ class Outputs:
             "wb-statuses", elements.waiting("idle", "press Start to train")
         )
     )
-    picture: widgets.Image = field(
-        default_factory=lambda: widgets.Image(value=LiveFigure().png()).add_class("wb-picture")
-    )
+    curves: LivePicture = field(default_factory=LivePicture)
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
     answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
     samples: widgets.HTML = field(default_factory=lambda: _html("wb-samples"))
 
+    def mark_earlier(self, earlier: bool) -> None:
+        """Whether answers and texts are of a run before the one that is being made."""
+        for output in (self.answer, self.samples):
+            mark_earlier(output, earlier)
+
+
+def mark_earlier(output: widgets.DOMWidget, earlier: bool) -> None:
+    """Say above an output that it belongs to an earlier run, or no longer."""
+    output.add_class("wb-earlier") if earlier else output.remove_class("wb-earlier")
+
 
 class LiveScreen(Screen):
-    """Shows one worker in `outputs`.
+    """Shows one worker in `outputs`, beside the curves of the runs before.
 
     `on_branch` is called when a branch was made, `on_end` when every run has ended, `on_writing`
-    when a writing begins or ends.
+    when a writing begins or ends, `on_change` about once per second and when the worker rests.
     """
 
     def __init__(
@@ -62,12 +71,13 @@ class LiveScreen(Screen):
         on_branch: Callable[[RunState], None],
         on_end: Callable[[Driver], None],
         on_writing: Callable[[], None],
+        on_change: Callable[[Driver], None],
     ) -> None:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
-        self._on_writing, self._state = on_writing, FINISHED
-        self._figure: LiveFigure | None = None
+        self._on_writing, self._state, self._on_change = on_writing, FINISHED, on_change
         self._drawing = Throttle(FRAMES, FRAME_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
+        self._listing = Throttle(LISTS, STATUS_SHARE)
         self._doing = ""
         self._stale = False  # the picture lags behind the events
         self._error: BaseException | None = None
@@ -82,23 +92,22 @@ class LiveScreen(Screen):
                 self._out.status.value = elements.waiting("loading", f"loading · {text}", share)
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
-        """Make room for a run: a new figure, or dashed lines for a branch."""
-        if parent is not None and self._figure is not None:
-            self._figure.history.fork(parent.name, run_state.name)
+        """Make room for a run, beside those that are drawn already."""
+        if parent is not None:
+            self._out.curves.fork(parent.name, run_state.name)
             self._stale = True
             return self._on_branch(run_state)
-        self._figure = LiveFigure()
-        self._figure.history.total = run_state.total
-        self._figure.png()  # ticks and titles take longest: draw them before the training starts
+        if run_state.run.events:  # it goes on
+            self._out.curves.load(run_state.name, run_state.run.events)
         self._out.facts.value = elements.facts(run_state)
         for cleared in (self._out.problem, self._out.samples):
             cleared.value = ""
         self._out.answer.value = NO_ANSWERS if run_state.run.policy.generates else NO_TEXTS
+        self._out.mark_earlier(False)
 
     def event(self, run_state: RunState, event: Event) -> None:
         """Add an event to the figure or the table of samples."""
-        assert self._figure is not None
-        self._figure.add(run_state.name, event)
+        self._out.curves.add(run_state.name, event)
         self._stale = True
         if isinstance(event, EvalEvent) and event.step == 0:
             self._draw()  # nothing is trained yet that this could slow down
@@ -135,17 +144,22 @@ class LiveScreen(Screen):
         if self._stale and self._drawing.due():
             with self._drawing.measure():
                 self._draw()
+        if self._listing.due():
+            with self._listing.measure():
+                self._on_change(worker)
 
     def settle(self, worker: Driver) -> None:
         """Show the very last state."""
         self._tell(worker)
         if self._stale:
             self._draw()
+        self._on_change(worker)
 
     def ended(self, worker: Driver) -> None:
         """Show how it ended."""
         self._tell(worker)
-        self._draw(final=True)
+        self._draw()
+        self._on_change(worker)
         self._on_end(worker)
 
     def _tell(self, worker: Driver) -> None:
@@ -159,10 +173,9 @@ class LiveScreen(Screen):
                 self._error = worker.error
                 self._out.problem.value = elements.error_card(worker.error) if worker.error else ""
 
-    def _draw(self, final: bool = False) -> None:
-        if self._figure is not None:
-            self._out.picture.value = self._figure.png(final)
-            self._stale = False
+    def _draw(self) -> None:
+        self._out.curves.send()
+        self._stale = False
 
     def _show_samples(self, run_state: RunState, samples: tuple[Sample, ...]) -> None:
         self._shown = with_newest(self._shown, run_state, samples)

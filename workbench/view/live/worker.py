@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from workbench.generation.config import SamplingConfig
 from workbench.runs.run import Run
@@ -31,17 +31,30 @@ class Worker(ModelThread):
     `start` does so on a thread of its own; the thread that was started before is stopped first.
     `run_here` is the synchronous form. Commands without the name of a run are for every run.
 
+    Args:
+        make_run: makes the first run.
+        screen: shows what happens.
+        branches: names for branches.
+        ended: how the first run has ended already: it is opened to be asked, and not trained.
+
     Attributes:
         run_states: the runs by name, in the order in which they were made.
         error: the first error that ended a run or kept one from being made.
     """
 
-    def __init__(self, make_run: MakeRun, screen: Screen) -> None:
+    def __init__(
+        self,
+        make_run: MakeRun,
+        screen: Screen,
+        branches: Iterator[str] | None = None,
+        ended: str = "",
+    ) -> None:
         super().__init__()
         self.run_states: dict[str, RunState] = {}
         self.error: BaseException | None = None
         self._make_run, self._screen = make_run, screen
-        self._names = (f"branch {number}" for number in itertools.count(1))
+        self._names = branches or (f"branch {number}" for number in itertools.count(1))
+        self._ended = ended
         self._over, self._shown = threading.Event(), threading.Event()
         self._abandoned = threading.Event()
 
@@ -142,6 +155,10 @@ class Worker(ModelThread):
         handles = reference_and_policies([state.run for state in states], every)
         self._begin(Writing(handles, asked, how, receive))
 
+    def forget(self, name: str) -> None:
+        """Let go of a run that has ended, and of its model."""
+        self.run_states.pop(name, None)
+
     def close(self) -> None:
         """Stop, and take no more commands."""
         super().close()
@@ -164,7 +181,7 @@ class Worker(ModelThread):
     def _drive(self) -> None:
         """Make the run, drive it and its branches to their ends, show the very last state."""
         try:
-            self._open(RunState.of(self._make_run(self._progress)))
+            self._open(RunState.of(self._make_run(self._progress), self._ended))
             while not all(run_state.ended for run_state in self.run_states.values()):
                 for run_state in list(self.run_states.values()):
                     self._carry_out_all()
