@@ -3,8 +3,8 @@
 * `run`: `Run`, an iterator of events: create, resume, branch; `run_view`: what can be read of it.
 * `prepare`: the parts of a run, made from its settings; `run_data`: its rows.
 * `evaluate`: the held-out evaluation.
-* `record`: the run folder; `kept_runs`: the runs in a folder of folders; `config_file`: its settings as TOML; `reopen`: a recorded run opened
-  again.
+* `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
+  again; `kept_runs`: all runs in a folder, renamed, copied and deleted.
 * `sweep`: many runs, one table; `exact/`: experiments where every number is exact.
 * `equal_kl/`: training methods compared at an equal distance from the reference.
 * `choosing`: which method fits: needs, costs, and the questions that decide.

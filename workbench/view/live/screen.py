@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
 from workbench.view.html import elements
 from workbench.view.live.live_picture import LivePicture
+from workbench.view.live.outputs.followers import mark_earlier
 from workbench.view.live.run_answers import (
     NO_ANSWERS,
     NO_TEXTS,
@@ -51,11 +52,6 @@ class Outputs:
         """Whether answers and texts are of a run before the one that is being made."""
         for output in (self.answer, self.samples):
             mark_earlier(output, earlier)
-
-
-def mark_earlier(output: widgets.DOMWidget, earlier: bool) -> None:
-    """Say above an output that it belongs to an earlier run, or no longer."""
-    output.add_class("wb-earlier") if earlier else output.remove_class("wb-earlier")
 
 
 class LiveScreen(Screen):

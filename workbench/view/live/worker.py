@@ -33,7 +33,6 @@ class Worker(ModelThread):
 
     Args:
         make_run: makes the first run.
-        screen: shows what happens.
         branches: names for branches.
         ended: how the first run has ended already: it is opened to be asked, and not trained.
 
@@ -53,8 +52,7 @@ class Worker(ModelThread):
         self.run_states: dict[str, RunState] = {}
         self.error: BaseException | None = None
         self._make_run, self._screen = make_run, screen
-        self._names = branches or (f"branch {number}" for number in itertools.count(1))
-        self._ended = ended
+        self._names, self._ended = branches or branch_names(), ended
         self._over, self._shown = threading.Event(), threading.Event()
         self._abandoned = threading.Event()
 
@@ -154,10 +152,6 @@ class Worker(ModelThread):
         every = [state.run for state in self.run_states.values()]
         handles = reference_and_policies([state.run for state in states], every)
         self._begin(Writing(handles, asked, how, receive))
-
-    def forget(self, name: str) -> None:
-        """Let go of a run that has ended, and of its model."""
-        self.run_states.pop(name, None)
 
     def close(self) -> None:
         """Stop, and take no more commands."""
@@ -259,3 +253,8 @@ class Worker(ModelThread):
 
 class _Abandoned(Exception):  # noqa: N818 - not an error
     """Stop was pressed while the run was still being made."""
+
+
+def branch_names() -> Iterator[str]:
+    """branch 1, branch 2, ..."""
+    return (f"branch {number}" for number in itertools.count(1))

@@ -2,6 +2,5 @@
 
 shelf.py             which runs there are, where they lie, what their rows say
 table.py             the table as a widget; table.js and table.css draw it
-saved_output.py      what a saved notebook shows where the widgets are gone
 press_guard.py       says in the browser that a press waits for the kernel
 """
