@@ -76,4 +76,4 @@ class Dashboard(DashboardActions):
     def _ipython_display_(self) -> None:
         still = "<p>A live dashboard: run this cell to train here.</p>"  # where widgets don't show
         display({**self.box._repr_mimebundle_(), "text/html": still}, raw=True)
-        self._saved.show(self._outputs.curves.png(), self._newest)
+        self._saved.show(self._outputs.curves.png, self._newest)

@@ -27,12 +27,12 @@ from workbench.view.live.dashboard_inputs import Inputs
 from workbench.view.live.outputs.followers import Followers, mark_earlier
 from workbench.view.live.outputs.saved_output import SavedOutput
 from workbench.view.live.run_answers import policy_and_reference
-from workbench.view.live.run_state import RunState
+from workbench.view.live.run_state import RunState, branch_names
 from workbench.view.live.runs_table.shelf import Shelf
 from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import LiveScreen, Outputs
 from workbench.view.live.screen_protocol import Driver
-from workbench.view.live.worker import Worker, branch_names
+from workbench.view.live.worker import Worker
 
 MakeRun = Callable[[TrainConfig, Progress], Run]
 RUNS = "runs"  # the folder of all runs, beside the notebook
@@ -176,7 +176,7 @@ class DashboardActions:
             return self.worker
         entry = self._shelf.entries.get(self._opened or "")
         if self.worker is None and entry is not None and entry.folder is not None:
-            load = partial(_load, entry.folder)
+            load = partial(load_run, entry.folder)
             worker = self._worker_for(load, entry.name, entry.folder, entry.state)
             worker.start()
             return worker
@@ -234,8 +234,10 @@ class DashboardActions:
             self._shelf.drop_unmade()
         self._outputs.curves.show(self._shelf.shown)
         self._actions.update()
-        if not any(run_state.active for run_state in worker.run_states.values()):
-            self._saved.show(self._outputs.curves.png(), self._newest)
+        states = worker.run_states.values()
+        now = [*((one.name, one.step, one.state) for one in states), *self._shelf.shown]
+        if not any(one.active for one in states):
+            self._saved.show_new(now, self._outputs.curves.png, self._newest)
 
     def _on_end(self, worker: Driver) -> None:
         if worker is not self.worker:
@@ -253,7 +255,3 @@ class DashboardActions:
             held = busy and self._inputs.targets <= self._held
             writing = self.worker is not None and self.worker.writing
             self._inputs.offer_actions(busy, held, writing)
-
-
-def _load(folder: Path, progress: Progress) -> Run:
-    return load_run(folder, progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from workbench.errors import WorkbenchError
@@ -113,3 +115,8 @@ class RunState:
             self._timed_steps += 1
             self._timed_seconds += now - self._step_at
         self._step_at = None if self.paused else now
+
+
+def branch_names() -> Iterator[str]:
+    """branch 1, branch 2, ..."""
+    return (f"branch {number}" for number in itertools.count(1))

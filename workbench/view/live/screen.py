@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import ipywidgets as widgets
 
-from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
+from workbench.train.events import Event, Sample, SampleEvent
+from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html import elements
-from workbench.view.live.live_picture import LivePicture
 from workbench.view.live.outputs.followers import mark_earlier
 from workbench.view.live.run_answers import (
     NO_ANSWERS,
@@ -24,7 +24,7 @@ from workbench.view.live.worker import Answers
 from workbench.view.live.writing import FINISHED
 from workbench.view.throttle import Throttle
 
-FRAMES, FRAME_SHARE = 5, 0.03  # pictures per second, and their share of all time, at most
+SENDINGS, SENDING_SHARE = 5, 0.01  # of new points, per second, and their share of all time
 STATUSES, STATUS_SHARE = 10, 0.01
 LISTS = 1  # tables of runs per second, at most
 
@@ -42,7 +42,7 @@ class Outputs:
             "wb-statuses", elements.waiting("idle", "press Start to train")
         )
     )
-    curves: LivePicture = field(default_factory=LivePicture)
+    curves: LiveCurves = field(default_factory=LiveCurves)
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
     answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
@@ -71,11 +71,10 @@ class LiveScreen(Screen):
     ) -> None:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
         self._on_writing, self._state, self._on_change = on_writing, FINISHED, on_change
-        self._drawing = Throttle(FRAMES, FRAME_SHARE)
+        self._sending = Throttle(SENDINGS, SENDING_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._listing = Throttle(LISTS, STATUS_SHARE)
         self._doing = ""
-        self._stale = False  # the picture lags behind the events
         self._error: BaseException | None = None
         self._shown: Answers = {}
         self._asked: Answers = {}
@@ -91,9 +90,9 @@ class LiveScreen(Screen):
         """Make room for a run, beside those that are drawn already."""
         if parent is not None:
             self._out.curves.fork(parent.name, run_state.name)
-            self._stale = True
             return self._on_branch(run_state)
         if run_state.run.events:  # it goes on
+            self._out.curves.remove(run_state.name)
             self._out.curves.load(run_state.name, run_state.run.events)
         self._out.facts.value = elements.facts(run_state)
         for cleared in (self._out.problem, self._out.samples):
@@ -102,11 +101,9 @@ class LiveScreen(Screen):
         self._out.mark_earlier(False)
 
     def event(self, run_state: RunState, event: Event) -> None:
-        """Add an event to the figure or the table of samples."""
-        self._out.curves.add(run_state.name, event)
-        self._stale = True
-        if isinstance(event, EvalEvent) and event.step == 0:
-            self._draw()  # nothing is trained yet that this could slow down
+        if self._sending.due():
+            with self._sending.measure():
+                self._out.curves.send()
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
 
@@ -134,12 +131,12 @@ class LiveScreen(Screen):
         self._out.problem.value = elements.error_card(error)
 
     def refresh(self, worker: Driver) -> None:
-        """Update the status and the picture, each at its own rate."""
+        """Update the status and the curves, each at its own rate."""
         if self._telling.due():
             self._tell(worker)
-        if self._stale and self._drawing.due():
-            with self._drawing.measure():
-                self._draw()
+        if self._sending.due():
+            with self._sending.measure():
+                self._out.curves.send()
         if self._listing.due():
             with self._listing.measure():
                 self._on_change(worker)
@@ -147,15 +144,12 @@ class LiveScreen(Screen):
     def settle(self, worker: Driver) -> None:
         """Show the very last state."""
         self._tell(worker)
-        if self._stale:
-            self._draw()
+        self._out.curves.send()
         self._on_change(worker)
 
     def ended(self, worker: Driver) -> None:
         """Show how it ended."""
-        self._tell(worker)
-        self._draw()
-        self._on_change(worker)
+        self.settle(worker)
         self._on_end(worker)
 
     def _tell(self, worker: Driver) -> None:
@@ -168,10 +162,6 @@ class LiveScreen(Screen):
             if worker.error is not self._error:
                 self._error = worker.error
                 self._out.problem.value = elements.error_card(worker.error) if worker.error else ""
-
-    def _draw(self) -> None:
-        self._out.curves.send()
-        self._stale = False
 
     def _show_samples(self, run_state: RunState, samples: tuple[Sample, ...]) -> None:
         self._shown = with_newest(self._shown, run_state, samples)

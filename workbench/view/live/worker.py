@@ -8,7 +8,6 @@ While texts are written, the runs wait.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -17,7 +16,7 @@ from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Sample
 from workbench.view.live.model_thread import ModelThread
-from workbench.view.live.run_state import RunState
+from workbench.view.live.run_state import RunState, branch_names
 from workbench.view.live.screen_protocol import Screen
 from workbench.view.live.writing import FINISHED, Draft, Writing, reference_and_policies
 
@@ -42,12 +41,9 @@ class Worker(ModelThread):
     """
 
     def __init__(
-        self,
-        make_run: MakeRun,
-        screen: Screen,
-        branches: Iterator[str] | None = None,
+        self, make_run: MakeRun, screen: Screen, branches: Iterator[str] | None = None,
         ended: str = "",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.run_states: dict[str, RunState] = {}
         self.error: BaseException | None = None
@@ -253,8 +249,3 @@ class Worker(ModelThread):
 
 class _Abandoned(Exception):  # noqa: N818 - not an error
     """Stop was pressed while the run was still being made."""
-
-
-def branch_names() -> Iterator[str]:
-    """branch 1, branch 2, ..."""
-    return (f"branch {number}" for number in itertools.count(1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 from IPython import get_ipython
@@ -21,16 +22,20 @@ class SavedOutput:
 
     def __init__(self) -> None:
         self._output: CellOutput | None = None
-        self._lock, self._before = threading.Lock(), ""
+        self._lock, self._state = threading.Lock(), object()
 
-    def show(self, png: bytes, folder: Path | None) -> None:
-        """Replace the picture; from the second call on, on any thread."""
+    def show(self, png: Callable[[], bytes], folder: Path | None) -> None:
+        """Show or replace it, within the dashboard's cell."""
         if get_ipython() is None:
             return
-        image = b64encode(png).decode()
+        image = b64encode(png()).decode()
         html = render("saved_dashboard", image=image, folder=str(folder) if folder else "")
         with self._lock:
             self._output = self._output or CellOutput()
-            if html != self._before:
-                self._before = html
-                self._output.show(html)
+            self._output.show(html)
+
+    def show_new(self, state: object, png: Callable[[], bytes], folder: Path | None) -> None:
+        """Replace it, from any thread, where it was shown and not of this `state`."""
+        if self._output is not None and state != self._state:
+            self._state = state
+            self.show(png, folder)

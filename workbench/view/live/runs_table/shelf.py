@@ -5,7 +5,7 @@ An entry holds numbers and a folder, never a model, so that an ended run's model
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from workbench.runs.kept_runs import KeptRun, delete_run, kept_runs, new_folder,
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
 from workbench.view.live.run_state import RunState
-from workbench.view.plot.run_style import run_style
+from workbench.view.plot.run_style import RunStyle
 
 APART = {"out", "method", "device", "precision", "threads"}  # settings that are not compared
 MOST_SETTINGS = 6  # that are written in a row
@@ -29,7 +29,7 @@ CAN_GO_ON = ("stopped", "interrupted")
 
 @dataclass
 class Entry:
-    """One run; `style` is its number for `run_style`, None before it was drawn."""
+    """One run; `drawn` once its curves were read."""
 
     name: str
     folder: Path | None = None
@@ -41,7 +41,7 @@ class Entry:
     held_out: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     shown: bool = False
-    style: int | None = None
+    drawn: bool = False
 
     @property
     def live(self) -> bool:
@@ -96,21 +96,13 @@ class Shelf:
     def begin(self, name: str, folder: Path | None) -> Entry:
         """Make room for a run that is about to be loaded, or take its entry; it is shown."""
         entry = self.entries.setdefault(name, Entry(name, folder))
-        entry.state, entry.shown = "loading", True
-        self._draw(entry)
+        entry.state, entry.shown, entry.drawn = "loading", True, True
         return entry
-
-    def show(self, name: str, shown: bool) -> None:
-        """Whether the run's curves are drawn."""
-        self.entries[name].shown = shown
-        if shown:
-            self._draw(self.entries[name])
 
     @property
     def shown(self) -> list[str]:
-        """The names of the runs that are drawn, in the order of their styles."""
-        drawn = [entry for entry in self.entries.values() if entry.shown]
-        return [entry.name for entry in sorted(drawn, key=lambda entry: entry.style or 0)]
+        """The names of the runs whose curves are drawn."""
+        return [entry.name for entry in self.entries.values() if entry.shown]
 
     def take_in(self, run_states: Sequence[RunState]) -> None:
         """Bring the entries of live runs up to date."""
@@ -150,15 +142,13 @@ class Shelf:
             delete_run(folder)
         del self.entries[name]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """What the table draws, newest first."""
+    def rows(self, style: Callable[[str], RunStyle | None]) -> list[dict[str, Any]]:
+        """What the table draws, newest first; `style` is that of a run that is drawn."""
         differing = differences([one.settings for one in self.entries.values() if not one.problem])
-        return [_row(entry, differing) for entry in reversed(self.entries.values())]
-
-    def _draw(self, entry: Entry) -> None:
-        if entry.style is None:
-            taken = [one.style for one in self.entries.values() if one.style is not None]
-            entry.style = next(number for number in range(len(taken) + 1) if number not in taken)
+        return [
+            _row(one, differing) | _mark(style(one.name) if one.shown else None)
+            for one in reversed(self.entries.values())
+        ]
 
 
 def entry_of(kept: KeptRun) -> Entry:
@@ -192,7 +182,6 @@ def _row(entry: Entry, differing: Sequence[str]) -> dict[str, Any]:
     names = [name for name in differing if _given(entry.settings, name)]
     written = [f"{name.replace('_', ' ')} {_text(entry.settings[name])}" for name in names]
     more = [f"{len(written) - MOST_SETTINGS} more"] if len(written) > MOST_SETTINGS else []
-    style = None if entry.style is None else run_style(entry.style)
     figures = {
         column: form.format(entry.held_out[metric]) if metric in entry.held_out else ""
         for column, (metric, form) in BY_COLUMN.items()
@@ -208,9 +197,14 @@ def _row(entry: Entry, differing: Sequence[str]) -> dict[str, Any]:
         "problem": entry.problem,
         "shown": entry.shown,
         "can": entry.can,
-        "colour": "" if style is None or not entry.shown else style.colour,
-        "dash": "" if style is None else " ".join(str(2 * part) for part in style.dash),
     }
+
+
+def _mark(style: RunStyle | None) -> dict[str, str]:
+    if style is None:
+        return {"colour": ""}
+    dash = " ".join(str(2 * part) for part in style.dash)
+    return {"colour": style.colour, "dark": style.dark, "dash": dash}
 
 
 def _text(value: object) -> str:

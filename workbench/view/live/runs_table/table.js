@@ -25,8 +25,8 @@ function swatch(row) {
     for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
   };
   put(svg, { width: 34, height: 12, "aria-hidden": "true" });
-  put(line, { x1: 1, x2: 33, y1: 6, y2: 6, "stroke-width": 3, stroke: row.colour,
-    "stroke-dasharray": row.dash });
+  put(line, { x1: 1, x2: 33, y1: 6, y2: 6, "stroke-width": 3, class: "wb-run-line",
+    style: `--light: ${row.colour}; --dark: ${row.dark}`, "stroke-dasharray": row.dash });
   svg.append(line);
   return svg;
 }

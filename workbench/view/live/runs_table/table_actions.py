@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import ipywidgets as widgets
 
@@ -14,31 +14,14 @@ from workbench.runs.kept_runs import copy_run
 from workbench.runs.record import Record
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
+from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import render
 from workbench.view.live.model_thread import ModelThread
 from workbench.view.live.runs_table.comparison import answers_of
 from workbench.view.live.runs_table.shelf import Shelf
 from workbench.view.live.runs_table.table import RunsTable
-
-
-class Curves(Protocol):
-    """The drawing of the runs, as the table sees it."""
-
-    def load(self, run: str, events: Sequence[object]) -> None:
-        """Draw all of a run at once."""
-
-    def show(self, names: Sequence[str]) -> None:
-        """Draw these runs only."""
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a run another name."""
-
-    def remove(self, run: str) -> None:
-        """Forget a run."""
-
-    def send(self) -> None:
-        """Send what is new to the browser."""
+from workbench.view.plot.run_style import RunStyle
 
 
 class TableActions:
@@ -53,7 +36,7 @@ class TableActions:
     def __init__(
         self,
         shelf: Shelf,
-        curves: Curves,
+        curves: LiveCurves,
         begin: Callable[[Callable[[Progress], Run], str, Path], None],
         busy: Callable[[], bool],
         release: Callable[[str], None],
@@ -62,12 +45,16 @@ class TableActions:
         self.comparison = widgets.VBox().add_class("wb-comparison")
         self._shelf, self._curves = shelf, curves
         self._begin, self._busy, self._release = begin, busy, release
-        self._drawn = set[str]()  # runs of earlier days whose curves were read
         self.update()
 
     def update(self) -> None:
         """Draw the rows as they are now."""
-        self.table.rows = self._shelf.rows()
+        self.table.rows = self._shelf.rows(self._style)
+
+    def _style(self, name: str) -> RunStyle | None:
+        with suppress(KeyError):  # it is still loading
+            return self._curves.style(name)
+        return None
 
     def _hear(self, action: str, **values: object) -> None:
         name = str(values.get("name", ""))
@@ -86,9 +73,10 @@ class TableActions:
     def show(self, name: str, shown: bool = True) -> None:
         """Draw the run's curves, or hide them."""
         entry = self._shelf.entries[name]
-        if shown and entry.style is None and entry.folder is not None:
+        if shown and not entry.drawn and entry.folder is not None:
             self._curves.load(name, Record(entry.folder).events())
-        self._shelf.show(name, shown)
+            entry.drawn = True
+        entry.shown = shown
         self._curves.show(self._shelf.shown)
         self._curves.send()
 
@@ -96,7 +84,7 @@ class TableActions:
         """Train a run on that was stopped or interrupted."""
         self._refuse_busy()
         folder = self._folder(name)
-        self._begin(partial(_resume, folder), name, folder)
+        self._begin(partial(Run.resume, folder), name, folder)
 
     def branch(self, name: str) -> None:
         """A copy of a run goes on from its newest checkpoint, with the settings shown."""
@@ -106,7 +94,7 @@ class TableActions:
         while f"{name}-branch-{number}" in taken:
             number += 1
         copy = copy_run(folder, folder.with_name(f"{name}-branch-{number}"))
-        self._begin(partial(_resume, copy), copy.name, copy)
+        self._begin(partial(Run.resume, copy), copy.name, copy)
 
     def rename(self, name: str, to: str) -> None:
         """Give the run and its folder another name."""
@@ -152,7 +140,3 @@ class TableActions:
     def _refuse_busy(self) -> None:
         if self._busy():
             raise WorkbenchError("a run is being trained: stop it first, one trains at a time")
-
-
-def _resume(folder: Path, progress: Progress) -> Run:
-    return Run.resume(folder, progress)
