@@ -2,7 +2,8 @@
 
 usage: python run.py [command] [arguments]
 
-  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab;
+  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab, also
+           without naming lab, as in: python run.py --ServerApp.port=8899;
            notebooks/mine/ gets a copy without solutions of every notebook with exercises
   setup    make or renew .venv, then stop
   test     check style, layers and types, then run the tests; arguments go to pytest,
@@ -19,6 +20,7 @@ Every command sets the workbench up first where that is still to be done.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import runpy
 import shutil
@@ -189,6 +191,25 @@ def lab_options() -> list[str]:
     return options
 
 
+def without_news() -> None:
+    """Keep JupyterLab's pop-ups about news and updates from the first page, in this server alone.
+
+    A file of overrides is read from the folder that the environment names; the person's own
+    settings still count for more, and any file of overrides that they have is left in force.
+    """
+    folder = VENV / "lab-settings"
+    overrides = {
+        "@jupyterlab/apputils-extension:notification": {
+            "fetchNews": "false", "checkForUpdates": False,
+        }
+    }  # fmt: skip
+    path = folder / "labconfig" / "default_setting_overrides.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(overrides), encoding="utf-8")
+    before = os.environ.get("JUPYTER_CONFIG_PATH")
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(folder), before]))
+
+
 def program(command: str, arguments: list[str]) -> list[str]:
     """What Python is to run for a command, with the person's arguments untouched at the end."""
     if command == "lab":
@@ -209,9 +230,17 @@ def hand_over(command: list[str]) -> int:
     return subprocess.call(command)
 
 
+def with_command(arguments: list[str]) -> list[str]:
+    """The arguments after a command: `lab` where there is none, or only JupyterLab's options."""
+    asked = arguments[:1]
+    if not asked or (asked[0].startswith("-") and asked[0] not in ("-h", "--help")):
+        return ["lab", *arguments]
+    return arguments
+
+
 def main(arguments: list[str]) -> int:
     """Do what the command line asks; returns the exit code."""
-    command, *rest = arguments or ["lab"]
+    command, *rest = with_command(arguments)
     if command in ("-h", "--help", "help"):
         print(__doc__)
         return 0
@@ -230,6 +259,7 @@ def main(arguments: list[str]) -> int:
     if command == "setup":
         return 0
     if command == "lab":
+        without_news()
         for line in load("unsolved")["write_copies"](ROOT / "notebooks"):
             print(line)
     if command == "bench" and rest[:1] != ["papers"]:  # these need no other library

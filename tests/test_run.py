@@ -1,6 +1,7 @@
 """The commands of run.py: what each starts, with which arguments and exit code; all are fakes."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,49 @@ def test_workbench_commands_get_their_arguments_untouched(
 def test_bench_runs_the_benchmarks_with_its_arguments(started: list[list[str]]) -> None:
     run.main(["bench", "short", "--rounds", "3"])
     assert started == [[str(ROOT / "benchmarks" / "run.py"), "short", "--rounds", "3"]]
+
+
+@pytest.fixture(autouse=True)
+def _own_venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JupyterLab's settings are written beside the set-up: not into the real one."""
+    monkeypatch.setattr(run, "VENV", tmp_path / "venv")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "elsewhere")
+
+
+@pytest.mark.parametrize("options", [["--ServerApp.port=8899"], ["--no-browser", "--debug"], []])
+def test_options_without_a_command_go_to_jupyterlab(
+    started: list[list[str]], options: list[str]
+) -> None:
+    assert run.main(options) == 0
+    (command,) = started
+    assert command[:2] == ["-m", "jupyterlab"]
+    assert command[len(command) - len(options) :] == options
+    assert run.main(["lab", *options]) == 0
+    assert started[1] == command
+
+
+def test_help_is_not_an_option_of_jupyterlab(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--help"]) == 0
+    assert started == []
+    assert "open JupyterLab" in capsys.readouterr().out
+
+
+def test_no_news_covers_the_first_page_of_this_server_alone(
+    started: list[list[str]], tmp_path: Path
+) -> None:
+    from jupyterlab_server.config import ConfigManager
+
+    folder = tmp_path / "venv" / "lab-settings"
+    run.main(["setup"])
+    assert not folder.exists()
+    run.main(["lab"])
+    read = ConfigManager(read_config_path=[str(folder / "labconfig")])
+    settings = read.get("default_setting_overrides")
+    assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+    *first, before = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert (first, before) == ([str(folder)], "elsewhere")
 
 
 @pytest.mark.parametrize(
