@@ -137,10 +137,8 @@ class Board:
 
     def move_beta(self) -> str:
         """Move the slider by one key press; its new value as the person reads it."""
-        handle = self.root.locator(".wb-beta [role=slider]")
-        handle.focus()
-        self.page.keyboard.press("ArrowRight")
-        return self.root.locator(".wb-beta .widget-readout").inner_text()
+        self.root.get_by_role("slider", name="beta", exact=True).press("ArrowRight")
+        return self.root.get_by_role("textbox", name="beta", exact=True).input_value()
 
     def picture_bytes(self) -> tuple[int, str]:
         """Size and hash of the picture that is shown."""

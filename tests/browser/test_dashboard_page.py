@@ -61,8 +61,8 @@ def moves_beta_while_it_learns(board: Board) -> None:
         before = board.read("beta")
         shown = float(board.move_beta())
         board.shows_another("beta", before)  # a step was taken with the new one
-        assert float(board.read("beta")) == pytest.approx(shown, rel=0.01)
-        assert shown == pytest.approx(float(before) * 10**0.05, rel=0.01)
+        assert float(board.read("beta")) == shown > float(before)
+    assert shown == 0.2  # 0.1, 0.125, 0.15, 0.2
     board.shows(state="running")
 
 

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from workbench.view.controls.explorer import Explorer, beta_slider, slider
+from workbench.view.lessons.derivation import explore_objective
 from workbench.view.plot.layers import Layers
 from workbench.view.plot.primitives import move_line, new_figure
 
@@ -32,7 +33,8 @@ def displayed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Explorer], dict[str,
     """What an explorer displays as the last line of a cell."""
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "workbench.view.controls.explorer.display", lambda data, raw: shown.append(data)
+        "workbench.view.controls.explorer.display",
+        lambda data, raw, metadata=None: shown.append(data),
     )
 
     def show(explorer: Explorer) -> dict[str, Any]:
@@ -67,15 +69,25 @@ def test_a_picture_stands_beside_the_widget(displayed: Callable[..., dict[str, A
     assert data["image/png"].startswith(b"\x89PNG")
 
 
+def test_the_description_has_the_present_numbers() -> None:
+    explorer = explore_objective(reference=0.5, reward=1.0, beta=1.0)
+    said = explorer._picture.alt
+    assert said.startswith("Two responses: A, and B with reward 0. The objective and its two parts")
+    assert "optimum π* 0.731 (point), KL" in said
+    explorer.set(reward=0.0)
+    assert "optimum π* 0.500 (point), KL" in explorer._picture.alt
+
+
 def test_an_unknown_control_is_an_error() -> None:
     with pytest.raises(KeyError, match="width"):
         line_explorer().set(width=1.0)
 
 
 def test_beta_moves_in_equal_ratios() -> None:
-    beta = beta_slider(0.5)
-    assert beta.value == pytest.approx(0.5)
-    assert isinstance(beta, widgets.FloatLogSlider)
+    beta = beta_slider(0.3)
+    assert beta.value == 0.3
+    assert beta.log
+    assert "wb-beta" in beta._dom_classes
 
 
 def test_what_lies_behind_is_drawn_anew_when_it_changes() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-import ipywidgets as widgets
 import pytest
 
 from workbench.errors import WorkbenchError
@@ -28,14 +27,6 @@ def test_controls_start_at_the_settings_and_give_them_back(sampling: SamplingCon
     controls = SamplingControls(sampling)
     assert set(controls.widgets) == {part.name for part in fields(SamplingConfig)}
     assert controls.value == sampling
-
-
-@pytest.mark.parametrize("name", ["top_p", "repetition_penalty", "temperature", "min_p"])
-def test_a_slider_that_was_moved_finds_back_to_the_default(name: str) -> None:
-    slider = SamplingControls(SamplingConfig()).widgets[name]
-    assert isinstance(slider, widgets.FloatSlider)
-    steps = (slider.value - slider.min) / slider.step
-    assert steps == pytest.approx(round(steps))
 
 
 def test_what_does_not_go_together_is_refused() -> None:

@@ -56,7 +56,9 @@ def test_every_slider_changes_the_picture(name: str, control: str) -> None:
     explorer = MADE[name]
     start, before = explorer.values, explorer.png
     value = start[control]
-    explorer.set(**{control: value * 1.5 if value else 1.0})
+    low, high = explorer.controls[control].min, explorer.controls[control].max
+    moved = value * 1.5 if value else 1.0
+    explorer.set(**{control: moved if low <= moved <= high else (low + high) / 2})
     assert explorer.png != before
     explorer.set(**start)
     assert explorer.png == before

@@ -108,15 +108,15 @@ def test_what_nobody_set_stays_open_to_the_data(fake_run: Any) -> None:
     assert board.inputs.settings["desirable_weight"] == 1.2
 
 
-def test_what_the_browser_rounds_is_not_a_change(fake_run: Any) -> None:
+def test_settings_are_exactly_what_a_person_set(fake_run: Any) -> None:
     board = Board(lambda config, progress: fake_run(config), config=TrainConfig(beta=0.3))
     told: list[dict[str, Any]] = []
     board.inputs.on_setting(lambda **settings: told.append(settings))
-    beta = board.inputs.parameters["beta"]
-    beta.value = 0.3 * (1 - 2e-9)
     assert (board.inputs.settings["beta"], told) == (0.3, [])
-    beta.value = 0.5
-    assert (board.inputs.settings["beta"], told) == (0.5, [{"beta": 0.5}])
+    beta = board.inputs.parameters["beta"]
+    for value in (1 / 3, 0.1):
+        beta.value = value
+        assert (board.inputs.settings["beta"], told.pop()) == (value, {"beta": value})
 
 
 def test_a_value_given_and_moved_back_to_the_default_is_sent(fake_run: Any) -> None:

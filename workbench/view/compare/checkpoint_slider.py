@@ -22,7 +22,7 @@ from workbench.runs.record import Record
 from workbench.train.base_model import Progress
 from workbench.train.events import EvalEvent
 from workbench.view.compare.sources import progress_of
-from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.explorer import Explorer, choice_slider
 from workbench.view.html.answer_numbers import Grid, answers_table, legend, notes, written
 from workbench.view.html.side_by_side import PromptAnswers, side_by_side
 
@@ -48,10 +48,7 @@ class CheckpointSlider(Explorer):
         self.frame, self._held_out = frame, held_out
         self.steps = [int(step) for step in frame["step"].unique()]
         self._show_step = cache(self._make)  # what was shown once is shown again at once
-        options = [("0, the reference" if not step else str(step), step) for step in self.steps]
-        step = widgets.SelectionSlider(
-            options=options, value=self.steps[-1], description="after step"
-        ).add_class("wb-wide")
+        step = choice_slider(self.steps, self.steps[-1], "after step").add_class("wb-wide")
         against = widgets.Dropdown(options=[REFERENCE, BEFORE], description="beside")
         super().__init__(self._show_step, step=step, against=against)
         for every in self.steps:  # a first move is as quick as all others

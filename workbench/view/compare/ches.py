@@ -8,7 +8,7 @@ import pandas as pd
 from workbench.compare.ches import CHES, CHES_NORM
 from workbench.errors import WorkbenchError
 from workbench.view.compare.token_view import limit
-from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.explorer import Explorer, slider
 from workbench.view.html.differences import marked_differences
 from workbench.view.html.render import Html, render
 
@@ -30,7 +30,7 @@ def explore_ches(frame: pd.DataFrame, share: float = 0.1) -> Explorer:
         raise WorkbenchError(f"share={share!r} is not accepted: a number above 0 and up to 1")
     count = max(1, round(share * len(frame)))
     score = widgets.Dropdown(options=list(SCORES), description="score")
-    page = widgets.IntSlider(value=1, min=1, description="page")
+    page = slider(1, 1, 1, 1, "page")
     limit(page, lambda: -(-count // PAGE), [])
     return Explorer(
         lambda score, page: ches_table(frame, score, count, page - 1), score=score, page=page

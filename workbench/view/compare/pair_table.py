@@ -33,7 +33,7 @@ from workbench.view.compare.token_view import (
     side_dropdown,
     token_slider,
 )
-from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.explorer import Explorer, slider
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import signed
@@ -228,7 +228,7 @@ def _controls(sort: str, highest_first: bool) -> dict[str, widgets.DOMWidget]:
             options=DIRECTIONS, value=DIRECTIONS[highest_first], description="direction"
         ),
         "search": widgets.Text(description="search", placeholder="letters in any text"),
-        "row": widgets.IntSlider(value=1, min=1, description="open row"),
+        "row": slider(1, 1, 1, 1, "open row"),
         "side": side_dropdown(SIDES[0]),
         "token": token_slider(1),
         "below": below_dropdown([*UNDER, SHARE]),

@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
-import ipywidgets as widgets
 from torch import Tensor
 
 from workbench.compare.probability_mass import (
@@ -30,6 +29,7 @@ from workbench.view.compare.token_parts import (
 )
 from workbench.view.compare.token_view import largest_share, token_slider
 from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.fields import number
 from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import signed, visible
 
@@ -83,7 +83,7 @@ def explore_probability_mass(
 
     slider = token_slider(largest_share(lambda: [changes_of(score(state_of(source)))])[1])
     slider.max = len(sides[0])
-    box = widgets.BoundedIntText(value=seed, min=0, max=max(SEEDS, seed), description="seed")
+    box = number(seed, 0, SEEDS, whole=True, description="seed")
     return Explorer(draw, token=slider, seed=box)
 
 

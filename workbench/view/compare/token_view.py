@@ -23,8 +23,9 @@ from workbench.view.compare.token_parts import (
     token_strip,
     token_view,
 )
-from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.explorer import Explorer, slider
 from workbench.view.controls.fields import text_fields
+from workbench.view.controls.number import NumberControl
 from workbench.view.html.tokens import signed
 
 CACHED = 16  # texts whose scores are kept, so that controls that score nothing answer at once
@@ -134,9 +135,9 @@ def largest_share(
     return max(largest)[1:]
 
 
-def token_slider(token: int) -> widgets.IntSlider:
+def token_slider(token: int) -> NumberControl:
     """Chooses a token; `limit` sets how many there are."""
-    return widgets.IntSlider(value=token, min=1, max=max(1, token), description="token")
+    return slider(token, 1, max(1, token), 1, "token")
 
 
 def side_dropdown(side: str) -> widgets.Dropdown:
@@ -149,16 +150,14 @@ def below_dropdown(names: Iterable[str]) -> widgets.Dropdown:
     return widgets.Dropdown(options=list(names), description="under the tokens")
 
 
-def limit(
-    slider: widgets.IntSlider, count: Callable[[], int], when: Sequence[widgets.Widget]
-) -> None:
+def limit(tokens: NumberControl, count: Callable[[], int], when: Sequence[widgets.Widget]) -> None:
     """Let a slider end at `count`, now and whenever one of `when` has changed.
 
     To be called before an Explorer takes the widgets: then the slider is right when it draws.
     """
 
     def change(_: object = None) -> None:
-        slider.max = max(1, count())
+        tokens.max = max(1, count())
 
     for widget in when:
         widget.observe(change, "value")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.compare.judging.win_rate import Judged, rates_frame
-from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.explorer import Explorer, slider
 from workbench.view.plot import primitives
 from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE, Values, move_line, move_texts
 
@@ -36,8 +35,8 @@ def explore_win_rates(judged: Judged) -> Explorer:
         win_rates(rates_frame(judged.first(answers)), axes)
         return figure
 
-    slider = widgets.IntSlider(most, min(FEWEST, most), most, description="answers counted")
-    return Explorer(draw, answers=slider.add_class("wb-answers"))
+    counted = slider(most, min(FEWEST, most), most, 1, "answers counted")
+    return Explorer(draw, answers=counted.add_class("wb-answers"))
 
 
 def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:

@@ -18,7 +18,7 @@ from workbench.feedback.constitution.feedback_pairs import (
 )
 from workbench.view.compare.pair_table import shorten
 from workbench.view.compare.token_parts import numbered
-from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.explorer import Explorer, slider
 from workbench.view.html.differences import marked_differences
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import Html, render
@@ -60,7 +60,7 @@ class FeedbackTable(Explorer):
             principle=widgets.Dropdown(options=[ALL, *names], description="principle"),
             only=widgets.Dropdown(options=list(ONLY), description="only"),
             search=widgets.Text(description="search", placeholder="letters in any text"),
-            row=widgets.IntSlider(value=1, min=1, max=max(1, len(pairs)), description="open row"),
+            row=slider(1, 1, max(1, len(pairs)), 1, "open row"),
         )
         self._fields = {
             name: widgets.Textarea(description=name, rows=2) for name in ("chosen", "rejected")

@@ -2,7 +2,10 @@
 
 explorer.py           a picture or HTML below its controls
 fields.py             the widget for a field of a configuration
+number.py             a slider and a field that set one number exactly
 sampling_controls.py  the widgets for all fields of `SamplingConfig`
+keys.py               keeps pressed keys from the notebook
+picture.py            a picture with a description
 progress.py           progress in one line
 watch.py              an iteration shown while it goes on
 """

@@ -6,7 +6,7 @@ Where widgets are not shown, on a code host or in a printed copy, the picture is
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,9 +14,12 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
-from workbench.view.controls.fields import log_slider
+from workbench.view.controls.fields import number
+from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.number import NumberControl
+from workbench.view.controls.picture import Picture
 from workbench.view.html.elements import error_card
-from workbench.view.html.images import png
+from workbench.view.html.images import describe, png
 from workbench.view.html.render import style
 from workbench.view.plot.layers import Layers
 
@@ -42,14 +45,14 @@ class Explorer:
     def __init__(self, draw: Callable[..., str | Figure], **controls: widgets.DOMWidget) -> None:
         self._draw, self.controls = draw, controls
         self._lock = threading.Lock()  # callbacks may come on any thread
-        self._picture = widgets.Image(format="png").add_class("wb-figure")
+        self._picture = Picture()
         self._text = widgets.HTML().add_class("wb-text")
         self.shown: str | Figure = ""
         self._show()
         row = widgets.HBox(list(controls.values())).add_class("wb-row")
         shown = self._text if isinstance(self.shown, str) else self._picture
         sheet = widgets.HTML(style("workbench")).add_class("wb-style")
-        self.box = widgets.VBox([sheet, row, shown]).add_class("wb-explorer")
+        self.box = widgets.VBox([sheet, row, shown, KeepKeys()]).add_class("wb-explorer")
         for widget in controls.values():
             widget.observe(lambda change: self._show(), "value")
 
@@ -81,7 +84,7 @@ class Explorer:
             else:
                 if made is not self.shown:
                     self._layers = Layers(made)
-                self._picture.value = self._layers.png()
+                self._picture.show(self._layers.png(), describe(made))
             self.shown = made
 
     def _ipython_display_(self) -> None:
@@ -89,18 +92,25 @@ class Explorer:
         if isinstance(self.shown, str):
             display({**bundle, "text/html": self.shown}, raw=True)
         else:
-            display({**bundle, "image/png": png(self.shown)}, raw=True)
+            about = {"image/png": {"alt": describe(self.shown)}}
+            display({**bundle, "image/png": png(self.shown)}, raw=True, metadata=about)
 
 
-def slider(
-    value: float, low: float, high: float, step: float, description: str
-) -> widgets.FloatSlider:
-    """A slider from `low` to `high`."""
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=description, readout_format=".2f"
-    )
+def slider(value: float, low: float, high: float, step: float, description: str) -> NumberControl:
+    """A number from `low` to `high`; whole where its step is an int."""
+    whole = isinstance(step, int)
+    return number(value, low, high, whole, step=step, slider=True, description=description)
 
 
-def beta_slider(value: float = 0.5) -> widgets.FloatLogSlider:
-    """A logarithmic slider for beta, over the range that makes a difference in a small world."""
-    return log_slider(value, *BETAS, {"description": "beta"}).add_class("wb-beta")
+def beta_slider(value: float = 0.5) -> NumberControl:
+    """Beta in equal ratios, over the range that makes a difference in a small world."""
+    return number(value, *BETAS, log=True, description="beta").add_class("wb-beta")
+
+
+def choice_slider(choices: Sequence[float], value: float, description: str) -> NumberControl:
+    """A number that is one of `choices`, ascending; whole where all are."""
+    whole = all(isinstance(choice, int) for choice in choices)
+    return NumberControl(
+        value=value, min=choices[0], max=choices[-1], choices=list(choices), whole=whole,
+        description=description,
+    )  # fmt: skip

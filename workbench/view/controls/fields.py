@@ -8,7 +8,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
-LOG_STEP = 0.05  # of the exponent: 20 key presses for a factor of ten
+from workbench.view.controls.number import NumberControl
+
+FEW = 100  # whole numbers in a range that gets a slider; more are typed
 
 
 def control(config: Any, name: str, description: str | None = None) -> widgets.DOMWidget:
@@ -29,14 +31,10 @@ def control(config: Any, name: str, description: str | None = None) -> widgets.D
         widget = widgets.Checkbox(value=value, indent=False, **about)
     elif low is None or high is None:
         widget = widgets.Text(value=str(value), **about)
-    elif facts.get("log"):
-        widget = log_slider(value, low, high, about)
-    elif isinstance(value, int):
-        widget = widgets.BoundedIntText(
-            value=value, min=min(low, value), max=max(high, value), **about
-        )
     else:
-        widget = slider(value, min(low, value), max(high, value), about)
+        widget = number(
+            value, low, high, log=bool(facts.get("log")), whole=isinstance(value, int), **about
+        )
     return widget.add_class(f"wb-{name.replace('_', '-')}")
 
 
@@ -57,30 +55,28 @@ def checkbox(label: str, value: bool, tip: str = "") -> widgets.Checkbox:
     return widgets.Checkbox(value=value, description=label, tooltip=tip, indent=False, layout=auto)
 
 
-def slider(value: float, low: float, high: float, about: dict[str, str]) -> widgets.FloatSlider:
-    """A slider of some 100 equal steps; `about` holds its description and tooltip."""
-    step = (high - low) / 100
-    if value > low:  # the browser moves in steps from `min`, so they must hit the value
-        step = (value - low) / max(1, round((value - low) / step))
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, readout_format=".3g", **about
+def number(
+    value: float, low: float, high: float, whole: bool = False, **traits: Any
+) -> NumberControl:
+    """A number from `low` to `high` with steps that are round: 1, 2 or 5 times a power of ten.
+
+    A value beyond the range widens it.
+    """
+    low, high = min(low, value), max(high, value)
+    step = 1 if whole else round_step((high - low) / 100)
+    slider = not whole or high - low <= FEW
+    return NumberControl(
+        value=value, min=low, max=high, whole=whole, **{"step": step, "slider": slider} | traits
     )
 
 
-def log_slider(
-    value: float, low: float, high: float, about: dict[str, str]
-) -> widgets.FloatLogSlider:
-    """A logarithmic slider; `about` holds its description and tooltip."""
-    exponent = math.log10(value)
-    below = math.floor((exponent - math.log10(min(low, value))) / LOG_STEP + 1e-9)
-    return widgets.FloatLogSlider(
-        value=value,
-        # The browser moves in steps from `min`, so they must hit the value. Rounding must not push
-        # it beyond the ends, or it would be changed.
-        min=exponent - below * LOG_STEP - 1e-9,
-        max=math.log10(max(high, value)) + 1e-9,
-        step=LOG_STEP,
-        readout_format=".3g",
-        continuous_update=True,  # the browser sends the newest value once the last one has arrived
-        **about,
+def round_step(length: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is no longer.
+
+    >>> [round_step(length) for length in (0.0049, 0.05, 9.9, 1)]
+    [0.002, 0.05, 5.0, 1.0]
+    """
+    power = math.floor(math.log10(length) + 1e-9)
+    return max(
+        step for digit in (1, 2, 5) if (step := float(f"{digit}e{power}")) <= length * (1 + 1e-9)
     )

@@ -11,8 +11,6 @@ from workbench.view.controls.fields import control
 
 FIRST = ("temperature", "seed")  # settings shown first; the others are folded
 NAMES = {"max_new_tokens": "longest answer", "contrast_alpha": "contrast", "stop": "stop strings"}
-# Lowest value and step, so that 1 is among the values.
-STEPS = {"top_p": (0.01, 0.01), "repetition_penalty": (0.1, 0.05)}
 
 
 class SamplingControls:
@@ -65,8 +63,4 @@ def _widget(sampling: SamplingConfig, name: str) -> widgets.DOMWidget:
         hint = "one per line; \\n for a new line"
         box = widgets.Textarea(value=lines, description=_name(name), placeholder=hint, rows=2)
         return box.add_class("wb-stop-strings")
-    widget = control(sampling, name, _name(name))
-    if name in STEPS:
-        low, widget.step = STEPS[name]
-        widget.min = min(low, widget.value)
-    return widget
+    return control(sampling, name, _name(name))

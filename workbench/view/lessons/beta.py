@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.core import tabular
 from workbench.core.tabular import TabularWorld
 from workbench.runs.exact.exact_sweep import fixed_budget
-from workbench.view.controls.explorer import Explorer, beta_slider, slider
+from workbench.view.controls.explorer import Explorer, beta_slider, choice_slider, slider
 from workbench.view.lessons import policies
 from workbench.view.lessons.policies import beta_axis, draw_policies, write_above
 from workbench.view.plot.primitives import BLUE, INK, ORANGE, move_line, move_texts, new_figure
@@ -45,11 +45,9 @@ def explore_two_truths(
     """
     return Explorer(
         _TwoTruths(world or TabularWorld.example(), prompt).draw,
-        beta=widgets.FloatLogSlider(
-            value=beta, min=-1.5, max=0.5, step=0.1, description="beta", readout_format=".2g"
-        ),
-        steps=widgets.IntSlider(value=steps, min=1, max=BUDGET, description="budget, steps"),
-        lr=widgets.SelectionSlider(options=LRS, value=LRS[-1], description="learning rate"),
+        beta=choice_slider(BETAS.tolist(), beta, "beta"),
+        steps=slider(steps, 1, BUDGET, 1, "budget, steps"),
+        lr=choice_slider(LRS, LRS[-1], "learning rate"),
         optimizer=widgets.Dropdown(options=list(OPTIMIZERS), description="optimizer"),
     )
 

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from ipywidgets import IntSlider
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -115,5 +114,5 @@ def explore_shared_features(mildness: float = 0.1, step: int = STEPS) -> Explore
         )  # fmt: skip
         return figure
 
-    steps = IntSlider(value=step, min=0, max=STEPS, description="step")
+    steps = slider(step, 0, STEPS, 1, "step")
     return Explorer(draw, mildness=slider(mildness, 0.02, 1.5, 0.02, "mildness of No"), step=steps)

@@ -12,7 +12,7 @@ from workbench.compare.pair_scoring import Scoring, score_rows, text_rows
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
-from workbench.view.controls.explorer import Explorer, beta_slider
+from workbench.view.controls.explorer import Explorer, beta_slider, slider
 from workbench.view.controls.fields import checkbox, text_fields
 from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import pair_strips, signed
@@ -67,7 +67,7 @@ def explore_scoring(
         draw,
         **text_fields(prompt=prompt, chosen=chosen, rejected=rejected),
         beta=beta_slider(beta),
-        width=widgets.BoundedIntText(value=0, min=0, max=LONGEST, description="pad rows to"),
+        width=slider(0, 0, LONGEST, 1, "pad rows to"),
         below=widgets.Dropdown(options=BELOW, description="under the tokens"),
         **_switches(MISTAKES, mistakes),
     )

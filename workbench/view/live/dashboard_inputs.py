@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from workbench.core.losses import MODIFIERS, all_parameters, find_loss
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
+from workbench.view.controls.keys import KeepKeys
 from workbench.view.html.render import render, style
 from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import Outputs
@@ -94,18 +94,12 @@ class Inputs:
             callback(**settings)
 
     def _follow(self, name: str, widget: widgets.DOMWidget) -> None:
-        """Keep the widget's value and tell of its changes.
-
-        The browser rounds the value of a slider to a step, at the 9th digit; that is no change.
-        """
+        """Keep the widget's value and tell of its changes."""
         self._values[name] = widget.value
 
         def take(change: dict[str, Any]) -> None:
-            old, new = self._values[name], change["new"]
-            if isinstance(new, float) and math.isclose(old, new, rel_tol=1e-6):
-                return
-            self._values[name] = new
-            self._tell(**{name: new})
+            self._values[name] = change["new"]
+            self._tell(**{name: change["new"]})
 
         widget.observe(take, "value")
 
@@ -210,4 +204,4 @@ class Inputs:
             table.comparison,
             out.facts,
         ]
-        return widgets.VBox(parts).add_class("wb-dashboard")
+        return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard")

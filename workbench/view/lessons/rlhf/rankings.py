@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from ipywidgets import IntSlider
 from matplotlib.figure import Figure
 
 from workbench.core.tabular import TabularWorld, choice_logps, pairs_worth, ranking_slopes
@@ -70,7 +69,7 @@ def explore_ranking(
         )  # fmt: skip
         return figure
 
-    lengths = IntSlider(value=length, min=2, max=count, description="ranked answers")
+    lengths = slider(length, 2, count, 1, "ranked answers")
     return Explorer(
         draw, length=lengths, beta=beta_slider(beta), moved=slider(moved, 0, 3, 0.1, "policy moved")
     )
