@@ -13,6 +13,7 @@ from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
 from workbench.view.controls.keys import KeepKeys
 from workbench.view.html.render import render, style
+from workbench.view.live.outputs.press_guard import PressGuard
 from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import Outputs
 
@@ -187,18 +188,16 @@ class Inputs:
             return widgets.HBox(children).add_class("wb-row").add_class(kind)
 
         *drive, generate = self.buttons.values()
+        ask = row("wb-ask", self.prompt, self.temperature, self.seed, generate)
         parts = [
-            widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
+            widgets.HTML(style("workbench", "answer_panes", "layout")).add_class("wb-style"),
             row("wb-settings", self.parameter_row, self.lr, self.loss),
-            self.about_loss,
-            self.modifier_box,
-            row("wb-drive", *drive, self.runs),
+            widgets.HBox([self.about_loss, self.modifier_box]).add_class("wb-loss-row"),
+            row("wb-drive", *drive, PressGuard(), self.runs),
             out.status,
             out.problem,
-            out.curves,
-            widgets.HTML("<h3>Policy beside reference</h3>"),
-            row("wb-ask", self.prompt, self.temperature, self.seed, generate),
-            out.answer,
+            widgets.VBox([out.curves]).add_class("wb-drawing"),
+            widgets.VBox([ask, out.answer]).add_class("wb-asked-here"),
             out.samples,
             table.table,
             table.comparison,

@@ -59,6 +59,11 @@ class RunState:
             return None
         return (self.total - self.step) * self._timed_seconds / self._timed_steps
 
+    @property
+    def seconds(self) -> float:
+        """Of training so far, as long as it was watched; without pauses."""
+        return self._timed_seconds
+
     @classmethod
     def of(cls, run: Run, ended: str = "") -> RunState:
         """The state of a run that has not taken a step yet, or `ended` on an earlier day."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -74,7 +75,7 @@ class LiveScreen(Screen):
         self._sending = Throttle(SENDINGS, SENDING_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._listing = Throttle(LISTS, STATUS_SHARE)
-        self._doing = ""
+        self._doing, self._made = "", time.time()
         self._error: BaseException | None = None
         self._shown: Answers = {}
         self._asked: Answers = {}
@@ -84,7 +85,10 @@ class LiveScreen(Screen):
         if text != self._doing or self._telling.due():
             self._doing = text
             with self._telling.measure():
-                self._out.status.value = elements.waiting("loading", f"loading · {text}", share)
+                told = (
+                    f"loading · {text} · {share:.0%} · {elements.clock(time.time() - self._made)}"
+                )
+                self._out.status.value = elements.waiting("loading", told, share)
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
         """Make room for a run, beside those that are drawn already."""

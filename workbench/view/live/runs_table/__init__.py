@@ -2,5 +2,6 @@
 
 shelf.py             which runs there are, where they lie, what their rows say
 table.py             the table as a widget; table.js and table.css draw it
-press_guard.py       says in the browser that a press waits for the kernel
+table_actions.py     what the buttons of the table do
+comparison.py        recorded runs that answer beside each other
 """
