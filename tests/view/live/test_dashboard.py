@@ -65,11 +65,7 @@ def test_start_trains_with_the_settings_shown(fake_run: Any) -> None:
 
     board = Board(make, config=TrainConfig(beta=0.3, seed=5))
     assert board.enabled() == {"Start", "Step", "Generate"}
-<<<<<<< HEAD
-    empty = bytes(board.out.curves.value)
-=======
     empty = board.out.curves.png()
->>>>>>> curves
     board.inputs.loss.value = "ipo"
     board.press("Start")
     assert board.board.join(PATIENCE)
@@ -77,13 +73,8 @@ def test_start_trains_with_the_settings_shown(fake_run: Any) -> None:
     assert (config.beta, config.seed, config.loss) == (0.3, 5, "ipo")
     assert config.lr == TrainConfig().resolved().lr
     assert 'data-state="finished" data-step="6"' in board.out.status.value
-<<<<<<< HEAD
-    assert bytes(board.out.curves.value) != empty
-    assert Image.open(io.BytesIO(bytes(board.out.curves.value))).size == (1000, 520)
-=======
     assert board.out.curves.png() != empty
     assert Image.open(io.BytesIO(board.out.curves.png())).size == (1000, 520)
->>>>>>> curves
     assert "5eed5eed5eed" in board.out.facts.value
     assert board.enabled() == {"Start", "Step", "Generate"}
     assert board.board.run is board.board.runs[0]

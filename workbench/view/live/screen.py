@@ -85,9 +85,8 @@ class LiveScreen(Screen):
         if text != self._doing or self._telling.due():
             self._doing = text
             with self._telling.measure():
-                told = (
-                    f"loading · {text} · {share:.0%} · {elements.clock(time.time() - self._made)}"
-                )
+                gone = elements.clock(time.time() - self._made)
+                told = f"loading · {text} · {share:.0%} · {gone}"
                 self._out.status.value = elements.waiting("loading", told, share)
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
@@ -105,9 +104,8 @@ class LiveScreen(Screen):
         self._out.mark_earlier(False)
 
     def event(self, run_state: RunState, event: Event) -> None:
-        if self._sending.due():
-            with self._sending.measure():
-                self._out.curves.send()
+        """Add an event to the curves or the table of samples."""
+        self._out.curves.add(run_state.name, event)
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
 
@@ -135,7 +133,7 @@ class LiveScreen(Screen):
         self._out.problem.value = elements.error_card(error)
 
     def refresh(self, worker: Driver) -> None:
-        """Update the status and the curves, each at its own rate."""
+        """Update the status, the curves and the table, each at its own rate."""
         if self._telling.due():
             self._tell(worker)
         if self._sending.due():
