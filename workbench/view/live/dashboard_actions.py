@@ -42,13 +42,9 @@ class DashboardActions:
     """The dashboard but for its display; see `Dashboard`."""
 
     def __init__(
-        self,
-        config: TrainConfig,
-        prompt: str | None,
-        make_run: MakeRun,
-        keep: bool = True,
+        self, config: TrainConfig, prompt: str | None, make_run: MakeRun, keep: bool = True,
         opened: Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.worker: Worker | None = None
         self._config, self._make_run = config, make_run
         self._inputs, self._outputs = Inputs(config, prompt), Outputs()
@@ -71,8 +67,7 @@ class DashboardActions:
     @property
     def runs(self) -> list[Run]:
         """The run of the last Start and its branches, in the order in which they were made."""
-        states = list(self.worker.run_states.values()) if self.worker else []
-        return [run_state.run for run_state in states]
+        return [one.run for one in list(self.worker.run_states.values())] if self.worker else []
 
     @property
     def run(self) -> Run | None:
@@ -82,9 +77,8 @@ class DashboardActions:
     @property
     def _newest(self) -> Path | None:
         """The folder of the run that was made last."""
-        run = self.run
         opened = self._shelf.entries.get(self._opened or "")
-        return run.folder if run is not None else opened.folder if opened else None
+        return self.run.folder if self.run is not None else opened.folder if opened else None
 
     # -- from the user to the worker -----------------------------------------------------------
 
@@ -161,11 +155,11 @@ class DashboardActions:
 
     def _open(self, folder: Path) -> None:
         """Show a recorded run; its model is loaded when it is needed."""
-        entry = self._shelf.entries[folder.name]
+        entry = self._shelf.find(folder)
         self._actions.show(entry.name)
         self._actions.update()
         told = f"{entry.name} · {entry.state} · step {entry.step} of {entry.total} · opened again"
-        self._outputs.status.value = waiting(entry.state, told)
+        self._outputs.status.value = waiting(entry.state, told, 1.0)
         samples = [e for e in Record(folder).events() if isinstance(e, SampleEvent)]
         if samples:
             self._outputs.samples.value = policy_and_reference({"policy": samples[-1].samples})

@@ -31,7 +31,6 @@ class Worker(ModelThread):
     `run_here` is the synchronous form. Commands without the name of a run are for every run.
 
     Args:
-        make_run: makes the first run.
         branches: names for branches.
         ended: how the first run has ended already: it is opened to be asked, and not trained.
 
@@ -133,8 +132,8 @@ class Worker(ModelThread):
         states = [state for state in self.run_states.values() if name in (None, state.name)]
         if not states:
             return
-        first = states[0].run
-        asked, how = prompts or first.prompts, sampling or first.shown_sampling
+        asked = prompts or states[0].run.prompts
+        how = sampling or states[0].run.shown_sampling
 
         def receive(draft: Draft) -> None:
             answers = list(zip(states, draft.samples(asked, how.seed), strict=True))
@@ -145,8 +144,8 @@ class Worker(ModelThread):
             if draft.error is not None:
                 self._screen.refused(draft.error)
 
-        every = [state.run for state in self.run_states.values()]
-        handles = reference_and_policies([state.run for state in states], every)
+        runs, every = ([one.run for one in some] for some in (states, self.run_states.values()))
+        handles = reference_and_policies(runs, every)
         self._begin(Writing(handles, asked, how, receive))
 
     def close(self) -> None:

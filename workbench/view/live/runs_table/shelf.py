@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.runs.kept_runs import KeptRun, delete_run, kept_runs, new_folder, rename_run
+from workbench.runs.kept_runs import (
+    KeptRun,
+    delete_run,
+    kept_runs,
+    new_folder,
+    read_run,
+    rename_run,
+)
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
 from workbench.view.live.run_state import RunState
@@ -92,6 +99,10 @@ class Shelf:
         else:
             return "run" if self._starts == 1 else f"run {self._starts}", None
         return folder.name, folder
+
+    def find(self, folder: Path) -> Entry:
+        """The entry of a run's folder, which may be older than those that are listed."""
+        return self.entries.setdefault(folder.name, entry_of(read_run(folder)))
 
     def begin(self, name: str, folder: Path | None) -> Entry:
         """Make room for a run that is about to be loaded, or take its entry; it is shown."""
