@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import time
 import weakref
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.models.load import Model
 from workbench.runs.kept_runs import read_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
@@ -26,15 +24,15 @@ STEPS: dict[str, Any] = {"epochs": 1, "samples": 2, "eval_every": 0}
 class Board:
     """A dashboard over real runs of a very small model, all kept in `runs`."""
 
-    def __init__(self, small: dict[str, Any], base: Model, **arguments: Any) -> None:
+    def __init__(self, small: dict[str, Any], base: Path, **arguments: Any) -> None:
         def make_run(config: TrainConfig, progress: Any) -> Run:
-            run = Run.create(config, progress, base=copy.deepcopy(base))
+            run = Run.create(config, progress)
             self.policies.append(weakref.ref(run.policy))
             return run
 
         self.policies: list[Any] = []
         if "run" not in arguments:
-            arguments["config"] = TrainConfig(**small | STEPS)
+            arguments["config"] = TrainConfig(**small | STEPS | {"model": str(base)})
         made = dashboard(make_run=make_run, **arguments)
         assert isinstance(made, Dashboard)
         self.board, self.inputs, self.out = made, made._inputs, made._outputs
@@ -65,8 +63,8 @@ class Board:
 
 
 @pytest.fixture
-def make(small: dict[str, Any], trained: Model) -> Callable[..., Board]:
-    return lambda **arguments: Board(small, trained, **arguments)
+def make(small: dict[str, Any], model_folder: Path) -> Callable[..., Board]:
+    return lambda **arguments: Board(small, model_folder, **arguments)
 
 
 def folders() -> list[str]:
@@ -181,7 +179,7 @@ def test_answers_of_two_runs_open_below_the_table(make: Callable[..., Board]) ->
     board.does("compare", names=folders())
     place = board.board._actions.comparison
     board.until(lambda: "wb-asking" in place.children[0]._dom_classes)
-    assert all(name in str(place.children[0].children[-1].value) for name in folders())
+    assert all(name in str(place.children[0].children[-2].value) for name in folders())
 
 
 def test_outputs_say_that_they_are_of_an_earlier_run(make: Callable[..., Board]) -> None:
@@ -192,6 +190,7 @@ def test_outputs_say_that_they_are_of_an_earlier_run(make: Callable[..., Board])
     board.inputs.buttons["Step"].click()
     assert "wb-earlier" in output._dom_classes
     assert output.value == folders()[0]
+    board.until(lambda: 'data-step="1"' in board.out.status.value)
     board.inputs.buttons["Stop"].click()
     assert board.board.join(PATIENCE)
     board.until(lambda: output.value == folders()[1])
