@@ -122,7 +122,7 @@ class Shelf:
             entry = self.entries.get(state.name) or self.begin(state.name, run.folder)
             evaluations = [event for event in run.events if isinstance(event, EvalEvent)]
             metrics = evaluations[-1].metrics if evaluations else {}
-            entry.folder, entry.state = run.folder, state.state
+            entry.folder, entry.state = run.folder or entry.folder, state.state
             entry.method = str(run.config.resolved().method)
             entry.settings = compared(run.config, state.settings)
             entry.step, entry.total = state.step, state.total
