@@ -2,8 +2,8 @@
 
 usage: python run.py [command] [arguments]
 
-  lab      open JupyterLab on the first notebook (the default); arguments go to JupyterLab, also
-           without naming lab, as in: python run.py --ServerApp.port=8899;
+  lab      open JupyterLab on the first notebook (the default, also where the first argument is
+           an option); arguments go to JupyterLab, as --ServerApp.port=8899;
            notebooks/mine/ gets a copy without solutions of every notebook with exercises
   setup    make or renew .venv, then stop
   test     check style, layers and types, then run the tests; arguments go to pytest,
@@ -39,6 +39,11 @@ PEERS_STAMP = VENV / "peers-stamp"
 CONSTRAINTS = VENV / "constraints.txt"
 SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 TORCH = "2.13"  # what the tests run on; pyproject.toml takes newer ones, which are larger
+# Read by a JupyterLab that is started from .venv; what a person sets in the browser comes first.
+LAB_DEFAULTS = VENV / "etc" / "jupyter" / "labconfig" / "default_setting_overrides.json"
+NO_NEWS = {  # otherwise a question about it covers the first page
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
+}
 FORWARDED = ("train", "sample", "evaluate", "compare", "methods", "constitution")
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],
@@ -191,23 +196,10 @@ def lab_options() -> list[str]:
     return options
 
 
-def without_news() -> None:
-    """Keep JupyterLab's pop-ups about news and updates from the first page, in this server alone.
-
-    A file of overrides is read from the folder that the environment names; the person's own
-    settings still count for more, and any file of overrides that they have is left in force.
-    """
-    folder = VENV / "lab-settings"
-    overrides = {
-        "@jupyterlab/apputils-extension:notification": {
-            "fetchNews": "false", "checkForUpdates": False,
-        }
-    }  # fmt: skip
-    path = folder / "labconfig" / "default_setting_overrides.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(overrides), encoding="utf-8")
-    before = os.environ.get("JUPYTER_CONFIG_PATH")
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(folder), before]))
+def set_lab_defaults() -> None:
+    """Let JupyterLab open without a question about news."""
+    LAB_DEFAULTS.parent.mkdir(parents=True, exist_ok=True)
+    LAB_DEFAULTS.write_text(json.dumps(NO_NEWS), encoding="ascii")
 
 
 def program(command: str, arguments: list[str]) -> list[str]:
@@ -230,20 +222,13 @@ def hand_over(command: list[str]) -> int:
     return subprocess.call(command)
 
 
-def with_command(arguments: list[str]) -> list[str]:
-    """The arguments after a command: `lab` where there is none, or only JupyterLab's options."""
-    asked = arguments[:1]
-    if not asked or (asked[0].startswith("-") and asked[0] not in ("-h", "--help")):
-        return ["lab", *arguments]
-    return arguments
-
-
 def main(arguments: list[str]) -> int:
     """Do what the command line asks; returns the exit code."""
-    command, *rest = with_command(arguments)
-    if command in ("-h", "--help", "help"):
+    if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(__doc__)
         return 0
+    named = bool(arguments) and not arguments[0].startswith("-")
+    command, *rest = arguments if named else ["lab", *arguments]
     if command not in ("lab", "setup", "test", "bench", *FORWARDED):
         print(f"Unknown command: {command}\n\n{__doc__}", file=sys.stderr)
         return 2
@@ -259,7 +244,7 @@ def main(arguments: list[str]) -> int:
     if command == "setup":
         return 0
     if command == "lab":
-        without_news()
+        set_lab_defaults()
         for line in load("unsolved")["write_copies"](ROOT / "notebooks"):
             print(line)
     if command == "bench" and rest[:1] != ["papers"]:  # these need no other library

@@ -1,4 +1,4 @@
-"""Generation side by side: tokens a second of greedy answers, against transformers."""
+"""Generation side by side: tokens per second of greedy answers, against transformers."""
 
 from __future__ import annotations
 

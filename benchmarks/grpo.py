@@ -1,4 +1,4 @@
-"""GRPO side by side: completions a second of whole rounds of it, against TRL's GRPOTrainer.
+"""GRPO side by side: completions per second of whole rounds of it, against TRL's GRPOTrainer.
 
 A round writes completions of the same prompts, scores them with the same function and trains on
 them, as often and in batches as large on both sides, from the same weights.
@@ -27,7 +27,7 @@ CONFIG = TrainConfig(method="grpo", held_out=0, samples=0, eval_every=0).resolve
 
 
 def run(rounds: int | None = None, choose: Choose = everyone) -> pd.DataFrame:
-    """Measure one rollout a round on every side."""
+    """Measure one rollout per round on every side."""
     with TemporaryDirectory() as folder:
         save_model(tiny_base(ReviewsConfig()), Path(folder) / "tiny")
         outcomes = measure(choose(contenders(f"{folder}/tiny")), rounds or ROUNDS, 1)
@@ -42,8 +42,9 @@ def steps_per_rollout() -> int:
 def contenders(model: str) -> list[Contender]:
     """The workbench, and TRL with the same settings; `model` is the folder of the same weights.
 
-    TRL at its best was tried in short runs on two cores, as completions a second over those of what
-    is kept: one thread 0.62, and with that bf16 0.5, a static cache 0.63, AdamW not fused 0.65.
+    TRL at its best was tried in short runs on two cores, as completions per second over those of
+    what is kept: one thread 0.62, and with that bf16 0.5, a static cache 0.63, AdamW not fused
+    0.65.
     The workbench takes one thread for models this small.
     """
     size, batch = CONFIG.rollout_size or 1, CONFIG.batch_size or 1

@@ -97,7 +97,7 @@ def train(setting: dict[str, Any], turns: Turns) -> None:
 
 
 def rollouts(setting: dict[str, Any], turns: Turns) -> None:
-    """Whole rollouts of a run, one a step: written, scored and trained on. Their prompts are told
+    """Whole rollouts of a run, one per step: written, scored and trained on. Their prompts are told
     to the others."""
     config = TrainConfig(held_out=0, samples=0, eval_every=0, max_steps=10**6, **setting["config"])
     run = Run(prepare(config))
@@ -114,7 +114,7 @@ def rollouts(setting: dict[str, Any], turns: Turns) -> None:
 
 
 def answer(setting: dict[str, Any], turns: Turns) -> None:
-    """Greedy answers to the prompts, again and again, once a step; none ends early."""
+    """Greedy answers to the prompts, again and again, once per step; none ends early."""
     model = load_model("smollm2")
     device = pick_device("auto")
     model.policy.to(device)

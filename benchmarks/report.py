@@ -20,7 +20,7 @@ SHOWN = {  # columns of a side-by-side table on the terminal, with their heading
     "ratio": "ours / this",
     "ratio_range": "half of the rounds",
     "peak": "peak memory",
-    "tokens_per_pair": "tokens a pair",
+    "tokens_per_pair": "tokens per pair",
     "precision": "precision",
 }
 

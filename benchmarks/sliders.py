@@ -12,9 +12,8 @@ import statistics
 import time
 from collections.abc import Iterator
 
-import ipywidgets as widgets
-
 from workbench.view.controls.explorer import Explorer
+from workbench.view.controls.number import NumberControl
 from workbench.view.lessons.beta import explore_reference_temperature, explore_two_truths
 from workbench.view.lessons.derivation import (
     explore_objective,
@@ -32,12 +31,17 @@ FIGURES = (
 )  # fmt: skip
 
 
-def places(control: widgets.DOMWidget) -> Iterator[float]:
+def places(control: NumberControl) -> Iterator[float]:
     """Values all over a slider's range, each another than the one before."""
     for move in range(MOVES):
         share = (0.02 + 0.37 * move) % 1
-        value = control.min + share * (control.max - control.min)
-        yield control.base**value if isinstance(control, widgets.FloatLogSlider) else value
+        if control.log:
+            yield control.min * (control.max / control.min) ** share
+        elif control.choices:
+            yield control.choices[int(share * len(control.choices))]
+        else:
+            value = control.min + share * (control.max - control.min)
+            yield round(value) if control.whole else value
 
 
 def before_after(explorer: Explorer, name: str) -> list[float]:
@@ -56,7 +60,7 @@ def main() -> None:
     for make in FIGURES:
         explorer = make()
         for name, control in explorer.controls.items():
-            if isinstance(control, widgets.FloatSlider | widgets.FloatLogSlider):
+            if isinstance(control, NumberControl):
                 took = before_after(explorer, name)
                 middle, longest = statistics.median(took), max(took)
                 print(f"{make.__name__:20} {name:20} {middle:5.1f} ms, longest {longest:5.1f} ms")

@@ -53,7 +53,7 @@ class Training:
         title: above its table.
         pairs: (preference file, number of pairs wanted) -> pairs, in whole batches.
         contenders: ours first.
-        batch: pairs a step.
+        batch: pairs per step.
         rounds, steps: that count, and steps of each contender in a round.
     """
 
@@ -141,7 +141,7 @@ def trl_at_its_best(
 
 
 def full_fine_tuning(batch: int, part: int, loss: str = "dpo") -> list[Contender]:
-    """All weights of SmolLM2, `batch` pairs a step; TRL at its best takes `part` a pass.
+    """All weights of SmolLM2, `batch` pairs per step; TRL at its best takes `part` per pass.
 
     A pair is two labelled completions where the loss is on those.
     """

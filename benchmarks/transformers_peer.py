@@ -14,7 +14,7 @@ from benchmarks.contender import Turns, serve
 
 
 def answer(setting: dict[str, Any], turns: Turns) -> None:
-    """Answer the prompts again and again, once a step."""
+    """Answer the prompts again and again, once per step."""
     dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[setting["precision"]]
     model: Any = AutoModelForCausalLM.from_pretrained(setting["model"], dtype=dtype)
     model.generation_config = config = GenerationConfig(

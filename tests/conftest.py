@@ -186,7 +186,7 @@ def tokens() -> torch.Tensor:
 
 WORLD = ReviewsConfig(pairs=48, topics=4)
 BASE = BaseConfig(dim=32, layers=1, hidden_dim=48, steps=20, texts=640)
-# 36 pairs to train on make 5 steps an epoch, the last one smaller.
+# 36 pairs to train on make 5 steps per epoch, the last one smaller.
 SMALL: dict[str, Any] = {
     "world": WORLD, "pairs_from": "grammar", "batch_size": 8, "epochs": 2, "held_out": 12,
     "samples": 4, "eval_every": 4, "max_new_tokens": 12, "lr": 1e-3, "warmup": 2, "max_length": 64,

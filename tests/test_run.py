@@ -26,6 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(run, "set_up", lambda: None)
     monkeypatch.setattr(run, "add_peers", lambda: None)
+    monkeypatch.setattr(run, "set_lab_defaults", lambda: None)
     monkeypatch.setattr(run, "load", lambda name: {"write_copies": lambda notebooks: []})
     monkeypatch.setattr(run, "hand_over", start)
     monkeypatch.setattr(subprocess, "call", start)
@@ -45,49 +46,6 @@ def test_workbench_commands_get_their_arguments_untouched(
 def test_bench_runs_the_benchmarks_with_its_arguments(started: list[list[str]]) -> None:
     run.main(["bench", "short", "--rounds", "3"])
     assert started == [[str(ROOT / "benchmarks" / "run.py"), "short", "--rounds", "3"]]
-
-
-@pytest.fixture(autouse=True)
-def _own_venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JupyterLab's settings are written beside the set-up: not into the real one."""
-    monkeypatch.setattr(run, "VENV", tmp_path / "venv")
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "elsewhere")
-
-
-@pytest.mark.parametrize("options", [["--ServerApp.port=8899"], ["--no-browser", "--debug"], []])
-def test_options_without_a_command_go_to_jupyterlab(
-    started: list[list[str]], options: list[str]
-) -> None:
-    assert run.main(options) == 0
-    (command,) = started
-    assert command[:2] == ["-m", "jupyterlab"]
-    assert command[len(command) - len(options) :] == options
-    assert run.main(["lab", *options]) == 0
-    assert started[1] == command
-
-
-def test_help_is_not_an_option_of_jupyterlab(
-    started: list[list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run.main(["--help"]) == 0
-    assert started == []
-    assert "open JupyterLab" in capsys.readouterr().out
-
-
-def test_no_news_covers_the_first_page_of_this_server_alone(
-    started: list[list[str]], tmp_path: Path
-) -> None:
-    from jupyterlab_server.config import ConfigManager
-
-    folder = tmp_path / "venv" / "lab-settings"
-    run.main(["setup"])
-    assert not folder.exists()
-    run.main(["lab"])
-    read = ConfigManager(read_config_path=[str(folder / "labconfig")])
-    settings = read.get("default_setting_overrides")
-    assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
-    *first, before = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
-    assert (first, before) == ([str(folder)], "elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -178,9 +136,34 @@ def test_learners_copies_are_written_before_lab_opens_and_told_of(
     assert capsys.readouterr().out.count("01: yours\n02: yours\n") == expected
 
 
-def test_arguments_of_lab_come_last_so_that_they_win(started: list[list[str]]) -> None:
-    run.main(["lab", "--port", "9999"])
-    assert started[0][-2:] == ["--port", "9999"]
+@pytest.mark.parametrize("named", [["lab"], []])
+def test_arguments_of_lab_come_last_so_that_they_win(
+    started: list[list[str]], named: list[str]
+) -> None:
+    run.main([*named, "--ServerApp.port=8899", "--debug"])
+    assert started[0][:2] == ["-m", "jupyterlab"]
+    assert started[0][-2:] == ["--ServerApp.port=8899", "--debug"]
+
+
+def test_no_question_about_news_covers_the_first_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """JupyterLab reads the file that is written, and nothing outside .venv is touched."""
+    place = run.LAB_DEFAULTS.relative_to(run.VENV)
+    monkeypatch.setattr(run, "LAB_DEFAULTS", tmp_path / place)
+    run.set_lab_defaults()
+    code = (
+        "from jupyterlab_server.settings_utils import _get_overrides as read\n"
+        "print(read('nowhere')[0]['@jupyterlab/apputils-extension:notification']['fetchNews'])"
+    )
+    environment = os.environ | {
+        "JUPYTER_PATH": "",
+        "JUPYTER_CONFIG_PATH": str(tmp_path / "etc/jupyter"),
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "false"
 
 
 @pytest.mark.parametrize(

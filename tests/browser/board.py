@@ -24,7 +24,7 @@ from workbench.view.live.dashboard import dashboard
 from workbench.view.live import writing
 
 torch.set_num_threads(1)
-PAUSE = 0.06  # seconds a token: so that partial texts can be seen
+PAUSE = 0.06  # seconds per token: so that partial texts can be seen
 config = TrainConfig(
     max_steps=100_000, batch_size=8, held_out=16, samples=4, eval_every=40, max_new_tokens=16,
     pairs_from="grammar", world=ReviewsConfig(topics=4, pairs=64),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
+import pandas as pd
 import pytest
 
 from jupyter_page import browser_page, note_errors  # isort: skip - beside this file, see conftest
@@ -12,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from workbench.compare.answers import Answer, measure
 from workbench.compare.handle_sources import handles
+from workbench.compare.judging.winners import judged
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.generation.config import SamplingConfig
@@ -19,6 +23,8 @@ from workbench.runs.run import Run
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
 from workbench.view.compare.page import comparison_page
+from workbench.view.compare.several import comparison
+from workbench.view.compare.several.comparison_data import as_json, table_data
 
 pytestmark = pytest.mark.browser
 
@@ -55,7 +61,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     frame = measure(answers, handles(run))
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(comparison_page(run, frame, SamplingConfig()), encoding="utf-8")
+    path.write_text(comparison_page([run], frame, SamplingConfig()), encoding="utf-8")
     return path
 
 
@@ -75,18 +81,22 @@ def page(chromium: str, file: Path, request: pytest.FixtureRequest) -> Iterator[
 
 def shown(page: Page) -> list[int]:
     """Places of the prompts that are seen, from top to bottom."""
-    rows = page.locator(".wb-answers tbody tr:visible")
-    return [int(row.get_attribute("data-index") or "") for row in rows.all()]
+    rows = page.locator(".wb-comparison tr[data-place]")
+    return [int(row.get_attribute("data-place") or "") for row in rows.all()]
 
 
 def test_texts_are_text_in_either_theme(page: Page) -> None:
     every = list(range(len(HOSTILE)))
     assert shown(page) == every
     for place, text in enumerate(HOSTILE):
-        prompt = page.locator(".wb-answers tbody tr").nth(place).locator("bdi").first
+        prompt = page.locator(".wbc-open").nth(place)
         assert prompt.text_content() == text
+        prompt.click()
+        answer = page.locator(".wbc-detail").nth(place).locator("section p").first
+        assert (answer.text_content() or "").startswith(text)
     assert page.locator("svg").count() == 0
-    assert page.locator("img").count() == page.locator("script").count() == 1
+    assert page.locator("img").count() == 1
+    assert page.locator("script").count() == 2
     assert page.locator("img").evaluate("image => image.naturalWidth") == 1000
     colours = page.evaluate(
         "() => ['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name])"
@@ -99,31 +109,89 @@ def test_texts_are_text_in_either_theme(page: Page) -> None:
 
 def test_person_sorts_and_filters(page: Page) -> None:
     every = list(range(len(HOSTILE)))
-    count = page.locator("form output")
-    page.get_by_label("sort by").select_option("words")
-    page.get_by_label("largest first").check()
-    by_words = shown(page)
-    words = [len(HOSTILE[place].split()) + place for place in by_words]
-    assert words == sorted(words, reverse=True)
-    assert sorted(by_words) == every != by_words
-    page.get_by_label("largest first").uncheck()
-    page.get_by_label("sort by").select_option("as asked")
-    assert shown(page) == every
+    count = page.locator(".wb-comparison output")
+    header = page.get_by_role("button", name="words in prompt")
+    header.click()
+    header.click()
+    words = [len(HOSTILE[place].split()) for place in shown(page)]
+    assert words == sorted(words, reverse=True) != sorted(words)
+    assert page.locator("th[aria-sort=descending]").count() == 1
     page.get_by_label("only where answers differ").check()
-    assert shown(page) == every[1:], "the first prompt was answered in the same words"
+    assert sorted(shown(page)) == every[1:], "the first prompt was answered in the same words"
     expect(count).to_have_text(f"{len(every) - 1} of {len(every)} prompts")
-    page.get_by_label("text contains").fill("<|ENDOFTEXT")
+    page.get_by_label("search prompts and answers").fill("<|ENDOFTEXT")
     assert shown(page) == [HOSTILE.index("<|endoftext|>")]
-    page.get_by_label("text contains").fill("nothing like this")
+    page.get_by_label("search prompts and answers").fill("nothing like this")
     assert shown(page) == []
     expect(count).to_have_text(f"0 of {len(every)} prompts")
-    page.get_by_label("text contains").press("Enter")
-    assert page.url.endswith("page.html"), "the form goes nowhere"
-    page.get_by_label("text contains").fill("")
-    page.get_by_label("of", exact=True).select_option("change")
-    for sort in page.get_by_label("sort by").locator("option").all():
-        page.get_by_label("sort by").select_option(sort.get_attribute("value") or "")
-        assert sorted(shown(page)) == every[1:]
+    page.get_by_role("button", name="Clear filters").click()
+    assert sorted(shown(page)) == every
+    page.get_by_label("words in prompt, at least").fill("3")
+    assert {len(HOSTILE[place].split()) >= 3 for place in shown(page)} == {True}
+
+
+def test_person_saves_a_selection(page: Page) -> None:
+    page.get_by_label("select prompt 2").check()
+    page.get_by_label("select prompt 3").check()
+    with page.expect_download() as pairs:
+        page.get_by_role("button", name="Save as pairs").click()
+    rows = [json.loads(line) for line in pairs.value.path().read_text("utf-8").splitlines()]
+    assert [row["prompt"] for row in rows] == list(HOSTILE[1:3])
+    assert [row["rejected"] for row in rows] == [
+        f"{HOSTILE[i]} reference" + " more" * i for i in (1, 2)
+    ]
+    with page.expect_download() as prompts:
+        page.get_by_role("button", name="Save as prompts").click()
+    rows = [json.loads(line) for line in prompts.value.path().read_text("utf-8").splitlines()]
+    assert rows == [{"prompt": text} for text in HOSTILE[1:3]]
+
+
+def test_a_thousand_prompts_are_filtered(chromium: str) -> None:
+    """Reports how long a filter takes, layout included; benchmarks/README.md has the figure."""
+    with browser_page(chromium) as page:
+        page.set_content(thousand())
+        page.wait_for_selector(".wb-comparison output")
+        times = page.evaluate(FILTERS)
+        assert page.locator(".wb-comparison output").text_content() == "1000 of 1000 prompts"
+        print(f"1,000 prompts, 3 models: median {median(times):.0f} ms, most {max(times):.0f} ms")
+
+
+FILTERS = """async () => {
+  const search = document.querySelector(".wbc-bar input"), times = [];
+  for (let round = 0; round < 20; round++) {
+    for (const text of [["one", "two", "prompt 3", "7"][round % 4], ""]) {
+      const begin = performance.now();
+      search.value = text;
+      search.dispatchEvent(new Event("input", { bubbles: true }));
+      document.body.offsetHeight;
+      times.push(performance.now() - begin);
+      await new Promise(done => requestAnimationFrame(done));
+    }
+  }
+  return times;
+}"""
+
+
+def thousand() -> str:
+    """The table alone, with 1,000 made-up prompts and three models."""
+    rows = [
+        {
+            "place": place, "prompt": f"prompt {place}", "who": who, "text": f"{who} " * 30,
+            "tokens": place % 60, "ended": True, "kl": place % 17, "reward": place % 7 - 3 + number,
+        }
+        for place in range(1000)
+        for number, who in enumerate(("reference", "one", "two"))
+    ]  # fmt: skip
+    data = as_json(table_data(judged(pd.DataFrame(rows))))
+    here = Path(comparison.__file__).parent
+    code, sheet = (here / f"comparison.{kind}" for kind in ("js", "css"))
+    parsed = "JSON.parse(document.querySelector('#d').textContent)"
+    start = f"build(document.querySelector('div'), {parsed}, {{}});"
+    return (
+        f"<!doctype html><style>{sheet.read_text()}</style><div></div>"
+        f"<script type='application/json' id='d'>{data}</script>"
+        f"<script type='module'>{code.read_text()}\n{start}</script>"
+    )
 
 
 def test_a_script_that_came_in_would_not_run(chromium: str, file: Path) -> None:
@@ -137,7 +205,7 @@ def test_a_script_that_came_in_would_not_run(chromium: str, file: Path) -> None:
         complaints: list[str] = []
         note_errors(page, complaints)
         page.goto(broken.as_uri())
-        expect(page.locator("form output")).to_have_text(
+        expect(page.locator(".wb-comparison output")).to_have_text(
             f"{len(HOSTILE)} of {len(HOSTILE)} prompts"
         )
         assert page.evaluate("window.foreign") is None

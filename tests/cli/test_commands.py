@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,7 +188,23 @@ def test_compare_writes_one_page(
     page = (here / "new" / "page.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(1)&lt;/script&gt; film" in page
     assert hostile not in page
-    assert "after step 4 of 4" in page
+    assert "After step 4 of 4" in page
+
+
+def test_compare_takes_several_runs_and_every_prompt(
+    finished: Path, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    flags = ["--prompt", "review of the film", "--prompt", "review of the book", "how was it?"]
+    again = here / "again"
+    shutil.copytree(finished, again)
+    command = ["compare", str(finished), str(again), *flags, "--max-new-tokens", "5"]
+    assert main([*command, "--html", "page.html"]) == 0
+    told = capsys.readouterr().out
+    assert all(prompt in told for prompt in flags if not prompt.startswith("--"))
+    assert f"{finished.name}  " in told
+    assert "again  " in told
+    page = (here / "page.html").read_text(encoding="utf-8")
+    assert page.count("After step") == 2
 
 
 def test_skipped_rows_are_told_up_to_ten(

@@ -26,7 +26,7 @@ def test_stacked_by_hand():
 
 
 def test_shared_prefix_by_hand():
-    # 1 2 | 3 4 5 | 3 6: the prompt's last token opens both sides, at the same place.
+    # 1 2 | 3 4 5 | 3 6: the prompt's last token opens both sides, at the same position.
     batch = collate(PAIRS[:1], pad_id=0, layout="shared_prefix")
     assert batch.tokens.tolist() == [[1, 2, 3, 4, 5, 3, 6]]
     assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 2, 3]]

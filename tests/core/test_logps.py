@@ -33,11 +33,11 @@ pair = st.builds(Pair, ids, ids, ids)
 
 @torch.no_grad()
 def one_by_one(prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
-    """Straight from the definition: a full softmax at each place, no batch, no mask."""
+    """Straight from the definition: a full softmax at each position, no batch, no mask."""
     tokens = torch.tensor([[*prompt, *completion]])
     probabilities = MODEL.logits(tokens)[0].softmax(-1)
-    places = range(len(prompt), tokens.shape[1])
-    return sum(math.log(probabilities[place - 1, tokens[0, place]]) for place in places)
+    positions = range(len(prompt), tokens.shape[1])
+    return sum(math.log(probabilities[position - 1, tokens[0, position]]) for position in positions)
 
 
 def test_token_logps_by_hand():

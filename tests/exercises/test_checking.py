@@ -34,7 +34,7 @@ def verdict_on(answer, name="dpo_loss"):
 
 
 def right_loss(pc, pr, rc, rr, beta):
-    return (-beta * (pc - pr - rc + rr)).exp().log1p().mean()
+    return torch.nn.functional.softplus(-beta * (pc - pr - rc + rr)).mean()
 
 
 def raising(error):
@@ -55,7 +55,7 @@ def test_right_is_said_in_one_word_and_a_sign():
     assert verdict.passed
     assert verdict
     assert verdict.state == "right"
-    assert str(verdict) == "✓ dpo_loss: right\nIt agrees with the target on 4 inputs."
+    assert str(verdict) == "✓ dpo_loss: right\nIt agrees with the target on 5 inputs."
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def optimal_policy_in_log_space(reference, rewards, beta):
 
 
 def optimal_policy_in_place(reference, rewards, beta):
-    """Writes over its inputs, which are copies."""
-    reference *= rewards.div_(beta).exp_()
+    """Writes over its inputs, which are copies; the largest exponent is 0."""
+    reference *= rewards.div_(beta).sub_(rewards.amax(-1, keepdim=True)).exp_()
     return reference.div_(reference.sum(-1, keepdim=True))
 
 
@@ -47,8 +47,13 @@ def log_partition_in_loops(reference, rewards, beta):
     return torch.tensor(totals).reshape(reference.shape[:-1])  # float32
 
 
-def reward_in_one_logarithm(policy, reference, log_partition, beta):
-    return beta * (policy / reference * log_partition.unsqueeze(-1).exp()).log()
+def log_partition_above_the_best(reference, rewards, beta):
+    best = rewards.amax(-1, keepdim=True)
+    return best[..., 0] / beta + (reference * ((rewards - best) / beta).exp()).sum(-1).log()
+
+
+def reward_in_one_factor(policy, reference, log_partition, beta):
+    return beta * ((policy / reference).log() + log_partition.unsqueeze(-1))
 
 
 def dpo_loss_in_loops(*inputs):
@@ -77,6 +82,11 @@ def sequence_logp_in_loops(logits, tokens, mask):
             before = logits[index - 1].tolist()
             total += before[tokens[index]] - logsumexp(before)
     return total
+
+
+def sequence_logp_by_logsumexp(logits, tokens, mask):
+    every = logits.gather(-1, tokens.roll(-1)[:, None])[:, 0] - logits.logsumexp(-1)
+    return every[:-1][mask[1:]].sum()
 
 
 def sequence_logp_by_cross_entropy(logits, tokens, mask):
@@ -177,19 +187,19 @@ RIGHT = {
     "optimal_policy": [
         optimal_policy_in_log_space,
         optimal_policy_in_place,
-        lambda q, r, b: (q * (r / b).exp()) / (q * (r / b).exp()).sum(-1, keepdim=True),
+        lambda q, r, b: torch.exp(q.log() + r / b - (q.log() + r / b).logsumexp(-1)[..., None]),
     ],
     "log_partition": [
         log_partition_in_loops,
-        lambda q, r, b: (q * torch.exp(r / b)).sum(-1).log(),
-        lambda q, r, b: np.log(np.sum(q.numpy() * np.exp(r.numpy() / b), axis=-1)),
+        log_partition_above_the_best,
+        lambda q, r, b: np.logaddexp.reduce(np.log(q.numpy()) + r.numpy() / b, axis=-1),
     ],
     "reward_from_policy": [
-        reward_in_one_logarithm,
+        reward_in_one_factor,
         lambda p, q, z, b: b * (p.log() - q.log()) + b * z[..., None],
     ],
     "preference_probability": [
-        lambda c, r: c.exp() / (c.exp() + r.exp()),
+        lambda c, r: torch.stack([c, r]).softmax(0)[0],
         lambda c, r: 1 / (1 + np.exp((r - c).numpy())),
         lambda c, r: [1 / (1 + math.exp(b - a)) for a, b in zip(c, r, strict=True)],
     ],
@@ -200,7 +210,7 @@ RIGHT = {
     ],
     "dpo_loss": [
         dpo_loss_in_loops,
-        lambda pc, pr, rc, rr, b: -torch.sigmoid(b * ((pc - rc) - (pr - rr))).log().mean(),
+        lambda pc, pr, rc, rr, b: torch.nn.functional.softplus(b * ((pr - rr) - (pc - rc))).mean(),
         lambda pc, pr, rc, rr, b: np.mean(np.logaddexp(0, -b * (pc - pr - rc + rr).numpy())),
     ],
     "gradient_weight": [
@@ -216,7 +226,7 @@ RIGHT = {
     "sequence_logp": [
         sequence_logp_in_loops,
         sequence_logp_by_cross_entropy,
-        lambda x, t, m: x.softmax(-1).log()[:-1].gather(-1, t[1:, None])[:, 0][m[1:]].sum(),
+        sequence_logp_by_logsumexp,
         lambda x, t, m: x.float().log_softmax(-1)[range(len(t) - 1), t[1:]][m[1:]].sum(),
     ],
     "perplexity": [

@@ -2,11 +2,12 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
-from workbench.exercises import EXERCISES, check
+from workbench.exercises import EXERCISES, check, checking
 
 
 def kl(p, q):
@@ -348,6 +349,82 @@ def test_mistake_is_refused(name, mistake):
     assert "stopped" not in verdict.reason or mistake == "log Z along the wrong axis"
     shown = [title for title, _ in verdict.rows]
     assert shown[: len(EXERCISES[name].parameters)] == [*EXERCISES[name].parameters]
+
+
+def half_exp(values):
+    """The logistic function as it is often written."""
+    return values.exp() / (1 + values.exp())
+
+
+# Right on paper and near 0; in float32 they overflow.
+FRAGILE = {
+    "optimal_policy": {
+        "weights, then normalised": lambda q, r, b: shares(weights(q, r, b)),
+    },
+    "log_partition": {
+        "the logarithm of the sum": lambda q, r, b: weights(q, r, b).sum(-1).log(),
+        "exponentials, though of logarithms": lambda q, r, b: (q.log() + r / b).exp().sum(-1).log(),
+    },
+    "reward_from_policy": {
+        "Z under the logarithm": lambda p, q, z, b: b * (p / q * z[..., None].exp()).log(),
+    },
+    "preference_probability": {
+        "exponentials of rewards": lambda c, r: c.exp() / (c.exp() + r.exp()),
+        "exponentials of the difference": lambda c, r: half_exp(c - r),
+    },
+    "preference_from_policies": {
+        "exponentials of the margin": lambda *x: half_exp(x[4] * margin(*x[:4])),
+    },
+    "dpo_loss": {
+        "the logarithm of the logistic function": lambda *x: (
+            -(x[4] * margin(*x[:4])).sigmoid().log().mean()
+        ),
+        "log of 1 + exp": lambda *x: (1 + (-x[4] * margin(*x[:4])).exp()).log().mean(),
+        "log1p of exp": lambda *x: (-x[4] * margin(*x[:4])).exp().log1p().mean(),
+    },
+    "gradient_weight": {
+        "exponentials of the margin": lambda m, b: b * half_exp(-b * m),
+    },
+    "sequence_logp": {
+        "the logarithm of a softmax": lambda x, t, m: (
+            x.softmax(-1).log()[:-1].gather(-1, t[1:, None])[:, 0][m[1:]].sum()
+        ),
+        "the logarithm of a product": lambda x, t, m: scores(x, t)[m[1:]].exp().prod().log(),
+    },
+    "perplexity": {
+        "the root of a product": lambda x, m: x[m].exp().prod() ** (-1 / m.sum()),
+    },
+    "sampled_kl": {
+        "the ratio of probabilities": lambda p, q: (p.exp() / q.exp()).log().mean(),
+    },
+    "kto_loss": {
+        "exponentials of the gain": lambda p, q, d, m, b: half_exp(
+            torch.where(d, -1.0, 1.0) * b * (p - q - relu_mean(m))
+        ).mean(),
+    },
+    "ppo_loss": {
+        "the ratio of probabilities": lambda n, o, a, c: (
+            -torch.minimum(n.exp() / o.exp() * a, (n.exp() / o.exp()).clip(1 - c, 1 + c) * a).mean()
+        ),
+    },
+}
+FRAGILE_CASES = [(name, mistake) for name, mistakes in FRAGILE.items() for mistake in mistakes]
+
+
+def test_every_exercise_that_is_tried_far_from_0_has_an_answer_that_overflows_there():
+    assert FRAGILE.keys() == {name for name, entry in EXERCISES.items() if entry.far}
+
+
+@pytest.mark.parametrize(("name", "mistake"), FRAGILE_CASES)
+def test_answer_that_overflows_is_refused_and_the_reason_says_why(name, mistake):
+    answer = FRAGILE[name][mistake]
+    near = replace(EXERCISES[name], far=None)
+    assert checking._verdict(near, answer).passed  # nothing else is wrong with it
+    answer.__name__ = name
+    verdict = check(answer)
+    assert verdict.state == "not right"
+    assert verdict.reason.startswith("The formula is right, but not in float32 and far from 0. ")
+    assert verdict.reason.endswith(EXERCISES[name].far.reason)
 
 
 UNIFORM = torch.full((2, 4), 0.25, dtype=torch.float64)

@@ -213,3 +213,35 @@ def test_before_training_both_say_the_same(make_run: MakeRun) -> None:
     assert all(sample.policy == sample.reference for sample in samples)
     other = run.sample(run.prompts, SamplingConfig(max_new_tokens=8, seed=5))
     assert [s.policy for s in other] != [s.policy for s in samples]
+
+
+def test_how_answers_are_shown_changes_no_estimate(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KL, lengths and true rewards are about the policy itself, whatever people are shown."""
+    asked: list[SamplingConfig] = []
+
+    def spy(policy: nn.Module, prompts: object, config: SamplingConfig, *more: object, **options):
+        asked.append(config)
+        return generate(policy, prompts, config, *more, **options)
+
+    monkeypatch.setattr("workbench.runs.evaluate.generate", spy)
+    settings = {"max_steps": 2, "eval_every": 0, "samples": 6, "lr": 5e-3}
+    found = []
+    for shown in ({}, {"shown_temperature": 0.2, "shown_length": 3}):
+        run = make_run(**settings, **shown)
+        list(run)
+        found.append((run.evaluate(), run.samples_frame(4)["text"].tolist()))
+        assert run.estimate_sampling == SamplingConfig(max_new_tokens=run.config.max_new_tokens)
+    assert found[0] == found[1]
+    shown_ones = [one for one in asked if one.temperature == 0.2]
+    assert shown_ones
+    assert all(one.max_new_tokens == 3 for one in shown_ones)
+
+
+def test_samples_say_how_they_were_drawn_and_where_they_were_cut(make_run: MakeRun) -> None:
+    run = make_run(max_steps=1, eval_every=0, samples=2, shown_temperature=0.5, shown_length=1)
+    list(run)
+    (sample, *_) = run.sample(run.prompts[:1])
+    assert sample.drawn == "temperature 0.5 · seed 0 · longest answer 1"
+    assert (sample.reference_cut, sample.policy_cut) == (1, 1)

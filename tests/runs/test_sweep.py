@@ -42,7 +42,7 @@ def test_every_combination_is_trained_and_told_run_by_run(
     runs = frames[-1][["beta", "seed"]].drop_duplicates()
     # Runs of one seed share their pairs, so they come together.
     assert list(runs.itertuples(index=False, name=None)) == [(0.1, 0), (1.0, 0), (0.1, 3), (1.0, 3)]
-    # Two steps a run: an eighth of all is done after the first one.
+    # Two steps per run: an eighth of all is done after the first one.
     assert [what for what in told if what[0].startswith("run 1")] == [
         ("run 1 of 4", 0.125), ("run 1 of 4", 0.25),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which pair comes when: once an epoch, by seed and step alone."""
+"""Which pair comes when: once per epoch, by seed and step alone."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ sizes = st.lists(st.integers(1, 30), min_size=1, max_size=70)
 def shuffled(
     lengths: list[int], batch_size: int, accumulate: int, seed: int
 ) -> ShuffledBatches[int]:
-    """Items are their own lengths; a batch holds as many tokens a row."""
+    """Items are their own lengths; a batch holds as many tokens per row."""
 
     def build(items: list[int], places: list[int]) -> SequenceBatch:
         assert items == [lengths[place] for place in places]

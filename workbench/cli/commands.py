@@ -26,9 +26,12 @@ from workbench.cli.methods_command import methods
 from workbench.cli.terminal import console, progress, show_table
 from workbench.cli.train_command import train
 from workbench.compare.answers import answers_frame
-from workbench.compare.handle_sources import handles
+from workbench.compare.handle_sources import run_handles
+from workbench.compare.judging.winners import judged
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
+from workbench.generation.shown import described, shown_sampling
+from workbench.models.load import recommended_before_loading
 from workbench.runs.config_file import write_text
 from workbench.runs.prepare import answer
 from workbench.runs.reopen import load_run
@@ -50,11 +53,14 @@ def sample(command: SampleCommand) -> None:
     """Print answers: reference and policy of a run, or a model's own."""
     if (Path(command.source) / "config.toml").exists():
         run = load_run(command.source)
-        samples = run.sample(list(command.prompt or run.prompts[:4]), command.sampling)
-        found = [{"prompt": sample.prompt, **sample.texts} for sample in samples]
+        sampling = command.sampling.over(run.shown_sampling)
+        samples = run.sample(list(command.prompt or run.prompts[:4]), sampling)
+        drawn, found = samples[0].drawn, [{"prompt": s.prompt, **s.texts} for s in samples]
     else:
         pairs = [TextPair(prompt, "", "") for prompt in command.prompt or ("Who are you?",)]
-        answers = answer(command.source, pairs, command.sampling)
+        shown = shown_sampling(recommended_before_loading(command.source))
+        sampling = command.sampling.over(shown)
+        answers, drawn = answer(command.source, pairs, sampling), described(sampling)
         found = [{"prompt": p.prompt, "model": t} for p, t in zip(pairs, answers, strict=True)]
     if command.json:
         print(json.dumps(found, indent=2))
@@ -63,6 +69,7 @@ def sample(command: SampleCommand) -> None:
         for name, text in texts.items():
             console.print(f"[bold]{name:>9}[/]  {escape(text)}", highlight=False, soft_wrap=True)
         console.print()
+    console.print(drawn, highlight=False, markup=False, soft_wrap=True)
 
 
 def evaluate(command: Evaluate) -> None:
@@ -78,7 +85,7 @@ def evaluate(command: Evaluate) -> None:
 
 
 def compare(command: Compare) -> None:
-    """Print a run's answers beside its reference's, with their numbers; write them as a page."""
+    """Print the answers of runs beside a reference's, with their numbers; write them as a page."""
     if command.html is not None:
         _refuse_unwritable(command.html)
     with progress() as (bar, task):
@@ -86,17 +93,20 @@ def compare(command: Compare) -> None:
         def tell(text: str, share: float) -> None:
             bar.update(task, description=text, completed=share, total=1)
 
-        run = load_run(command.source, tell, command.step)
-        prompts = list(command.prompt or run.prompts)
-        frame = answers_frame(handles(run), prompts, command.sampling, run.data.scores, tell)
+        asked, runs = run_handles(command.source, tell, command.step)
+        sampling = command.sampling.over(runs[0].shown_sampling)
+        drawn = described(sampling, [handle.model for handle in asked])
+        prompts = list(command.prompt or runs[0].prompts)
+        frame = answers_frame(asked, prompts, sampling, runs[0].data.scores, tell)
         if command.html is not None:
             tell("writing the page", 1.0)
             # Not before: pictures take a while to load, and the other commands need none.
             from workbench.view.compare.page import comparison_page
 
-            write_text(command.html, comparison_page(run, frame, command.sampling))
+            write_text(command.html, comparison_page(runs, judged(frame), sampling, drawn))
         tell("done", 1.0)
     _print_answers(frame)
+    console.print(drawn, highlight=False, markup=False, soft_wrap=True)
     if command.html is not None:
         console.print(f"written: {command.html}", highlight=False, markup=False, soft_wrap=True)
 

@@ -7,10 +7,11 @@ told at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import Field, dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass, make_dataclass, replace
 from dataclasses import field as dataclass_field
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 
 import tyro
 
@@ -25,13 +26,48 @@ class Train(TrainConfig):
     resume: Path | None = setting(None, "go on with the interrupted run in this folder")
 
 
+class _Given:
+    """What was said of sampling; None where nothing was."""
+
+    def __post_init__(self) -> None:
+        SamplingConfig(**self._given)  # raises for a bad value
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value not in (None, ())}
+
+    def over(self, shown: SamplingConfig) -> SamplingConfig:
+        """What was said, and else as answers are shown; a temperature drops recommended filters."""
+        if "temperature" in self._given:
+            shown = SamplingConfig(max_new_tokens=shown.max_new_tokens, seed=shown.seed)
+        return replace(shown, **self._given)
+
+
+def _left_open(part: Field[Any]) -> tuple[str, Any, Any]:
+    if part.name == "stop":
+        return part.name, tuple[str, ...], dataclass_field(default=(), metadata=part.metadata)
+    kind = type(part.default) | None
+    facts = {**part.metadata, "help": f"{part.metadata['help']}; left out: as answers are shown"}
+    return part.name, kind, dataclass_field(default=None, metadata=facts)
+
+
+if TYPE_CHECKING:
+    GivenSampling = _Given
+else:
+    GivenSampling = make_dataclass(
+        "GivenSampling", map(_left_open, fields(SamplingConfig)), bases=(_Given,), frozen=True
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleCommand:
     """Answer prompts with a run's policy beside its reference, or with a model."""
 
-    source: str = setting("", "folder of a run, or a model: tiny, smollm2, a folder, an id")
+    source: str = setting(
+        "", "folder of a run, or a model: tiny, smollm2 (4-bit, dequantised), a folder, an id"
+    )
     prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
-    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
+    sampling: GivenSampling = dataclass_field(default_factory=GivenSampling)
     json: bool = setting(False, "print JSON")
 
 
@@ -45,13 +81,13 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Show what training changed: a run's policy beside its reference, also as one page."""
+    """Show what training changed: policies of runs beside a reference, also as one page."""
 
-    source: str = setting("", "folder of a run")
+    source: tuple[str, ...] = setting((), "folders of runs; the first one's reference is shown")
     html: Path | None = setting(None, "write one self-contained page to this file")
     prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
     step: int | None = setting(None, "of the checkpoint; left out: the newest")
-    sampling: SamplingConfig = dataclass_field(default_factory=SamplingConfig)
+    sampling: GivenSampling = dataclass_field(default_factory=GivenSampling)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +197,9 @@ def _flag(part: Field[Any], kind: Any) -> tuple[Any, ...]:
     if part.name == "source":
         return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
     hint = "" if part.default is None else None  # the help says what is taken then
+    if part.name == "prompt":  # a flag that is repeated adds to what was given before
+        many = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
+        return Annotated[many, tyro.conf.arg(help=text)], dataclass_field(default=())
     told = Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
     return told, dataclass_field(default=part.default)
 
@@ -172,7 +211,12 @@ def build(config: type, values: Any) -> Any:
         **{
             part.name: build(hints[part.name], values)
             if is_dataclass(hints[part.name])
-            else getattr(values, part.name)
+            else _value(values, part.name)
             for part in fields(config)
         }
     )
+
+
+def _value(values: Any, name: str) -> Any:
+    value = getattr(values, name)
+    return tuple(chain(*value)) if name == "prompt" else value

@@ -60,7 +60,7 @@ def near_identical_pairs(
         base: the model that all runs start from; left out: a small one of the same world.
 
     Yields:
-        After each run the rows of all runs so far, one an evaluation: `loss`, `seed`, `step`; on
+        After each run the rows of all runs so far, one per evaluation: `loss`, `seed`, `step`; on
         held-out pairs the mean log-ratios `chosen` and `rejected`, their difference `margin`, all
         in nats, and `accuracy`, the share with a margin above 0, ties by half; on answers to
         held-out prompts `kl` to the reference in nats, the true `reward`, the share `grammatical`
@@ -132,7 +132,7 @@ def at_equal_kl(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of each seed where its losses are equally far from the reference.
 
     Args:
-        frame: from a function above, one evaluation a row.
+        frame: from a function above, one evaluation per row.
 
     Returns:
         A row per seed and loss, at the largest KL that all losses reach with this seed. A run is

@@ -81,6 +81,33 @@ def _compared_with_first(models: Sequence[ModelHandle]) -> tuple[ModelHandle, ..
     return (first, *(replace(other, amateur=other.amateur or first) for other in others))
 
 
+def run_handles(
+    runs: Sequence[Run | Path | str], progress: Progress | None = None, step: int | None = None
+) -> tuple[list[ModelHandle], list[Run]]:
+    """The first run's reference and the policies of all runs, named apart; and the runs.
+
+    Args:
+        runs: as they are now, or their folders.
+        progress: called with what is being loaded.
+        step: of the checkpoint of each folder; left out: the newest.
+
+    Raises:
+        WorkbenchError: no run, or a folder without one.
+    """
+    if not runs:
+        raise WorkbenchError("runs is empty; at least one is needed")
+    loaded = [run if isinstance(run, Run) else load_run(run, progress, step) for run in runs]
+    reference, *policies = handles(loaded[0])[0], *(handles(run)[1] for run in loaded)
+    if len(loaded) > 1:
+        names = [run.name if isinstance(run, Run) else Path(run).absolute().name for run in runs]
+        again = [names[:number].count(name) + 1 for number, name in enumerate(names)]
+        titles = [f"{n} ({k})" if k > 1 else n for n, k in zip(names, again, strict=True)]
+        policies = [
+            replace(policy, name=title) for policy, title in zip(policies, titles, strict=True)
+        ]
+    return [reference, *policies], loaded
+
+
 def is_run(source: str | Path) -> bool:
     """Whether there is a recorded run in this folder."""
     return (Path(source) / "config.toml").exists()

@@ -6,7 +6,7 @@ runs, or any models that share a tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import drafts, generate
 from workbench.generation.scoped_policy import Context, ScopedPolicy
+from workbench.generation.shown import cut_at
 from workbench.generation.stops import cut
 from workbench.train.model_lock import model_lock
 from workbench.train.precision import autocast, bf16_weights, computing
@@ -88,8 +89,17 @@ class ModelHandle:
         """One text per prompt. With the same seed, every model uses the same random numbers."""
         return [self.text(ids, sampling) for ids in self.generate_ids(prompts, sampling)]
 
-    def stream(self, prompts: Sequence[str], sampling: SamplingConfig) -> Iterator[list[str]]:
+    def cut_at(self, prompt: str, ids: Ids, sampling: SamplingConfig) -> int:
+        """The number of tokens at which an answer was cut off; 0 where it ran to its end."""
+        tokenizer = self.tokenizer
+        return cut_at(self.model, tokenizer.render_prompt(prompt), ids, sampling, tokenizer.decode)
+
+    def stream(
+        self, prompts: Sequence[str], sampling: SamplingConfig
+    ) -> Generator[list[str], None, list[int]]:
         """Yield each prompt's text so far after every step; the last texts are those of `answer`.
+
+        In the end it returns for each answer where it was cut off, see `cut_at`.
 
         Texts only grow, except in beam search, and except for the beginning of a stop string,
         which is removed once the string is complete. `streams.stream_together` alternates between
@@ -99,14 +109,17 @@ class ModelHandle:
         with ExitStack() as stack:
             contexts = [stack.enter_context(one._opened()) for one in (*opened_first, self)]
             steps = drafts(**self._request(prompts, sampling, amateur))
+            last: list[list[int]] = []
             while True:
                 with ExitStack() as step:
                     for context in contexts:
                         step.enter_context(context())
                     answers = next(steps, None)
                 if answers is None:
-                    return
+                    break
+                last = answers
                 yield [self.text(ids, sampling) for ids in answers]
+        return [self.cut_at(*row, sampling) for row in zip(prompts, last, strict=True)]
 
     def _request(
         self, prompts: Sequence[str], sampling: SamplingConfig, amateur: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from workbench.compare.model_handles import ModelHandle
 from workbench.errors import WorkbenchError
@@ -20,21 +20,24 @@ def check_contrast(models: Sequence[ModelHandle], sampling: SamplingConfig) -> N
 
 def stream_together(
     models: Sequence[ModelHandle], prompts: Sequence[str], sampling: SamplingConfig
-) -> Iterator[tuple[list[str], ...]]:
+) -> Generator[tuple[list[str], ...], None, tuple[list[int], ...]]:
     """Yield, after one step of each model, the texts so far: one list per model.
 
-    The texts of a finished model stay the same. The last texts are those of `answer`.
+    The texts of a finished model stay the same. The last texts are those of `answer`. In the end it
+    returns, for each model, where its answers were cut off, see `ModelHandle.cut_at`.
     """
     check_contrast(models, sampling)
     streams = [handle.stream(prompts, sampling) for handle in models]
     texts: list[list[str]] = [[""] * len(prompts) for _ in models]
+    cuts: list[list[int]] = [[] for _ in models]
     unfinished = set(range(len(streams)))
     while unfinished:
         for number in sorted(unfinished):
-            step = next(streams[number], None)
-            if step is None:
+            try:
+                texts[number] = next(streams[number])
+            except StopIteration as end:
+                cuts[number] = end.value
                 unfinished.remove(number)
-            else:
-                texts[number] = step
         if unfinished:
             yield tuple(texts)
+    return tuple(cuts)

@@ -114,11 +114,11 @@ class ScoredLogps(NamedTuple):
         """
         values, owners = self
         if beyond is not None:
-            kept = self.places() >= beyond[owners]
+            kept = self.positions() >= beyond[owners]
             values, owners = values[kept], owners[kept]
         return values.new_zeros(sequences).index_add(0, owners, values)
 
-    def places(self) -> Tensor:
+    def positions(self) -> Tensor:
         """(scored,) how many tokens of its completion stand before each token."""
         order = self.owners.argsort(stable=True)
         counts = self.owners.bincount()

@@ -142,7 +142,7 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 
 def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> tuple[float, float]:
-    """KL(policy || reference) and its standard error, in nats a completion.
+    """KL(policy || reference) and its standard error, in nats per completion.
 
     Both are (sample,) summed log-probabilities of completions drawn from the *policy* at
     temperature 1; the mean log-ratio is an unbiased estimate, and single ones may be negative.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -99,6 +99,24 @@ PLAIN = Kernels(
 )  # fmt: skip
 
 
+MAKERS = "as its makers recommend"
+
+
+class Recommended(NamedTuple):
+    """How the answers of a model are drawn for people to read, and who says so.
+
+    `settings` are fields of `SamplingConfig` with their values, as a tuple of pairs.
+    """
+
+    pairs: tuple[tuple[str, float], ...] = (("temperature", 0.0),)
+    why: str = "as nothing else is recommended"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Values by the names of fields of `SamplingConfig`."""
+        return dict(self.pairs)
+
+
 class Policy(nn.Module):
     """A causal language model that can be trained, scored and sampled from.
 
@@ -111,6 +129,8 @@ class Policy(nn.Module):
         rounds_embeddings: whether bf16 covers its embedding besides its linear layers.
         checkpoint_format: how it is saved, a name in `models.load.FORMATS`.
         can_be_parked: whether its `state_dict` is all that it needs to be restored.
+        recommended_sampling: how its answers are drawn for people to read; greedily, where its
+            makers recommend nothing.
         generates: whether texts can be sampled from it; a reward model only reads them.
     """
 
@@ -120,6 +140,7 @@ class Policy(nn.Module):
     checkpoint_format = ""
     can_be_parked = False
     generates = True
+    recommended_sampling = Recommended()
     max_length: int
     recompute: bool
 

@@ -92,14 +92,14 @@ class RolloutLogps:
 
     Attributes:
         policy: (scored,) log-probabilities of the completions' tokens, with their gradient.
-        owners, places: (scored,) number of each token's completion, and its place in it.
+        owners, positions: (scored,) number of each token's completion, and its position in it.
         rows: (sequence,) the completions' numbers in the rollout.
         values: (scored,) as the policy's value head gives them now; None without one.
     """
 
     policy: Tensor
     owners: Tensor
-    places: Tensor
+    positions: Tensor
     rows: Tensor
     rollout: Rollout
     values: Tensor | None = None
@@ -111,12 +111,12 @@ class RolloutLogps:
         """Of a batch, by its forward pass."""
         assert batch.rollout is not None
         rows = batch.rows.to(logps.owners.device)
-        return cls(logps.values, logps.owners, logps.places(), rows, batch.rollout, values)
+        return cls(logps.values, logps.owners, logps.positions(), rows, batch.rollout, values)
 
     def at(self, table: Tensor) -> Tensor:
         """(scored,) the entries of a table (sequence, token), or (sequence,), of the rollout."""
         own = table[self.rows]
-        return own[self.owners] if own.dim() == 1 else own[self.owners, self.places]
+        return own[self.owners] if own.dim() == 1 else own[self.owners, self.positions]
 
     def sums(self, values: Tensor) -> Tensor:
         """(sequence,) the sum over each completion of values (scored,)."""
@@ -131,5 +131,5 @@ class RolloutLogps:
 def table_of(logps: ScoredLogps, values: Tensor, shape: tuple[int, int]) -> Tensor:
     """Values (scored,) of a batch as a table (sequence, token), 0 elsewhere."""
     table = values.new_zeros(shape, dtype=torch.float32)
-    table[logps.owners, logps.places()] = values.float()
+    table[logps.owners, logps.positions()] = values.float()
     return table

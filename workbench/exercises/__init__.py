@@ -7,7 +7,7 @@
 steps          the exercises, one decorated function each; ppo_steps: those on PPO
 text_steps     those on texts
 registry       what an exercise is, and the registry of all exercises
-random_inputs  seeded inputs to compare on
+random_inputs  seeded inputs to compare on; far_inputs: in float32 and far from 0
 checking       `check`: run a function and compare it with its target
 verdict        the result of a check, as text and HTML
 """

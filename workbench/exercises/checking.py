@@ -19,6 +19,7 @@ from workbench.exercises.verdict import NOT_RIGHT, NOT_YET, RIGHT, Verdict, brie
 
 # Wide enough for an answer in float32, far too narrow for another formula.
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
+FAR_RELATIVE, FAR_ABSOLUTE = 1e-3, 1e-4  # sums of hundreds in float32: what overflows is far off
 HINT_AFTER = 2  # failures
 
 _failures: Counter[str] = Counter()  # per exercise since the last success
@@ -64,14 +65,18 @@ def check(function: Callable[..., object]) -> Verdict:
 
 
 def _verdict(exercise: Exercise, function: Callable[..., object]) -> Verdict:
-    """The verdict on the first inputs that go wrong, or on all of them."""
-    cases = list(exercise.cases())
-    for inputs in cases:
-        target = exercise.target(*_copies(inputs))
-        state, reason, yours = _answer(function, inputs, target)
+    """The verdict on the first inputs that go wrong, or on all of them; those in float32 last."""
+    far = exercise.far
+    near = [(inputs, "") for inputs in exercise.cases()]
+    cases = near + [(inputs, far.reason) for inputs in far.cases()] if far else near
+    for inputs, why in cases:
+        target = exercise.target(*_copies(inputs, torch.float64))
+        state, reason, yours = _answer(function, inputs, target, far=bool(why))
         if state == NOT_YET:
             return Verdict(exercise.name, NOT_YET, reason)
         if state == NOT_RIGHT:
+            if why:
+                reason = f"The formula is right, but not in float32 and far from 0. {reason} {why}"
             rows = [*zip(exercise.parameters, map(brief, inputs), strict=True)]
             rows += [("target", brief(target)), *([("yours", yours)] if yours else [])]
             return Verdict(exercise.name, NOT_RIGHT, reason, tuple(rows))
@@ -79,7 +84,7 @@ def _verdict(exercise: Exercise, function: Callable[..., object]) -> Verdict:
 
 
 def _answer(
-    function: Callable[..., object], inputs: Inputs, target: Tensor | Rows
+    function: Callable[..., object], inputs: Inputs, target: Tensor | Rows, far: bool
 ) -> tuple[str, str, str]:
     """State, reason and the learner's value as text, for one set of inputs."""
     try:
@@ -98,7 +103,7 @@ def _answer(
     try:
         if isinstance(target, Tensor):
             yours: Tensor | Rows = (numbers := _numbers(answer))
-            reason = _difference(numbers, target)
+            reason = _difference(numbers, target, far)
         else:
             yours = _rows(answer)
             reason = _other_rows(yours, target)
@@ -112,9 +117,13 @@ def _answer(
         return NOT_RIGHT, f"It returned {kind}, {what} can't be read; {_expected(target)}.", ""
 
 
-def _copies(inputs: Inputs) -> Inputs:
-    """Copies of the inputs, which the function may change."""
-    return tuple(copy.deepcopy(value) for value in inputs)
+def _copies(inputs: Inputs, dtype: torch.dtype | None = None) -> Inputs:
+    """Copies of the inputs, which the function may change; floats as `dtype` where it is given."""
+    copies = tuple(copy.deepcopy(value) for value in inputs)
+    return tuple(
+        value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+        for value in copies
+    )
 
 
 def _numbers(answer: object) -> Tensor:
@@ -149,7 +158,7 @@ def _other_rows(yours: Rows, target: Rows) -> str:
     return ""
 
 
-def _difference(yours: Tensor, target: Tensor) -> str:
+def _difference(yours: Tensor, target: Tensor, far: bool) -> str:
     """What is wrong with the answer, in words; empty where it is right."""
     if yours.shape != target.shape:
         return f"Its shape is {tuple(yours.shape)}; {_expected(target)}."
@@ -158,13 +167,14 @@ def _difference(yours: Tensor, target: Tensor) -> str:
             return f"It holds numbers; {_expected(target)}."
         wrong = yours != target
         return f"{_count(wrong)}; the first is {_first(wrong)}." if wrong.any() else ""
-    return _distance(yours.double(), target)
+    return _distance(yours.double(), target, far)
 
 
-def _distance(yours: Tensor, target: Tensor) -> str:
+def _distance(yours: Tensor, target: Tensor, far: bool) -> str:
     """Which numbers of the same shape differ, and by how much; empty where all are close."""
     gap = (yours - target).abs()
-    wrong = ~(gap <= ABSOLUTE + RELATIVE * target.abs())  # NaN is never close
+    absolute, relative = (FAR_ABSOLUTE, FAR_RELATIVE) if far else (ABSOLUTE, RELATIVE)
+    wrong = ~(gap <= absolute + relative * target.abs())  # NaN is never close
     not_finite = wrong & ~yours.isfinite()
     if not wrong.any():
         return ""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from workbench.core import policy_gradient
+from workbench.exercises import far_inputs as far
 from workbench.exercises import random_inputs as inputs
 from workbench.exercises.registry import exercise
 
@@ -30,6 +31,7 @@ def gae(rewards: Tensor, values: Tensor, discount: float, gae_lambda: float) -> 
     hint="The ratio is exp of new minus old log-probability. Clip the ratio, not its product with "
     "the advantage; then take the smaller of the two products per token. The loss is minus their "
     "mean.",
+    far=far.RATIOS,
 )
 def ppo_loss(logps: Tensor, old_logps: Tensor, advantages: Tensor, clip: float) -> Tensor:
     """The mean clipped loss of tokens, (token,) three times -> (); Schulman et al. 2017, eq. 7."""

@@ -8,7 +8,8 @@ log-space to be right; but one with `log(p + 1e-8)` fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,9 @@ class Numbers:
     def tokens(self, count: int, vocab: int) -> Tensor:
         """(count,) token ids below `vocab`."""
         return torch.randint(vocab, (count,), generator=self._generator)
+
+
+Draw = Callable[[Numbers], Iterator[tuple[Any, ...]]]
 
 
 def tables(numbers: Numbers) -> Iterator[Table]:

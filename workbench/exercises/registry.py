@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.exercises.random_inputs import Numbers
+from workbench.exercises.far_inputs import Far
+from workbench.exercises.random_inputs import Draw, Numbers
 
 # Float64 tensors, plain numbers and rows of texts, in the order of the parameters.
 Inputs = tuple[Any, ...]
 Rows = list[tuple[str | bool, ...]]
 Target = Callable[..., Tensor | Rows]
-Draw = Callable[[Numbers], Iterator[Inputs]]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class Exercise:
         target: the right function, from core where core has it.
         draw: inputs to compare on, the easiest to read first.
         hint: shown from the second failure on; names the most common mistakes.
+        far: inputs in float32 and far from 0, tried last; None where nothing can overflow.
     """
 
     name: str
     target: Target
     draw: Draw
     hint: str
+    far: Far | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -47,11 +49,11 @@ class Exercise:
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(draw: Draw, hint: str) -> Callable[[Target], Exercise]:
+def exercise(draw: Draw, hint: str, far: Far | None = None) -> Callable[[Target], Exercise]:
     """Register a target under its own name."""
 
     def register(target: Target) -> Exercise:
-        entry = Exercise(target.__name__, target, draw, hint)
+        entry = Exercise(target.__name__, target, draw, hint, far)
         EXERCISES[entry.name] = entry
         return entry
 

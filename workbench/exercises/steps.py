@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.core import logps, metrics, tabular
 from workbench.core.losses import LOSSES, LabelledLogps, PairLogps, log_sigmoid
+from workbench.exercises import far_inputs as far
 from workbench.exercises import random_inputs as inputs
 from workbench.exercises.registry import Rows, exercise
 
@@ -33,6 +34,7 @@ def objective(policy: Tensor, reference: Tensor, rewards: Tensor, beta: float) -
     hint="Weigh the reference's probabilities by exp(reward / beta), then divide by their sum over "
     "the last axis, with keepdim=True. Or take the softmax of log reference + reward / beta, which "
     "cannot overflow.",
+    far=far.TABLES,
 )
 def optimal_policy(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """The policy that maximises the objective, (..., response) -> (..., response);
@@ -45,6 +47,7 @@ def optimal_policy(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     hint="Z is what the weights of the optimal policy sum to: reference times exp(reward / beta), "
     "over the last axis. Its logarithm is wanted: logsumexp of log reference + reward / beta "
     "computes it without overflow.",
+    far=far.TABLES,
 )
 def log_partition(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """log Z(x), (..., response) -> (...); Rafailov et al. 2023, below eq. 4."""
@@ -62,6 +65,7 @@ def _optimal(numbers: inputs.Numbers) -> Iterator[tuple[Tensor, Tensor, Tensor, 
     _optimal,
     hint="Solve the optimal policy for the reward: take the logarithm, then multiply by beta, "
     "log Z included. log_partition has one axis less than the rest: log_partition[..., None].",
+    far=far.PARTITIONS,
 )
 def reward_from_policy(
     policy: Tensor, reference: Tensor, log_partition: Tensor, beta: float
@@ -75,6 +79,7 @@ def reward_from_policy(
     inputs.rewards_of_pairs,
     hint="Only the difference of the two rewards counts, chosen minus rejected, and the logistic "
     "function makes a probability of it. Where both are equal it has to be one half.",
+    far=far.REWARDS,
 )
 def preference_probability(chosen_reward: Tensor, rejected_reward: Tensor) -> Tensor:
     """Bradley-Terry, (pair,) -> (pair,); Rafailov et al. 2023, eq. 1."""
@@ -85,6 +90,7 @@ def preference_probability(chosen_reward: Tensor, rejected_reward: Tensor) -> Te
     inputs.pairs,
     hint="The inputs are log-probabilities, so a log-ratio is a difference: policy minus "
     "reference, for the chosen and for the rejected. log Z is the same for both and is gone.",
+    far=far.PREFERENCES,
 )
 def preference_from_policies(
     policy_chosen: Tensor,
@@ -103,6 +109,7 @@ def preference_from_policies(
     inputs.pairs,
     hint="It is minus the logarithm of the probability of the step before, and the mean over the "
     "pairs. Where policy and reference agree it is log 2.",
+    far=far.PAIRS,
 )
 def dpo_loss(
     policy_chosen: Tensor,
@@ -121,6 +128,7 @@ def dpo_loss(
     hint="Write m = beta * margin. The derivative of -log sigma(m) by m is -sigma(-m), and the "
     "chain rule brings a beta to the front. The weight is large where the pair is still in the "
     "wrong order, and never above beta.",
+    far=far.MARGINS,
 )
 def gradient_weight(margin: Tensor, beta: float) -> Tensor:
     """Weight of a pair in the gradient, beta sigma(-beta margin), (pair,) -> (pair,);
@@ -143,6 +151,7 @@ def completion_mask(prompt_length: int, completion_length: int, width: int) -> T
     inputs.rows,
     hint="The logits at position t predict the token at t + 1: leave out the last logits, the "
     "first token and the first entry of the mask. log_softmax goes over the vocabulary.",
+    far=far.ROWS,
 )
 def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     """The sum over scored tokens, (pos, vocab), (pos,), (pos,) -> ()."""
@@ -153,6 +162,7 @@ def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     inputs.scored_texts,
     hint="One mean over all scored tokens of all rows, not a mean of the rows' means: long texts "
     "count for more. Then exp of minus that mean; it is never below 1.",
+    far=far.TEXTS,
 )
 def perplexity(token_logps: Tensor, mask: Tensor) -> Tensor:
     """exp of minus the mean log-probability of the scored tokens, (row, pos) twice -> ()."""
@@ -174,6 +184,7 @@ def ipo_limit(beta: float) -> Tensor:
     inputs.samples,
     hint="The samples come from the policy, so the plain mean over them estimates the "
     "expectation: nothing is weighted. The log-ratio is policy minus reference.",
+    far=far.SAMPLES,
 )
 def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
     """KL(policy || reference) from completions drawn from the policy, (sample,) twice -> ()."""
@@ -186,6 +197,7 @@ def sampled_kl(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
     hint="z is one number: the mean of the mismatched log-ratios, and 0 only where that mean is "
     "negative. Desirable: 1 - sigma(beta (log-ratio - z)); undesirable: "
     "1 - sigma(beta (z - log-ratio)). Then one mean over both kinds together.",
+    far=far.LABELLED,
 )
 def kto_loss(
     policy_logps: Tensor,

@@ -33,6 +33,7 @@ from workbench.errors import WorkbenchError
 from workbench.feedback.questions import QuestionSet, Voter, agreement, make_questions
 from workbench.feedback.votes import Vote, append_vote, open_votes, read_votes, votes_to_pairs
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import Model
 from workbench.models.lora import has_lora, merge_lora
 from workbench.runs.evaluate import TextScores
@@ -59,7 +60,8 @@ class IterativeDPO:
         prompts: each is answered twice per round; repeat a prompt for more answers.
         file: JSONL of the votes; the pairs of round n are written next to it.
         against: "itself" for two samples of the policy, or "reference" for the first policy.
-        sampling: how answers are sampled; by default at temperature 1.
+        sampling: how answers are sampled; by default at temperature 1 for numbers, and for votes as
+            the model's makers recommend (at 1 where that is greedy and one model gives both).
         seed: of answers and sides.
         scores: (prompt, text) -> the true scores, `reward` among them, where they are known.
 
@@ -94,8 +96,11 @@ class IterativeDPO:
         unset = {name: value for name, value in FEW_PAIRS.items() if getattr(config, name) is None}
         self.config = replace(config, **unset)
         self.prompts, self.against, self.seed = list(prompts), against, seed
-        length = config.resolved().max_new_tokens or 40
-        self.sampling = sampling or SamplingConfig(max_new_tokens=length)
+        filled = config.resolved()
+        shown = shown_sampling(base.policy, config.shown_temperature, filled.shown_length or LENGTH)
+        greedy = against == "itself" and shown.temperature == 0  # the two answers have to differ
+        self.sampling = sampling or (replace(shown, temperature=1.0) if greedy else shown)
+        self._measured = sampling or SamplingConfig(max_new_tokens=filled.max_new_tokens or 40)
         self.model = replace(base, policy=copy.deepcopy(base.policy))
         if has_lora(self.model.policy):
             merge_lora(self.model.policy)
@@ -117,10 +122,7 @@ class IterativeDPO:
         size = min(run.config.batch_size or FEW_PAIRS["batch_size"], FEW_PAIRS["batch_size"])
         config = replace(run.config, out=None, held_out=0, samples=0, batch_size=size)
         prompts = prompts or [pair.prompt for pair in run.data.prompts(PROMPTS)]
-        scores = run.data.scores
-        rounds = cls(
-            config, run.model, prompts, file, "reference", run.shown_sampling, seed, scores
-        )
+        rounds = cls(config, run.model, prompts, file, "reference", None, seed, run.data.scores)
         rounds.origin = rounds.start = reference
         return rounds
 
@@ -213,7 +215,7 @@ class IterativeDPO:
         if self._scores is None:
             return {}
         prompts = list(islice(cycle(dict.fromkeys(self.prompts)), MEASURED))
-        sampling = replace(self.sampling, seed=self.seed)
+        sampling = replace(self._measured, seed=self.seed)
         answers = [one.answer(prompts, sampling) for one in (self.policy, self.start, self.origin)]
         scored = [list(map(self._scores, prompts, texts)) for texts in answers]
         own, start, first = ([one["reward"] for one in scores] for scores in scored)

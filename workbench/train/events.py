@@ -10,13 +10,19 @@ from typing import Any
 class Sample:
     """One prompt answered by reference and policy with the same seed.
 
-    `reference` is None where the run makes no texts of the model before it.
+    Attributes:
+        reference: None where the run makes no texts of the model before it.
+        reference_cut, policy_cut: tokens at which the answer was cut off; 0: it ran to its end.
+        drawn: how both were drawn, in words.
     """
 
     prompt: str
     reference: str | None
     policy: str
     seed: int
+    reference_cut: int = 0
+    policy_cut: int = 0
+    drawn: str = ""
 
     @property
     def texts(self) -> dict[str, str]:

@@ -1,11 +1,12 @@
 from .cell_output import show as show
-from .compare.answer_table import compare_answers as compare_answers
 from .compare.ask import ask_models as ask_models
 from .compare.checkpoint_slider import checkpoint_slider as checkpoint_slider
 from .compare.ches import explore_ches as explore_ches
 from .compare.page import comparison_page as comparison_page
 from .compare.pair_table import explore_pairs as explore_pairs
 from .compare.probability_mass import explore_probability_mass as explore_probability_mass
+from .compare.several.comparison import compare_answers as compare_answers
+from .compare.several.comparison import compare_runs as compare_runs
 from .compare.token_view import explore_answer as explore_answer
 from .compare.token_view import explore_pair as explore_pair
 from .compare.win_rate import explore_win_rates as explore_win_rates

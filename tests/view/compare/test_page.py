@@ -64,7 +64,7 @@ def run(fake_run: Any) -> Any:
     """A run that has ended, without a model."""
     run = fake_run(TrainConfig(model="/home/somebody/secret/model", beta=0.3))
     list(run)
-    data = SimpleNamespace(train=[1, 2, 3], held_out=[1])
+    data = SimpleNamespace(train=[1, 2, 3], held_out=[1], train_texts=[], held_out_texts=[])
     settings = LiveSettings.start(TrainConfig(beta=0.6).resolved())  # moved while it ran
     run.data, run.settings = data, settings
     return run
@@ -75,7 +75,14 @@ def frame_of(text: str = "plain") -> pd.DataFrame:
     rows = []
     for place, prompt in enumerate((f"first {text}", f"second {text}")):
         for who, answer in (("reference", f"{text} old"), ("policy", f"{text} new")):
-            row = {"place": place, "prompt": prompt, "who": who, "text": answer, "words": 2}
+            row = {
+                "place": place,
+                "prompt": prompt,
+                "who": who,
+                "text": answer,
+                "words": 2,
+                "tokens": 2,
+            }
             row |= {"ended": True, "kl": 0.5 * place, "changed": 0.5, "repetition": 0.0}
             rows.append(row | {"logp/reference": -1.0, "logp/policy": float("nan")})
     return pd.DataFrame(rows)
@@ -83,7 +90,7 @@ def frame_of(text: str = "plain") -> pd.DataFrame:
 
 @pytest.fixture
 def page(run: Any) -> Page:
-    return Page(comparison_page(run, frame_of(), SamplingConfig(seed=7)))
+    return Page(comparison_page([run], frame_of(), SamplingConfig(seed=7)))
 
 
 def test_its_policy_lets_through_what_is_its_own_and_nothing_else(page: Page) -> None:
@@ -94,7 +101,7 @@ def test_its_policy_lets_through_what_is_its_own_and_nothing_else(page: Page) ->
         "default-src", "style-src", "script-src", "img-src", "base-uri", "form-action"
     }  # fmt: skip
     for tag in ("style", "script"):
-        (own,) = page.inside[tag]
+        own = page.inside[tag][-1]
         digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
         assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
     assert rules["img-src"] == "data:"
@@ -129,7 +136,7 @@ def test_it_tells_settings_metrics_and_how_it_was_drawn(run: Any) -> None:
     for event in run.events:
         if isinstance(event, EvalEvent):
             event.metrics["held_out/rewards/ties"] = float(event.step == 0)
-    whole = comparison_page(run, frame_of(), SamplingConfig(seed=7, stop=("\n",)))
+    whole = comparison_page([run], frame_of(), SamplingConfig(seed=7, stop=("\n",)))
     page = Page(whole)
     cells = page.inside["td"] + page.inside["bdi"]
     assert "0.6" in cells, "beta as it was at the end"
@@ -141,22 +148,26 @@ def test_it_tells_settings_metrics_and_how_it_was_drawn(run: Any) -> None:
     assert "model on reviews, dpo" in page.inside["h1"]
 
 
-def test_rows_carry_their_numbers_for_the_script(page: Page) -> None:
-    rows = [row for row in page.all("tr") if "data-index" in row]
-    assert [row["data-index"] for row in rows] == ["0", "1"]
-    assert [row["data-differs"] for row in rows] == ["1", "1"]
-    found = json.loads(rows[1]["data-numbers"] or "")
-    assert found["kl"] == [0.5, 0.5]
-    assert found["logp/policy"] == [None, None]
+def test_the_script_finds_all_that_it_shows(page: Page) -> None:
+    data = json.loads(page.inside["script"][0])
+    assert data["names"] == ["reference", "policy"]
+    assert data["answers"][1][1] == [["", "plain"], ["", " "], ["ins", "new"]]
+    kl = next(c for c in data["columns"] if (c["group"], c["title"]) == ("policy", "KL"))
+    assert kl["values"] == [0.0, 0.5]
+    (missing,) = (c["values"] for c in data["columns"] if c["title"] == "log-ratio")
+    assert missing == [None, None]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_stay_text(run: Any, text: str) -> None:
     run.config = TrainConfig(model=text, data=text)
-    plain = Page(comparison_page(run, frame_of(), SamplingConfig()))
-    page = Page(comparison_page(run, frame_of(text), SamplingConfig(stop=(text,))))
+    plain = Page(comparison_page([run], frame_of(), SamplingConfig()))
+    page = Page(comparison_page([run], frame_of(text), SamplingConfig(stop=(text,))))
     assert {name for name, _ in page.tags} == {name for name, _ in plain.tags}
-    assert len(page.all("script")) == len(page.all("img")) == 1
+    assert len(page.all("script")) == 2
+    assert len(page.all("img")) == 1
+    answers = json.loads(page.inside["script"][0])["answers"]
+    assert "".join(part for _, part in answers[0][0]) == f"{text} old"
     whole = "".join(page.inside["bdi"])
     assert whole.count(text) >= 4
     assert text in page.inside["title"][0]
@@ -164,5 +175,5 @@ def test_hostile_texts_stay_text(run: Any, text: str) -> None:
 
 def test_a_branch_that_has_said_nothing_has_no_curves(run: Any) -> None:
     run.events = []
-    page = Page(comparison_page(run, frame_of(), SamplingConfig()))
+    page = Page(comparison_page([run], frame_of(), SamplingConfig()))
     assert page.all("img") == []

@@ -15,7 +15,7 @@ from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.view.compare.win_rate import explore_win_rates, win_rates
 from workbench.view.controls.explorer import Explorer
-from workbench.view.plot.primitives import BLUE, ORANGE
+from workbench.view.plot.primitives import BLUE, PINK
 
 
 def outcomes(count: int, notes: dict[str, int] | None = None, seed: int = 0) -> Outcomes:
@@ -47,7 +47,7 @@ def test_marks_and_bars_are_where_the_frame_says(judged: Judged) -> None:
     axes = win_rates(frame, Figure().subplots())
     for key, colour, columns in (
         ("rate", BLUE, ["rate", "low", "high"]),
-        ("controlled", ORANGE, ["controlled", "controlled_low", "controlled_high"]),
+        ("controlled", PINK, ["controlled", "controlled_low", "controlled_high"]),
     ):
         mark = line(axes, key)
         np.testing.assert_allclose(mark.get_xdata(), frame[columns[0]])

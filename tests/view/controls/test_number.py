@@ -67,6 +67,8 @@ def test_a_shown_value_is_no_change_of_the_person() -> None:
     assert (control.value, told, sent) == (0.25, [], ["value"])
     control.value = 0.5
     assert told == [0.5]
+    control.show(50.0)  # of a run that was started elsewhere
+    assert (control.value, control.max, told) == (50.0, 50.0, [0.5])
 
 
 def test_a_narrower_range_moves_the_value_into_it() -> None:

@@ -77,33 +77,6 @@ def grid() -> Grid:
     )
 
 
-def indices(rows: list[Any]) -> list[int]:
-    return [row.index for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        ({}, [0, 1, 2]),
-        ({"descending": True}, [2, 1, 0]),
-        ({"sort": "kl", "of": "b"}, [1, 2, 0]),
-        ({"sort": "kl", "of": "b", "descending": True}, [0, 2, 1]),
-        ({"sort": "reward", "of": "a"}, [1, 0, 2]),
-        ({"sort": "reward", "of": "a", "descending": True}, [0, 1, 2]),
-        ({"sort": "reward", "of": "change"}, [1, 0, 2]),  # -1, -0.5, not known
-        ({"sort": "text", "of": "b"}, [1, 2, 0]),
-        ({"sort": "prompt", "descending": True}, [2, 1, 0]),
-        ({"contains": "SAME"}, [0]),
-        ({"contains": "prompt 2"}, [2]),
-        ({"contains": "nowhere"}, []),
-        ({"differs": True}, [0, 2]),
-    ],
-    ids=str,
-)
-def test_rows_are_sorted_and_filtered(grid: Grid, how: dict[str, Any], expected: list[int]) -> None:
-    assert indices(grid.arranged(**how)) == expected
-
-
 def test_means_leave_out_what_is_not_known(grid: Grid) -> None:
     assert mean(grid, "reward", 1) == (0.5 - 1.0) / 2
     assert mean(grid, "kl", 1) == pytest.approx(3.5 / 3)
@@ -128,7 +101,7 @@ def test_numbers_stand_below_their_answer() -> None:
     ) in markup
     assert (
         "the room was <ins>lovely</ins></bdi><br><small>4 words · 1 token · 25% changed · "
-        "25% repeated · cut off<br>log p: a −4.50, b −2.00 · KL 1.25<br>"
+        "25% repeated · cut at 1 token<br>log p: a −4.50, b −2.00 · KL 1.25<br>"
         "true reward +1.00 · not grammatical</small>"
     ) in markup
 

@@ -44,7 +44,7 @@ def test_time_left_is_minutes_and_seconds(run_state: RunState) -> None:
     run_state._timed_steps, run_state._timed_seconds = (
         10,
         12.0,
-    )  # 1.2 s a step, 78 steps to go: 93.6 s
+    )  # 1.2 s per step, 78 steps to go: 93.6 s
     assert elements.describe(run_state).endswith("1:34 left")
     run_state.ended = "finished"
     assert "left" not in elements.describe(run_state)

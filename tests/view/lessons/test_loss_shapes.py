@@ -18,6 +18,7 @@ from workbench.view.controls.explorer import Explorer
 from workbench.view.lessons.loss_shapes import (
     COLOURS,
     MARGINS,
+    ZERO,
     _look,
     explore_gradient_weight,
     explore_losses,
@@ -67,13 +68,13 @@ def test_slopes_are_those_of_the_curve(name: str) -> None:
         ("cdpo", math.log(2), -0.2),  # 0.9 * -0.25 + 0.1 * 0.25
         ("ipo", 1.0, -2.0),  # (0 - 1 / (2 * 0.5))^2, twice that
         ("hinge", 1.0, -0.5),  # max(0, 1 - 0)
-        ("dpo_norm", math.log(2), -0.025),  # ten tokens a side
+        ("dpo_norm", math.log(2), -0.025),  # ten tokens per side
     ],
 )
 def test_losses_at_margin_0(name: str, loss: float, slope: float) -> None:
     values, slopes = loss_and_gradient(name, 0.5)
-    assert MARGINS[100] == 0
-    assert (values[100], slopes[100]) == (pytest.approx(loss), pytest.approx(slope))
+    assert MARGINS[ZERO] == 0
+    assert (values[ZERO], slopes[ZERO]) == (pytest.approx(loss), pytest.approx(slope))
 
 
 def test_every_registered_loss_can_be_chosen(losses: Explorer) -> None:
@@ -119,6 +120,25 @@ def test_names_stand_on_their_lines(losses: Explorer) -> None:
         assert written.keys() == {"dpo", "ipo"}
         for name, (x, y) in written.items():
             assert y == pytest.approx(np.interp(x, MARGINS, loss_and_gradient(name, 0.5)[side]))
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.5, 10.0])
+def test_ipo_stays_within_both_panels(losses: Explorer, beta: float) -> None:
+    losses.set(beta=beta, ipo=True)
+    for axes, values in zip(axes_of(losses), loss_and_gradient("ipo", beta), strict=True):
+        bottom, top = axes.get_ylim()
+        assert bottom < values.min()
+        assert values.max() < top
+
+
+def test_hinge_is_steep_where_it_steps(losses: Explorer) -> None:
+    """The step of its gradient is drawn less than a pixel wide."""
+    losses.set(beta=0.5, hinge=True)
+    axes = axes_of(losses)[1]
+    slopes = lines(losses, 1)["hinge"].get_ydata()
+    (step,) = np.diff(slopes).nonzero()[0]
+    points = axes.transData.transform([(MARGINS[step], 0), (MARGINS[step + 1], 0)])
+    assert points[1, 0] - points[0, 0] < 1
 
 
 def test_beta_moves_the_curves(losses: Explorer) -> None:

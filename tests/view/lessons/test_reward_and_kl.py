@@ -59,7 +59,7 @@ def test_runs_lie_below_the_curve_that_is_drawn(exact: pd.DataFrame) -> None:
     assert (exact[REWARD] <= bound + 1e-3).all()
 
 
-def test_ends_of_runs_are_filled_and_optima_hollow(exact: pd.DataFrame) -> None:
+def test_means_of_ends_are_filled_and_optima_hollow(exact: pd.DataFrame) -> None:
     axes = below_optimum(exact, WORLD, Figure().subplots())
     ends = exact[exact["step"] == 50]
     for beta, look in looks(exact).items():
@@ -67,9 +67,27 @@ def test_ends_of_runs_are_filled_and_optima_hollow(exact: pd.DataFrame) -> None:
         hollow, filled = sorted(primitives, key=lambda line: line.get_zorder())
         assert hollow.get_markerfacecolor() == "white"
         np.testing.assert_allclose(np.ravel(hollow.get_data()), np.ravel(optima(WORLD, [beta])))
-        np.testing.assert_array_equal(
-            filled.get_xydata(), ends[ends["beta"] == beta][[KL, REWARD]].to_numpy()
-        )
+        these = ends[ends["beta"] == beta][[KL, REWARD]]
+        np.testing.assert_allclose(filled.get_xydata(), [these.mean()])
+
+
+def test_band_and_bars_are_one_deviation_to_either_side(exact: pd.DataFrame) -> None:
+    axes = below_optimum(exact, WORLD, Figure().subplots())
+    ends = exact[exact["step"] == 50].groupby("beta")[[KL, REWARD]]
+    low, high = ends.mean() - ends.std(), ends.mean() + ends.std()
+    band, *bars = axes.collections
+    corners = band.get_paths()[0].vertices
+    for beta in BETAS:
+        at = corners[np.isclose(corners[:, 0], ends.mean()[KL][beta])][:, 1]
+        np.testing.assert_allclose([at.min(), at.max()], [low[REWARD][beta], high[REWARD][beta]])
+    ends_of_bars = [bar.get_segments()[0][:, 0] for bar in bars]
+    np.testing.assert_allclose(ends_of_bars, np.stack([low[KL], high[KL]], -1))
+
+
+def test_runs_end_with_two_standard_errors_of_their_kl(reviews: pd.DataFrame) -> None:
+    axes = trajectories(reviews.assign(**{f"{KL}_se": 0.5}), Figure().subplots(), "samples/reward")
+    bars = [bar.get_segments()[0].tolist() for bar in axes.collections]
+    assert bars == [[[15.0, 0.9], [17.0, 0.9]], [[0.0, 0.7], [2.0, 0.7]]]
 
 
 def test_every_beta_has_a_colour_and_a_mark_of_its_own(exact: pd.DataFrame) -> None:

@@ -119,6 +119,49 @@ def test_settings_are_exactly_what_a_person_set(fake_run: Any) -> None:
         assert (board.inputs.settings["beta"], told.pop()) == (value, {"beta": value})
 
 
+def test_a_runs_values_are_shown_without_a_word(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(beta=0.3))
+    told: list[dict[str, Any]] = []
+    board.inputs.on_setting(lambda **settings: told.append(settings))
+    shown = {"loss": "cdpo", "beta": 50.0, "label_smoothing": 0.2, "lr": 2e-5, "wpo": True}
+    board.inputs.show_values(shown)
+    settings = board.inputs.settings
+    assert {name: settings[name] for name in shown} == shown
+    assert board.inputs.parameters["beta"].value == 50.0
+    board.inputs.show_values({"loss": "dpo", "lr": 1e-4})
+    assert board.inputs.parameters["beta"].value == 0.1
+    assert board.inputs.settings["wpo"] is None
+    assert told == []
+    board.inputs.parameters["beta"].value = 0.2
+    assert told == [{"beta": 0.2}]
+
+
+def test_a_preset_is_one_change_and_says_what_it_shows(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config))
+    told: list[dict[str, Any]] = []
+    board.inputs.on_setting(lambda **settings: told.append(settings))
+    board.inputs.presets.menu.value = "beta too small"
+    assert told == [{"loss": "dpo", "beta": 0.005, "lr": 5e-4}]
+    assert board.inputs.settings["beta"] == board.inputs.parameters["beta"].value == 0.005
+    assert "reference" in board.inputs.presets.about.value
+    board.inputs.parameters["beta"].value = 0.1
+    assert board.inputs.presets.menu.value == "own settings"
+    assert board.inputs.presets.about.value == ""
+
+
+def test_presets_are_offered_where_they_were_tried(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(model="smollm2"))
+    assert board.inputs.presets.menu.options == ("own settings",)
+    assert board.inputs.presets.menu.layout.display == "none"
+
+
+def test_the_longest_answer_is_set_beside_the_prompt(fake_run: Any) -> None:
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(max_new_tokens=7))
+    assert board.inputs.sampling.max_new_tokens == 7
+    board.inputs.answer_length.value = 99
+    assert board.inputs.sampling.max_new_tokens == 99
+
+
 def test_a_value_given_and_moved_back_to_the_default_is_sent(fake_run: Any) -> None:
     board = Board(lambda config, progress: fake_run(config), config=TrainConfig(beta=0.3))
     board.inputs.parameters["beta"].value = 0.1

@@ -179,9 +179,7 @@ def judge_models(
         raise WorkbenchError(f"judges are needed, each with different names; given: {given}")
     if isinstance(run_or_handles, Run):
         models: Sequence[ModelHandle] = handles(run_or_handles)[::-1]
-        sampling = sampling or SamplingConfig(
-            max_new_tokens=run_or_handles.shown_sampling.max_new_tokens
-        )
+        sampling = sampling or run_or_handles.estimate_sampling
     else:
         models = run_or_handles
     if len(models) != 2:

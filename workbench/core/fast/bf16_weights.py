@@ -1,8 +1,8 @@
 """bf16 copies of a policy's matrices: computed with, while the float32 weights are trained.
 
 Autocast rounds every weight to bf16 anew in every pass and turns every gradient into float32 as
-soon as it is there. Here each matrix is rounded once a step, by the optimiser that has just written
-it, and its gradient stays in bf16, as the product gave it, until the optimiser reads it. The values
+soon as it is there. Here each matrix is rounded once per step, by the optimiser that has
+just written it; its gradient stays in bf16, as the product gave it, until it is read. The values
 are those of autocast, with embeddings rounded too, at less time and memory.
 """
 
@@ -165,7 +165,7 @@ def _update(
         [state["exp_avg"].view(-1)[span]],
         [state["exp_avg_sq"].view(-1)[span]],
         [],
-        [state["step"].clone()],  # counted once a step, not once a piece
+        [state["step"].clone()],  # counted once per step, not per piece
         fused=True,
         amsgrad=False,
         beta1=group["betas"][0],

@@ -54,7 +54,7 @@ def _of_strength(table: Mapping[str, float], value: float) -> list[str]:
 
 BAD = tuple(word for word, value in VALENCE.items() if value < 0)
 STRONG = tuple(word for word, value in VALENCE.items() if abs(value) == 1)
-GOOD_FOR = {  # as strong, and at the same place of the list
+GOOD_FOR = {  # as strong, and at the same index of the list
     bad: good
     for table in (ADJECTIVES, VERBS)
     for strength in (0.5, 1.0)

@@ -13,7 +13,6 @@ import pandas as pd
 from workbench.compare.handle_sources import handles
 from workbench.feedback.constitution.feedback_pairs import FeedbackPair, write_feedback
 from workbench.feedback.questions import Reward
-from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
@@ -44,7 +43,7 @@ def train_on_feedback(
         run = Run.create(config, base=base)
         for _ in run:
             pass
-    sampling = SamplingConfig(max_new_tokens=run.shown_sampling.max_new_tokens, seed=config.seed)
+    sampling = replace(run.estimate_sampling, seed=config.seed)
     before, after = (handle.answer(prompts, sampling) for handle in handles(run))
     rows = [
         [name, *(fmean(map(score, prompts, texts)) for texts in (before, after))]

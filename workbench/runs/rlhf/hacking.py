@@ -1,4 +1,4 @@
-"""Reward hacking, in the sense of Gao et al. 2022: the learned reward rises, the true one falls.
+"""Over-optimisation (Gao et al. 2022), or reward hacking: the learned reward rises, the true falls.
 
 The reward model is trained for many epochs on few pairs, of which a share is labelled wrongly, so
 that it learns their errors by heart. Then PPO and best-of-n follow it. DPO is trained on the same

@@ -9,12 +9,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "tiny": {
         "lr": 5e-4, "epochs": 3, "batch_size": 64, "warmup": 5, "held_out": 128, "samples": 64,
         "eval_every": 16, "max_length": 64, "max_new_tokens": 40, "pairs_from": "reference",
-        "shown_temperature": 1.0,
+        "shown_length": 40,
     },
     "real": {
         "lr": 5e-6, "epochs": 1, "batch_size": 8, "warmup": 5, "held_out": 60, "samples": 8,
         "eval_every": 15, "max_length": 512, "max_new_tokens": 40, "pairs_from": "grammar",
-        "shown_temperature": 0.7,
+        "shown_length": 128,
     },
     "lora": {"lr": 2e-4},
 }  # fmt: skip

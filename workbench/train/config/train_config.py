@@ -62,7 +62,10 @@ def _with_loss_parameters(cls: C) -> C:
 class TrainConfig:
     """One run: model, data, method, loss and how to train."""
 
-    model: str = setting("tiny", "tiny, smollm2, a folder, or a Hugging Face id")
+    model: str = setting(
+        "tiny", "tiny; smollm2, the 4-bit file (Q4_1) dequantised; for full weights and all else a "
+        "folder, or a Hugging Face id such as HuggingFaceTB/SmolLM2-135M-Instruct",
+    )  # fmt: skip
     data: str = setting("reviews", "reviews (the embedded world), assistant (shipped), or a file")
     method: str | None = setting(
         None, "training method; left open: that of the loss", choices=METHODS
@@ -108,14 +111,17 @@ class TrainConfig:
         None, f"held-out prompts answered at each evaluation; {by_model('samples')}", 0, 4096
     )
     max_new_tokens: int | None = setting(
-        None, f"longest answer sampled, tokens; {by_model('max_new_tokens')}", 1, 4096
+        None, f"longest answer sampled for numbers, tokens; {by_model('max_new_tokens')}", 1, 4096
     )
     shown_temperature: float | None = setting(
         None,
-        "temperature of the texts shown, while numbers are taken at 1; "
-        + by_model("shown_temperature"),
+        "temperature of the answers shown, while numbers are taken at 1; left open: as the model's "
+        "makers recommend, else greedy",
         0.0,
         5.0,
+    )
+    shown_length: int | None = setting(
+        None, f"longest answer shown, tokens; {by_model('shown_length')}", 1, 4096
     )
     max_length: int | None = setting(
         None, f"longest prompt with completion, tokens; {by_model('max_length')}", 2, 131_072

@@ -1,6 +1,6 @@
 """What training changed: answers, tokens, probabilities and win rates of models, compared.
 
-answer_table.py       answers side by side, to be sorted and filtered
+several/              any number of models side by side: sorted, filtered, opened, selected
 ask.py                a prompt is typed, all models answer while they are watched
 ches.py               the pairs that are likely to displace their own chosen completion
 checkpoint_slider.py  how answers changed from checkpoint to checkpoint

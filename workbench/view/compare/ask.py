@@ -20,11 +20,12 @@ from workbench.compare.handle_sources import open_handles
 from workbench.compare.model_handles import ModelHandle
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import described, shown_sampling
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.view.compare.sources import Sources, opened, progress_of
 from workbench.view.controls.keys import KeepKeys
-from workbench.view.controls.sampling_controls import FIRST, SamplingControls, described
+from workbench.view.controls.sampling_controls import FIRST, SamplingControls
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import render, style
 from workbench.view.html.side_by_side import PromptAnswers, side_by_side
@@ -53,8 +54,10 @@ def ask_models(
     """
     progress = progress_of(progress)
     source = opened(what, progress)
-    shown = source.shown_sampling if isinstance(source, Run) else SamplingConfig()
-    return Asking(open_handles(source, progress), prompt, sampling or shown)
+    asked = open_handles(source, progress)
+    if isinstance(source, Run):
+        sampling = sampling or source.shown_sampling
+    return Asking(asked, prompt, sampling or shown_sampling(asked[0].model))
 
 
 class Asking:
@@ -185,7 +188,8 @@ class Asking:
 
     @property
     def _panes(self) -> str:
-        texts = PromptAnswers(self._question, list(self.answers.values()))
+        cuts = [cut for (cut,) in self.draft.cuts]
+        texts = PromptAnswers(self._question, list(self.answers.values()), cuts=cuts)
         state = self.draft.state if self._question else ""
         return side_by_side(list(self.answers), [texts], look="panes", state=state)
 
@@ -194,7 +198,11 @@ class Asking:
         """The prompt that is answered below, and how."""
         if not self._question:
             return ""
-        return render("asked", prompt=self._question, sampling=described(self._sampling))
+        return render("asked", prompt=self._question, sampling=self._drawn)
+
+    @property
+    def _drawn(self) -> str:
+        return described(self._sampling, [handle.model for handle in self.handles])
 
     @property
     def html(self) -> str:

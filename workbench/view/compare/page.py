@@ -1,27 +1,31 @@
 """One self-contained page about a run, to be sent to somebody: answers, numbers, settings, curves.
 
-It asks the network for nothing and needs no file beside it. A Content-Security-Policy allows its
-own style sheet, its own script and inline pictures, and forbids all else, so that no text within
-could do anything even if it were not escaped, which all of it is.
+The table is that of `several/`, which works without a kernel. The page asks the network for nothing
+and needs no file beside it. A Content-Security-Policy allows its own style sheet, its own script
+and inline pictures, and forbids all else, so that no text within could do anything even if it were
+not escaped, which all of it is.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from workbench.generation.config import SamplingConfig
+from workbench.models.load import ABOUT
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
-from workbench.view.html.answer_numbers import CHANGE, Grid, answers_table, legend, means_table
+from workbench.view.compare.several.comparison_data import as_json, table_data, topics_of
+from workbench.view.html.answer_numbers import Grid, answers_table, legend, means_table
 from workbench.view.html.images import image, png
 from workbench.view.html.render import Html, render, static
 from workbench.view.plot.run_figure import overview
@@ -38,25 +42,30 @@ CURVES = (
 )
 
 
-def comparison_page(run: Run, frame: pd.DataFrame, sampling: SamplingConfig) -> str:
+def comparison_page(
+    runs: Sequence[Run], frame: pd.DataFrame, sampling: SamplingConfig, drawn: str = ""
+) -> str:
     """The page as HTML.
 
     Args:
-        run: with the weights that answered, see `load_run`.
-        frame: of `answers_frame`.
+        runs: with the weights that answered, see `load_run`.
+        frame: of `judged`; the first model is the first run's reference.
         sampling: how the answers were drawn.
+        drawn: the same in words.
     """
-    grid, config = Grid.of(frame), run.config
-    css, script = static("page.css"), static("page.js")
+    grid, config = Grid.of(frame), runs[0].config
+    several = resources.files(__package__) / "several"
+    css, code = ((several / f"comparison.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    css, script = Html(static("page.css") + css), Html(f"{code}\n{static('page.js')}")
     return render(
         "page",
         title=f"{_short('model', config.model)} on {_short('data', config.data)}, {config.loss}",
         css=css, css_hash=_hash(css), script=script, script_hash=_hash(script),
-        run=run, names=list(reversed(grid.names)), count=len(grid.rows),
-        means=means_table(grid, styled=False), answers=answers_table(grid, grid.rows, "page"),
-        legend=legend(grid), sorts=grid.sorts, models=_models(grid), settings=_settings(run),
-        held_out=_held_out(run), every_setting=_every_setting(config),
-        sampling=_texts(asdict(sampling)), curves=_curves(run),
+        names=grid.names, count=len(grid.rows), means=means_table(grid, styled=False),
+        answers=answers_table(grid, grid.rows, "page"), legend=legend(grid),
+        data=Html(as_json(table_data(frame, topics_of(runs[0])))),
+        sampling=_texts(asdict(sampling)), drawn=drawn,
+        runs=[_about(run, name) for run, name in zip(runs, grid.names[1:], strict=True)],
     )  # fmt: skip
 
 
@@ -65,10 +74,13 @@ def _hash(text: str) -> Html:
     return Html(f"'sha256-{base64.b64encode(digest).decode()}'")
 
 
-def _models(grid: Grid) -> list[tuple[str, str]]:
-    """Whose number to sort by, value and label: the last model first, then the change."""
-    last, *others = [(str(index), name) for index, name in enumerate(grid.names)][::-1]
-    return [last, *([(CHANGE, CHANGE)] if others else []), *others]
+def _about(run: Run, name: str) -> dict[str, Any]:
+    """What the page says of a run."""
+    return {
+        "name": name, "step": run.step, "total": run.total, "hash": run.reference_hash[:12],
+        "settings": _settings(run), "held_out": _held_out(run), "curves": _curves(run),
+        "every_setting": _every_setting(run.config), "about": ABOUT.get(run.config.model, ""),
+    }  # fmt: skip
 
 
 def _settings(run: Run) -> dict[str, str]:

@@ -164,6 +164,6 @@ def _probabilities(word: str, policy: float, reference: float, ratio: str) -> li
     """A row of the table of alternatives."""
     bars = [
         render("bar", width=round(WIDEST * value), colour=colour, text=probability(value))
-        for value, colour in ((policy, "0, 114, 178"), (reference, "128, 128, 128"))
+        for value, colour in ((policy, "0, 114, 178"), (reference, "213, 94, 0"))
     ]
     return [word, *bars, tinted(policy - reference), ratio]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from workbench.compare.judging.win_rate import Judged, rates_frame
 from workbench.view.controls.explorer import Explorer, slider
 from workbench.view.plot import primitives
-from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE, Values, move_line, move_texts
+from workbench.view.plot.primitives import BLUE, INK, MUTED, PINK, Values, move_line, move_texts
 
 WIDTH, ROW, AROUND = 760, 92, 96  # pixels
 FEWEST = 8  # answers at the lower end of the slider
@@ -56,7 +56,7 @@ def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
         axes.title.set_parse_math(False)
     draw_interval(axes, "rate", heights + RATE, frame, ("rate", "low", "high"), BLUE)
     columns = ("controlled", "controlled_low", "controlled_high")
-    draw_interval(axes, "controlled", heights + CONTROLLED, frame, columns, ORANGE, hollow=True)
+    draw_interval(axes, "controlled", heights + CONTROLLED, frame, columns, PINK, hollow=True)
     left: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "parse_math": False}
     left |= {"va": "center", "fontsize": 9}
     rows = [row for _, row in frame.iterrows()]
@@ -66,7 +66,7 @@ def win_rates(frame: pd.DataFrame, axes: Axes) -> Axes:
         ("rates", RIGHT, RATE, [_number(row, "rate", "low", "high", "●", "as judged")
                                 for row in rows], {"color": BLUE}),
         ("equal", RIGHT, CONTROLLED, [_number(row, *columns, "○", "at equal length")
-                                      for row in rows], {"color": ORANGE}),
+                                      for row in rows], {"color": PINK}),
         ("about", RIGHT, ABOUT, [_words(row) for row in rows], {"color": MUTED}),
         ("notes", 0.0, ABOUT, [_notes(row) for row in rows], {"color": MUTED}),
     ):  # fmt: skip

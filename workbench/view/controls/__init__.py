@@ -6,6 +6,7 @@ number.py             a slider and a field that set one number exactly
 sampling_controls.py  the widgets for all fields of `SamplingConfig`
 keys.py               keeps pressed keys from the notebook
 picture.py            a picture with a description
+presets.py            named settings to start from
 progress.py           progress in one line
 watch.py              an iteration shown while it goes on
 """

@@ -74,9 +74,13 @@ class NumberControl(anywidget.AnyWidget):
         super().__init__(**traits, value=value)  # last, for it depends on the others
 
     def show(self, value: float) -> None:
-        """Show a value without telling those who observe the person's changes."""
+        """Show a value without telling those who observe the person's changes.
+
+        A value beyond the range widens it.
+        """
         self._showing = threading.get_ident()
         try:
+            self.min, self.max = min(self.min, value), max(self.max, value)
             self.value = value
         finally:
             self._showing = None

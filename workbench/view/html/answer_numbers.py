@@ -1,11 +1,10 @@
-"""The numbers of answers: sorted, averaged, and written below each answer.
+"""The numbers of answers: averaged, and written below each answer.
 
 Pure functions over the frame of `compare.answers.answers_frame`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from workbench.compare.answers import LOGP
+from workbench.compare.judging.winners import JUDGED
 from workbench.view.html.render import Html, escape, render
 from workbench.view.html.side_by_side import PromptAnswers, side_by_side
 
-ASKED, CHANGE = "as asked", "change"
 TEXTS = ("place", "prompt", "who", "text", "ended", "step")  # columns that are no numbers
 TITLES = {
     "repetition": "repeated",
@@ -40,11 +39,6 @@ class GridRow:
     ended: tuple[bool, ...]
     numbers: dict[str, tuple[float, ...]]
 
-    @property
-    def differs(self) -> bool:
-        """Whether not all texts are the same."""
-        return len(set(self.texts)) > 1
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -65,52 +59,6 @@ class Grid:
             rows.append(GridRow(int(index), prompt, texts, tuple(group["ended"]), numbers))
         return cls(tuple(frame["who"].unique()), metrics, tuple(rows))
 
-    @property
-    def sorts(self) -> dict[str, str]:
-        """What rows can be sorted by: value of `sort` in `arranged` -> title."""
-        return {name: title_of(name) for name in (ASKED, "prompt", "text", *self.metrics)}
-
-    def arranged(
-        self,
-        sort: str = ASKED,
-        of: str = "",
-        descending: bool = False,
-        contains: str = "",
-        differs: bool = False,
-    ) -> list[GridRow]:
-        """The rows that are wanted, in the order that is wanted; missing numbers come last.
-
-        Args:
-            sort: "as asked", "prompt", "text", or one of `metrics`.
-            of: the model whose text or number counts; "change": last model minus first.
-            descending: the largest first.
-            contains: only prompts with this text in them or in an answer, in any case.
-            differs: only prompts that were answered differently.
-        """
-        wanted = contains.casefold()
-        kept = [
-            row
-            for row in self.rows
-            if (row.differs or not differs)
-            and any(wanted in text.casefold() for text in (row.prompt, *row.texts))
-        ]
-        if sort == ASKED:
-            return kept[::-1] if descending else kept
-        keys = {row.index: self._key(row, sort, of) for row in kept}
-        missing = [row for row in kept if keys[row.index] != keys[row.index]]  # NaN
-        known = [row for row in kept if keys[row.index] == keys[row.index]]
-        known.sort(key=lambda row: keys[row.index], reverse=descending)
-        return known + missing
-
-    def _key(self, row: GridRow, sort: str, of: str) -> str | float:
-        if sort == "prompt":
-            return row.prompt.casefold()
-        model = self.names.index(of) if of in self.names else -1
-        if sort == "text":
-            return row.texts[model].casefold()
-        values = row.numbers[sort]
-        return values[-1] - values[0] if of == CHANGE else values[model]
-
 
 def answers_table(grid: Grid, rows: Sequence[GridRow], look: str = "ruled") -> Html:
     """Each model's answer to each prompt with its numbers below, see `side_by_side`."""
@@ -119,20 +67,10 @@ def answers_table(grid: Grid, rows: Sequence[GridRow], look: str = "ruled") -> H
             row.prompt,
             row.texts,
             [notes(grid, row, model) for model in range(len(row.texts))],
-            _data(row) if look == "page" else {},
         )
         for row in rows
     ]
     return side_by_side(grid.names, shown, look)
-
-
-def _data(row: GridRow) -> dict[str, object]:
-    """What the page's script sorts and filters by."""
-    numbers = {
-        name: [None if math.isnan(value) else value for value in values]
-        for name, values in row.numbers.items()
-    }
-    return {"index": row.index, "differs": int(row.differs), "numbers": json.dumps(numbers)}
 
 
 def means_table(grid: Grid, styled: bool = True) -> Html:
@@ -173,7 +111,7 @@ def notes(grid: Grid, row: GridRow, model: int) -> Html:
         for names in (*LINES, rest)
     ]
     if not row.ended[model]:
-        lines[0].append("cut off")
+        lines[0].append(f"cut at {_with_title('tokens', row.numbers['tokens'][model])}")
     logps = [
         f"{name.removeprefix(LOGP)} {written(name, value)}"
         for name, value in known.items()
@@ -186,7 +124,8 @@ def notes(grid: Grid, row: GridRow, model: int) -> Html:
 
 def title_of(metric: str) -> str:
     """A number's name for people."""
-    return TITLES.get(metric, metric.replace(LOGP, "log p under "))
+    written_out = metric.replace(LOGP, "log p under ").replace(JUDGED, "share beaten, ")
+    return TITLES.get(metric, written_out)
 
 
 def written(metric: str, value: float) -> str:

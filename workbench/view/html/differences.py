@@ -8,25 +8,44 @@ from difflib import SequenceMatcher
 
 from workbench.view.html.render import Html, escape, render
 
+Part = tuple[str, str]  # "del", "ins" or "", and the text
 
-def marked_differences(reference: str, policy: str, styled: bool = True) -> tuple[Html, Html]:
-    """Both texts as HTML; words that only the reference has are in <del>, the policy's in <ins>.
 
-    Words and punctuation are compared, spaces are not. All text is escaped. Without `styled` there
-    are tags alone, for a page with a style sheet of its own.
+def differing_parts(reference: str, policy: str) -> tuple[list[Part], list[Part]]:
+    """Both texts in parts: words that only the reference has are "del", the policy's "ins".
+
+    Words and punctuation are compared, spaces are not.
     """
     left, right = _words(reference), _words(policy)
     stripped = [word.strip() for word in left], [word.strip() for word in right]
     matcher = SequenceMatcher(a=stripped[0], b=stripped[1], autojunk=False)
-    parts: tuple[list[tuple[str, str, str]], ...] = ([], [])  # of each text: tag, space, words
+    parts: tuple[list[Part], list[Part]] = ([], [])
     for kind, a, b, c, d in matcher.get_opcodes():
         for side, words, tag in ((0, left[a:b], "del"), (1, right[c:d], "ins")):
             text = "".join(words)
             body = text.lstrip()  # the space before it stays outside of the tag
             space = text[: len(text) - len(body)]
-            parts[side].append((tag if body and kind != "equal" else "", space, body))
-    first, second = (render("marked", parts=side, styled=styled) for side in parts)
+            marked = [("", text)] if kind == "equal" or not body else [("", space), (tag, body)]
+            parts[side].extend(part for part in marked if part[1])
+    return parts
+
+
+def marked_differences(reference: str, policy: str, styled: bool = True) -> tuple[Html, Html]:
+    """The parts of both texts as HTML in <del> and <ins>, all text escaped.
+
+    Without `styled` there are tags alone, for a page with a style sheet of its own.
+    """
+    first, second = (
+        render("marked", parts=side, styled=styled) for side in differing_parts(reference, policy)
+    )
     return first, second
+
+
+def marked_parts(texts: Sequence[str]) -> list[list[Part]]:
+    """Answers to one prompt in parts, marked against the first as in `marked_answers`."""
+    both = [differing_parts(texts[0], text) for text in texts[1:]]
+    first = both[0][0] if len(both) == 1 else [("", texts[0])]
+    return [first, *(right for _, right in both)]
 
 
 def marked_answers(texts: Sequence[str], styled: bool = True, previous: bool = False) -> list[Html]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from workbench.core.losses import find_loss
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
+from workbench.models.load import ABOUT
 from workbench.train.precision import peak_memory_bytes
 from workbench.view.html.render import Html, render
 from workbench.view.live.run_state import RunState
@@ -100,9 +101,10 @@ def error_card(error: BaseException) -> Html:
 
 
 def facts(run_state: RunState) -> Html:
-    """What does not change during a run: the reference's hash and the skipped rows."""
+    """What does not change during a run: the model, the reference's hash and the skipped rows."""
     run = run_state.run
-    return render("facts", hash=run.reference_hash, skipped=skipped(run.skipped))
+    about = ABOUT.get(run.config.model, "")
+    return render("facts", hash=run.reference_hash, skipped=skipped(run.skipped), about=about)
 
 
 def skipped(rows: Sequence[SkippedRow]) -> Html:

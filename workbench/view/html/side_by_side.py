@@ -6,8 +6,8 @@ displayed without its styles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from workbench.view.html.differences import marked_answers
 from workbench.view.html.render import Html, escape, render
@@ -22,13 +22,13 @@ class PromptAnswers:
 
     Attributes:
         notes: HTML below each answer; none where left out.
-        data: `data-` attributes of the row, by name.
+        cuts: tokens at which each answer was cut off; 0: it ran to its end.
     """
 
     prompt: str
     texts: Sequence[str]
     notes: Sequence[str] = ()
-    data: Mapping[str, object] = field(default_factory=dict)
+    cuts: Sequence[int] = ()
 
 
 def side_by_side(
@@ -36,6 +36,7 @@ def side_by_side(
     rows: Sequence[PromptAnswers],
     look: str = "plain",
     state: str = FINISHED,
+    drawn: str = "",
 ) -> Html:
     """The answers of the models called `names`, marked against the first model's.
 
@@ -45,6 +46,7 @@ def side_by_side(
             for one prompt; "lines", one line per model, each marked against the line before.
         state: one of `Draft`. Only finished texts are marked: while they are being written they
             differ at every moment, only because one is ahead.
+        drawn: how the answers were drawn; stands below them.
     """
     shown = []
     for row in rows:
@@ -53,6 +55,7 @@ def side_by_side(
             texts = [text or Html("<i>(empty)</i>") for text in texts]
         else:
             texts = [escape(text) for text in row.texts]
-        notes = row.notes or [""] * len(texts)
+        notes = row.notes or [f"cut at {cut} tokens" if cut else "" for cut in row.cuts]
+        notes = notes or [""] * len(texts)
         shown.append((row, list(zip(names, texts, notes, strict=True))))
-    return render("side_by_side", names=names, rows=shown, look=look, state=state)
+    return render("side_by_side", names=names, rows=shown, look=look, state=state, drawn=drawn)

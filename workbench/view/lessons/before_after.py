@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from workbench.view.plot import primitives
-from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE
+from workbench.view.plot.primitives import INK, MUTED, POLICY, REFERENCE
 
 ROW = 46  # pixels
 BESIDE = 13  # points from the middle of a circle to its number
@@ -63,9 +63,9 @@ def _draw_row(axes: Axes, height: float, before: float, after: float) -> None:
     arrow = {"arrowstyle": "->", "color": MUTED, "linewidth": 1.2, "shrinkA": 6, "shrinkB": 6}
     if abs(after - before) > 0.1:
         axes.annotate("", (after, height), (before, height), arrowprops=arrow)
-    axes.plot([before], [height], color=ORANGE, markerfacecolor="white", **point)
-    axes.plot([after], [height], color=BLUE, **point)
-    for value, side, colour in ((before, -right, ORANGE), (after, right, BLUE)):
+    axes.plot([before], [height], color=REFERENCE.colour, markerfacecolor="white", **point)
+    axes.plot([after], [height], color=POLICY.colour, **point)
+    for value, side, colour in ((before, -right, REFERENCE.colour), (after, right, POLICY.colour)):
         look: dict[str, Any] = {"va": "center", "fontsize": 9, "color": colour}
         number, offset = f"{value:.2f}".replace("-", "−"), (side * BESIDE / 2, 0)
         ends = "left" if side > 0 else "right"
@@ -75,6 +75,6 @@ def _draw_row(axes: Axes, height: float, before: float, after: float) -> None:
 def _key() -> list[Line2D]:
     look: dict[str, Any] = {"marker": "o", "markersize": 8, "linestyle": "none"}
     return [
-        Line2D([], [], color=ORANGE, markerfacecolor="white", label="before", **look),
-        Line2D([], [], color=BLUE, label="after", **look),
+        Line2D([], [], color=REFERENCE.colour, markerfacecolor="white", label="before", **look),
+        Line2D([], [], color=POLICY.colour, label="after", **look),
     ]

@@ -20,7 +20,14 @@ from workbench.runs.exact.exact_sweep import fixed_budget
 from workbench.view.controls.explorer import Explorer, beta_slider, choice_slider, slider
 from workbench.view.lessons import policies
 from workbench.view.lessons.policies import beta_axis, draw_policies, write_above
-from workbench.view.plot.primitives import BLUE, INK, ORANGE, move_line, move_texts, new_figure
+from workbench.view.plot.primitives import (
+    INK,
+    OPTIMUM,
+    POLICY,
+    move_line,
+    move_texts,
+    new_figure,
+)
 
 BETAS = np.round(10.0 ** np.arange(-1.5, 0.51, 0.1), 4)
 WIDE = np.geomspace(0.05, 10, 60)  # the range of the beta slider
@@ -28,8 +35,6 @@ COSTS = (0.0001, 0.001, 0.01, 0.1, 1)
 LRS = (0.03, 0.1, 0.3, 1.0)
 BUDGET = 300  # steps, the longest one
 OPTIMIZERS = {"plain gradients": False, "AdamW": True}
-AT_OPTIMUM: dict[str, Any] = {"color": ORANGE, "linestyle": "--", "linewidth": 1.8}
-REACHED: dict[str, Any] = {"color": BLUE, "linewidth": 2.2}
 POINT: dict[str, Any] = {"marker": "o", "markersize": 7, "linestyle": "none", "zorder": 5}
 
 
@@ -85,24 +90,24 @@ class _TwoTruths:
             (self._right, "KL after a budget of steps (solid)", ""),
         ):
             _cost_axes(axes, title, upwards)
-            move_line(axes, "optimum", BETAS, self._at_optimum, **AT_OPTIMUM)
+            move_line(axes, "optimum", BETAS, self._at_optimum, **OPTIMUM.line)
         hidden = [""] * len(responses)
-        policies.name_bars(self._best, responses, "Reference (hatched), optimum (solid)")
-        policies.name_bars(self._now, hidden, "Reference (hatched), policy (solid)")
+        policies.name_bars(self._best, responses, "Reference (striped), π* (crossed)")
+        policies.name_bars(self._now, hidden, "Reference (striped), policy (solid)")
 
     def draw(self, beta: float, steps: int, lr: float, optimizer: str) -> Figure:
         """The figure at these values of the controls."""
         index, row = int(np.abs(np.log(BETAS / beta)).argmin()), LRS.index(lr)
         reached = self._after_steps[optimizer][row, :, steps]
-        move_line(self._right, "reached", BETAS, reached, **REACHED)
+        move_line(self._right, "reached", BETAS, reached, **POLICY.line)
         for axes, height, colour in (
-            (self._left, self._at_optimum, ORANGE),
-            (self._right, reached, BLUE),
+            (self._left, self._at_optimum, OPTIMUM.colour),
+            (self._right, reached, POLICY.colour),
         ):
             move_line(axes, "here", [BETAS[index]], [height[index]], color=colour, **POINT)
         reference, walk = self._reference[self._prompt], self._walks[optimizer]
-        draw_policies(self._best, reference, self._optima[index, self._prompt])
-        draw_policies(self._now, reference, walk[row, index, steps, self._prompt])
+        draw_policies(self._best, reference=reference, optimum=self._optima[index, self._prompt])
+        draw_policies(self._now, reference=reference, policy=walk[row, index, steps, self._prompt])
         write_above(
             self._figure, "Two truths about beta",
             f"beta {BETAS[index]:.2g}   KL at the optimum {self._at_optimum[index]:.3f} nats   "
@@ -118,7 +123,7 @@ def _cost_axes(axes: Axes, title: str, upwards: str) -> None:
     axes.set_ylim(1e-5, 30)
     axes.set_yticks(COSTS, [f"{cost:g}" for cost in COSTS])
     beta_axis(axes, title, upwards, BETAS)
-    look = {"color": ORANGE, "fontsize": 9, "va": "bottom"}
+    look = {"color": OPTIMUM.colour, "fontsize": 9, "va": "bottom"}
     move_texts(axes, "named", [(BETAS[1], 4)], ["the optimum"], **look)
 
 
@@ -143,7 +148,7 @@ def explore_reference_temperature(
     """
     world = world or TabularWorld.example()
     before, rewards = world.reference_logps[prompt], world.rewards[prompt]
-    title = "Reference (hatched), optimum (solid)"
+    title = "Reference (striped), π* (crossed)"
     figure, bars, curves = policies.bars_and_curves(world.responses[prompt], title, 0.235, 0.86)
     bars.set_xlabel("probability; ▼ before")
     beta_axis(curves, "The optimum's KL by beta", "nats", WIDE)
@@ -153,7 +158,7 @@ def explore_reference_temperature(
     def draw(beta: float, temperature: float) -> Figure:
         reference = (before / temperature).log_softmax(-1)
         optimum = tabular.optimal_logps(reference, rewards, beta)
-        draw_policies(bars, reference, optimum)
+        draw_policies(bars, reference=reference, optimum=optimum)
         heights = policies.row_heights(len(before)) + 0.43
         move_line(bars, "before", before.exp(), heights, **marks)
         _draw_costs(curves, reference, before, rewards)
@@ -176,7 +181,8 @@ def _draw_costs(axes: Axes, reference: Tensor, before: Tensor, rewards: Tensor) 
     optima = (reference + rewards / torch.tensor(WIDE)[:, None]).log_softmax(-1)  # (beta, response)
     ends = {}
     for name, other, line in (
-        ("to this reference", reference, AT_OPTIMUM), ("to the one before", before, REACHED)
+        ("to this reference", reference, OPTIMUM.line),
+        ("to the one before", before, {**OPTIMUM.line, "linestyle": ":", "color": INK}),
     ):  # fmt: skip
         costs = tabular.kl(optima, other)
         move_line(axes, name, WIDE, costs, **line)

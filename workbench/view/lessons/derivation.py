@@ -1,11 +1,12 @@
 """The derivation of DPO, interactive: one function per step, exact numbers.
 
-Each figure is a pure function of its sliders on a world small enough to enumerate. The policy is
-blue and solid, the reference orange and dashed or hatched; numbers stand beside colours.
+Each figure is a pure function of its sliders on a world small enough to enumerate. Reference and
+pi* look as in every figure, see `primitives.ModelLook`; numbers stand beside colours.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,22 @@ from workbench.view.lessons.policies import (
     write_above,
 )
 from workbench.view.plot.primitives import (
-    BLUE,
-    GREEN,
+    COST,
     INK,
     MUTED,
-    ORANGE,
+    OPTIMUM,
+    REFERENCE,
+    REWARD,
     move_line,
     name_axes,
     new_figure,
 )
 
-BARS = "Reference (hatched) and optimum (solid)"
+BARS = "Reference (striped), π* (crossed)"
 GRID = np.geomspace(*BETAS, 60)
 NAMES = ("KL(π* ‖ reference)", "expected reward")
+STEP = 0.5  # in which limits of axes grow: each change draws everything anew
+LOWEST = 3.0
 
 
 def explore_objective(reference: float = 0.3, reward: float = 1.0, beta: float = 0.5) -> Explorer:
@@ -54,7 +58,6 @@ def explore_objective(reference: float = 0.3, reward: float = 1.0, beta: float =
     figure.subplots_adjust(0.08, 0.14, 0.78, 0.78)
     name_axes(axes, "The objective and its two parts", "probability of response A", "nats, reward")
     axes.set_xlim(0, 1)
-    axes.set_ylim(-2.1, 2.1)
     grid = torch.linspace(1e-4, 1 - 1e-4, 301, dtype=torch.float64)
     policies = torch.stack([grid, 1 - grid], -1).log()  # (policy, response)
 
@@ -64,17 +67,18 @@ def explore_objective(reference: float = 0.3, reward: float = 1.0, beta: float =
         gains = tabular.expected(policies, rewards)
         costs = -beta * tabular.kl(policies, known)
         total = tabular.objective(policies, known, rewards, beta)
+        axes.set_ylim(_range(gains, costs, total))
         _draw_objective(axes, grid, gains, costs, total)
         best = tabular.optimal_logps(known, rewards, beta)
         probability = best[0].exp().item()
         value = tabular.objective(best, known, rewards, beta).item()
-        point: dict[str, Any] = {"color": INK, "marker": "o", "markersize": 7, "linestyle": "none"}
-        move_line(axes, "optimum", [probability], [value], zorder=4, **point)
-        move_line(axes, "reference", [reference] * 2, [-3, 3], color=MUTED, linewidth=1)
+        point: dict[str, Any] = {"marker": "o", "markersize": 8, "linestyle": "none"}
+        move_line(axes, "optimum", [probability], [value], zorder=4, color=OPTIMUM.colour, **point)
+        move_line(axes, "reference", [reference] * 2, [-LOWEST, LOWEST], **REFERENCE.line)
         divergence = tabular.kl(best, known).item()
         write_above(
             figure, "Two responses: A, and B with reward 0",
-            f"reference {reference:.2f} (grey line)   optimum π* {probability:.3f} (point)   "
+            f"reference {reference:.2f} (dashed)   optimum π* {probability:.3f} (point)   "
             f"KL {divergence:.3f} nats   expected reward {probability * reward:.3f}   "
             f"sum {value:.3f}",
         )  # fmt: skip
@@ -86,13 +90,20 @@ def explore_objective(reference: float = 0.3, reward: float = 1.0, beta: float =
     )  # fmt: skip
 
 
+def _range(gains: Tensor, costs: Tensor, total: Tensor) -> tuple[float, float]:
+    """Limits in steps that hold all curves; what lies below -LOWEST is cut off."""
+    top = max(gains.max().item(), total.max().item())
+    bottom = max(min(costs.min().item(), gains.min().item()), -LOWEST)
+    return STEP * math.floor(bottom / STEP - 0.2), STEP * math.ceil(top / STEP + 0.2)
+
+
 def _draw_objective(axes: Axes, grid: Tensor, gains: Tensor, costs: Tensor, total: Tensor) -> None:
     """The objective and its parts, (policy,) each, over the probability of A in `grid`."""
     ends = {}
     for name, values, colour, dash, width in (
-        ("expected reward", gains, GREEN, "--", 1.4),
-        ("− beta · KL", costs, ORANGE, ":", 1.8),
-        ("their sum", total, BLUE, "-", 2.4),
+        ("expected reward", gains, REWARD, "--", 1.8),
+        ("− beta · KL", costs, COST, ":", 2.0),
+        ("their sum", total, INK, "-", 2.4),
     ):
         move_line(axes, name, grid, values, color=colour, linestyle=dash, linewidth=width)
         ends[name] = (values[-1].item(), colour)
@@ -112,13 +123,12 @@ def explore_optimum(
     world = world or TabularWorld.example()
     figure, bars, curves = bars_and_curves(world.responses[prompt], BARS)
     beta_axis(curves, "The optimum's KL and reward by beta", "nats, reward", GRID)
-    curves.set_ylim(-3, 3.5)
 
     def draw(beta: float, temperature: float, **given: float) -> Figure:
         rewards = torch.tensor(list(given.values()), dtype=torch.float64)
         reference = (world.reference_logps[prompt] / temperature).log_softmax(-1)
         optimum = tabular.optimal_logps(reference, rewards, beta)
-        draw_policies(bars, reference, optimum)
+        draw_policies(bars, reference=reference, optimum=optimum)
         _draw_by_beta(curves, reference, rewards)
         move_line(curves, "here", [beta] * 2, [-9, 9], color=INK, linewidth=1)
         log_z = tabular.log_partition(reference, rewards, beta).item()
@@ -143,8 +153,11 @@ def _draw_by_beta(axes: Axes, reference: Tensor, rewards: Tensor) -> None:
     """KL and expected reward of the optimum of every beta; arguments are (response,)."""
     optima = (reference + rewards / torch.tensor(GRID)[:, None]).log_softmax(-1)  # (beta, response)
     costs, gains = tabular.kl(optima, reference), tabular.expected(optima, rewards)
-    move_line(axes, NAMES[0], GRID, costs, color=ORANGE, linestyle="--", linewidth=1.8)
-    move_line(axes, NAMES[1], GRID, gains, color=GREEN, linewidth=1.8)
+    move_line(axes, NAMES[0], GRID, costs, color=COST, linestyle="--", linewidth=1.8)
+    move_line(axes, NAMES[1], GRID, gains, color=REWARD, linewidth=1.8)
+    lowest, highest = gains.min().item(), max(costs.max().item(), gains.max().item())
+    bottom = math.floor(min(0.0, lowest) / STEP) * STEP  # below 0 only where a reward is
+    axes.set_ylim(bottom, STEP * math.ceil(highest / STEP + 0.2))
     if axes.get_legend() is None:
         axes.legend(axes.lines[:2], NAMES, frameon=False, fontsize=8.5, labelcolor=INK)
 
@@ -172,13 +185,13 @@ def explore_reward(
         implied = tabular.implied_rewards(optimum, reference, beta)
         offset = beta * tabular.log_partition(reference, rewards, beta)
         policies.draw_pair(
-            axes, rewards, implied, (policies.FROM_REWARD, policies.FROM_POLICY), "{:+.2f}"
+            axes, rewards, implied, (policies.FROM_REWARD, policies.FROM_OPTIMUM), "{:+.2f}"
         )
-        draw_policies(bars, reference, optimum)
+        draw_policies(bars, reference=reference, optimum=optimum)
         gap = rewards - implied
         write_above(
             figure, world.prompts[prompt],
-            f"green: true reward   blue, lined: beta · log-ratio of π*   "
+            f"solid: true reward   crossed: beta · log-ratio of π*   "
             f"difference {gap.min():+.3f} to {gap.max():+.3f}   beta log Z {offset:+.3f}",
         )  # fmt: skip
         return figure

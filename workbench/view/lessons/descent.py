@@ -20,7 +20,7 @@ from workbench.view.plot.primitives import (
     BLUE,
     INK,
     MUTED,
-    ORANGE,
+    PINK,
     Values,
     draw_guide,
     move_bars,
@@ -96,7 +96,7 @@ def _draw_ratios(axes: Axes, ratios: Values) -> None:
 def _draw_tangent(axes: Axes, margin: float, loss: float, slope: float) -> None:
     """The point of the pair on the curve of the loss, and the tangent there."""
     ends = np.array([margin - 5, margin + 5])
-    look = {"color": ORANGE, "linestyle": "--", "linewidth": 1.6}
+    look = {"color": PINK, "linestyle": "--", "linewidth": 1.6}
     move_line(axes, "tangent", ends, loss + slope * (ends - margin), **look)
     point = {"color": INK, "marker": "o", "markersize": 7, "linestyle": "none", "zorder": 4}
     move_line(axes, "here", [margin], [loss], **point)
@@ -143,7 +143,7 @@ class _DescentPicture:
         self._world, self._beta, self._prompt = world, beta, prompt
         self._curves: dict[int, list[tuple[int, float]]] = {}
         self._optimum = world.optimum(beta)[prompt]
-        title = "Optimum (hatched) and policy (solid)"
+        title = "π* (crossed), policy (solid)"
         parts = policies.bars_and_curves(world.responses[prompt], title)
         self._figure, self._bars, self._kl = parts
         name_axes(self._kl, "KL(policy ‖ optimum), one line per start", "step", "nats")
@@ -160,7 +160,7 @@ class _DescentPicture:
     def draw(self, state: tuple[int, Descent]) -> Figure:
         """The figure after the steps so far."""
         seed, found = state
-        draw_policies(self._bars, self._optimum, found.logps[self._prompt])
+        draw_policies(self._bars, optimum=self._optimum, policy=found.logps[self._prompt])
         for start, points in self._curves.items():
             steps, values = zip(*points, strict=True)
             look = {"color": BLUE, "linewidth": 1.0, "alpha": 0.5}

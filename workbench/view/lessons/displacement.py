@@ -20,11 +20,12 @@ from workbench.view.lessons.policies import (
     write_above,
 )
 from workbench.view.plot.primitives import (
-    BLUE,
-    GREEN,
+    CHOSEN,
     INK,
     MUTED,
-    ORANGE,
+    PINK,
+    REJECTED,
+    SKY,
     draw_guide,
     move_line,
     name_axes,
@@ -32,8 +33,8 @@ from workbench.view.plot.primitives import (
 
 GRID = np.geomspace(*BETAS, 60)
 STEPS = 200
-SIDES = {"chosen": BLUE, "rejected": ORANGE}
-COLOURS = (BLUE, ORANGE, MUTED, GREEN)  # of the answers of `LogLinearWorld.example`
+SIDES = {"chosen": CHOSEN, "rejected": REJECTED}
+COLOURS = (INK, PINK, MUTED, SKY)  # of the answers of `LogLinearWorld.example`
 
 
 def explore_displacement(
@@ -45,7 +46,7 @@ def explore_displacement(
     see `core.pair_logratios`.
     """
     world = world or TabularWorld.example()
-    title = "Reference (hatched), optimum (solid)"
+    title = "Reference (striped), π* (crossed)"
     figure, bars, curves = bars_and_curves(world.responses[prompt], title, right=0.9)
     beta_axis(curves, "Mean log-ratio at the optimum, by beta", "nats", GRID)
     curves.set_ylim(-5, 1)
@@ -58,7 +59,9 @@ def explore_displacement(
     name_lines(curves, ends)
 
     def draw(beta: float) -> Figure:
-        draw_policies(bars, world.reference_logps[prompt], world.optimum(beta)[prompt])
+        draw_policies(
+            bars, reference=world.reference_logps[prompt], optimum=world.optimum(beta)[prompt]
+        )
         move_line(curves, "here", [beta] * 2, [-9, 9], color=INK, linewidth=1)
         found = pair_logratios(world, beta)
         (chosen, rejected), here = found.mean(0), found[prompt]
@@ -84,7 +87,7 @@ def explore_shared_features(mildness: float = 0.1, step: int = STEPS) -> Explore
     names, features = world.responses, world.features.tolist()
     labels = [f"{n}   denies {d:g}, mild {m:g}" for n, (d, m) in zip(names, features, strict=True)]
     labels[world.chosen] = "No   denies 1, mild as set"
-    title = "Reference (hatched), policy (solid)"
+    title = "Reference (striped), policy (solid)"
     figure, bars, curves = bars_and_curves(labels, title, 0.225, 0.9)
     name_axes(curves, "Probability by step", "step", "probability")
     curves.set_xlim(0, STEPS)
@@ -97,7 +100,7 @@ def explore_shared_features(mildness: float = 0.1, step: int = STEPS) -> Explore
 
     def draw(mildness: float, step: int) -> Figure:
         world, logps, losses = descend(mildness)
-        draw_policies(bars, logps[0], logps[step])
+        draw_policies(bars, reference=logps[0], policy=logps[step])
         ends = {}
         for name, colour, values in zip(names, COLOURS, logps.exp().T, strict=True):
             move_line(curves, name, range(STEPS + 1), values, color=colour, linewidth=2)

@@ -32,7 +32,10 @@ from workbench.view.plot.primitives import (
     new_figure,
 )  # fmt: skip
 
-MARGINS = torch.arange(-100, 101, dtype=torch.float64) / 10
+MARGINS = torch.arange(-500, 501, dtype=torch.float64) / 50  # close: a step is to look like one
+ZERO = len(MARGINS) // 2
+LINEAR, STEEPEST = 6.0, 50.0  # loss up to which its axis is linear; gradient that is still drawn
+HEIGHTS = (0, 2, 4, 6, 10, 100)
 LOGP = -20.0  # of both completions under the reference
 TOKENS = 10  # of both completions
 COLOURS = (BLUE, ORANGE, GREEN, INK, "#8E3B8A", "#8A6100", MUTED)
@@ -57,9 +60,11 @@ def explore_losses(
     chosen = {find_loss(name).name for name in losses}
     figure, (heights, slopes) = new_figure(2, (940, 480))
     figure.subplots_adjust(0.06, 0.1, 0.985, 0.81, wspace=0.16)
-    name_axes(heights, "Loss", "margin, nats", "per pair")
+    name_axes(heights, "Loss", "margin, nats", f"per pair; logarithmic above {LINEAR:g}")
     name_axes(slopes, "Gradient: how the loss changes with the margin", "margin, nats")
-    heights.set_ylim(-0.15, 4)
+    _bend(heights, LINEAR)
+    heights.set_ylim(-0.15, 500)
+    heights.set_yticks(HEIGHTS, [f"{height:g}" for height in HEIGHTS])
     draw_guide(heights, np.log(2))
     draw_guide(slopes, 0.0)
     for axes in (heights, slopes):
@@ -67,7 +72,13 @@ def explore_losses(
 
     def draw(beta: float, **shown: bool) -> Figure:
         scale = next((scale for scale in SCALES if scale >= beta), beta)
-        slopes.set_ylim(-1.3 * scale, 0.7 * scale)
+        if slopes.get_ylim()[1] != (end := STEEPEST + scale):
+            _bend(slopes, scale)
+            slopes.set_ylim(-end, end)
+            ticks = [tick for tick in (1, 10) if tick > 3 * scale]
+            every = [-tick for tick in reversed(ticks)] + [-scale, 0, scale] + ticks
+            slopes.set_yticks(every, [f"{tick:g}" for tick in every])
+            slopes.set_ylabel(f"per nat; logarithmic beyond ±{scale:g}")
         curves = {name: loss_and_gradient(name, beta) for name, wanted in shown.items() if wanted}
         for index, name in enumerate(shown):
             look = _look(index)
@@ -76,7 +87,7 @@ def explore_losses(
                 move_line(axes, name, MARGINS, values, linewidth=2, **look)
         for side, axes in enumerate((heights, slopes)):
             name_on_lines(axes, {name: curves[name][side] for name in curves}, list(shown))
-        at_zero = [f"{name} {curves[name][1][100]:+.3f}" for name in list(curves)[:MOST_NAMED]]
+        at_zero = [f"{name} {curves[name][1][ZERO]:+.3f}" for name in list(curves)[:MOST_NAMED]]
         written = f"beta {beta:.3g}   gradient at margin 0:   {'   '.join(at_zero)}"
         write_above(figure, "Losses and their gradients by margin", written)
         return figure
@@ -85,6 +96,13 @@ def explore_losses(
     explorer = Explorer(draw, beta=beta_slider(beta), **boxes)
     explorer.box.add_class("wb-many")
     return explorer
+
+
+def _bend(axes: Axes, linear: float) -> None:
+    """A vertical axis that is linear up to +-`linear` and logarithmic beyond, so that IPO, which
+    grows quadratically, is seen whole beside losses that hardly move."""
+    axes.set_yscale("symlog", linthresh=linear, linscale=3)
+    axes.minorticks_off()
 
 
 def pairwise_losses() -> list[str]:
@@ -115,21 +133,24 @@ def _look(index: int) -> dict[str, Any]:
 
 def name_on_lines(axes: Axes, curves: dict[str, Values], order: Sequence[str]) -> None:
     """Write the name of each line on it, where it is farthest from other lines and names."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
     box = axes.get_window_extent()
-    across = (MARGINS.numpy() - left) / (right - left) * box.width
 
     def pixels(values: Values) -> Values:
-        return (values - bottom) / (top - bottom) * box.height
+        points = np.stack([MARGINS.numpy(), values], -1)
+        return np.asarray(axes.transData.transform(points)) - (box.x0, box.y0)
 
+    across = pixels(np.zeros(len(MARGINS)))[:, 0]
     taken: list[tuple[float, float]] = []
     for index, name in enumerate(order):
         spot, text = (left, bottom), ""
         if name in curves:
-            height = pixels(curves[name])
+            height = pixels(curves[name])[:, 1]
             inside = (height > 12) & (height < box.height - 12)
             inside &= (across > 40) & (across < box.width - 40)
-            lines = [np.abs(pixels(curves[other]) - height) for other in curves if other != name]
+            lines = [
+                np.abs(pixels(curves[other])[:, 1] - height) for other in curves if other != name
+            ]
             # A name is about four times as wide as high.
             names = [np.hypot((across - x) / 4, height - y) for x, y in taken]
             free = np.minimum.reduce([np.full_like(height, 16.0), *lines])

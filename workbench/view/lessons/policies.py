@@ -16,9 +16,12 @@ from torch import Tensor
 
 from workbench.view.plot.primitives import (
     BLUE,
-    GREEN,
     INK,
+    OPTIMUM,
     ORANGE,
+    POLICY,
+    REFERENCE,
+    REWARD,
     Values,
     move_bars,
     move_texts,
@@ -27,10 +30,9 @@ from workbench.view.plot.primitives import (
 )
 
 SMALL: dict[str, Any] = {"fontsize": 9, "color": INK, "va": "center"}
-REFERENCE: dict[str, Any] = {"facecolor": "white", "edgecolor": ORANGE, "hatch": "////"}
-POLICY: dict[str, Any] = {"facecolor": BLUE, "edgecolor": BLUE}
-FROM_REWARD: dict[str, Any] = {"facecolor": GREEN, "edgecolor": GREEN}
-FROM_POLICY: dict[str, Any] = {"facecolor": "white", "edgecolor": BLUE, "hatch": "----"}
+MODELS = {"reference": REFERENCE, "policy": POLICY, "optimum": OPTIMUM}
+FROM_REWARD: dict[str, Any] = {"facecolor": REWARD, "edgecolor": REWARD}
+FROM_OPTIMUM = OPTIMUM.bars
 _MIDDLE_IS_WHITE = LinearSegmentedColormap.from_list("chances", [ORANGE, "white", BLUE])
 HALF = 0.19  # from the middle of a row to the middle of either bar
 THICK = 0.34
@@ -101,9 +103,14 @@ def draw_pair(
         move_texts(axes, f"{name} numbers", spots, written, **SMALL)
 
 
-def draw_policies(axes: Axes, reference: Tensor, policy: Tensor) -> None:
-    """Probabilities from log-probabilities (response,): the reference above, the policy below."""
-    draw_pair(axes, reference.exp(), policy.exp(), (REFERENCE, POLICY), "{:.3f}")
+def draw_policies(axes: Axes, **logps: Tensor) -> None:
+    """Probabilities of two of MODELS by name, from log-probabilities (response,); the first above.
+
+    `draw_policies(axes, reference=..., optimum=...)`
+    """
+    (above, upper), (below, lower) = logps.items()
+    looks = MODELS[above].bars, MODELS[below].bars
+    draw_pair(axes, upper.exp(), lower.exp(), looks, "{:.3f}")
 
 
 def draw_table(axes: Axes, table: Tensor) -> None:

@@ -21,6 +21,8 @@ from workbench.runs.exact.exact_sweep import KL, REWARD
 from workbench.view.plot.primitives import (
     INK,
     MUTED,
+    OPTIMUM,
+    POLICY,
     Values,
     name_axes,
     new_figure,
@@ -29,6 +31,7 @@ from workbench.view.plot.primitives import (
 
 MARKERS = "osD^vPX*"
 UNIT = "KL(policy ‖ reference), nats"
+ERROR = f"{KL}_se"
 LOWEST, HIGHEST = 1e-2, 1e2  # the betas between which the exact curve is drawn
 PANELS = {
     "samples/reward": ("True reward of all texts", "mean per text"),
@@ -64,29 +67,38 @@ def reward_and_grammar(frame: pd.DataFrame) -> Figure:
 def below_optimum(frame: pd.DataFrame, world: TabularWorld, axes: Axes) -> Axes:
     """Ends of runs in (KL, reward), under the curve of the exact optima.
 
-    A thin line joins the runs of one seed, which were trained on the same pairs. Hollow marks on
-    the curve are the optima of the same betas: the ends of runs with unlimited pairs. No policy
-    lies above the curve.
+    One mark per beta: the mean over the seeds, with one standard deviation to either side, of the
+    reward as a band and of the KL as a bar. Hollow marks on the curve are the optima of the same
+    betas: the ends of runs with unlimited pairs. No policy lies above the curve.
     """
-    axes.plot(*optima(world, np.geomspace(HIGHEST, LOWEST, 200)), color=INK, linewidth=1.8)
+    axes.plot(*optima(world, np.geomspace(HIGHEST, LOWEST, 200)), **OPTIMUM.line)
     for beta, look in looks(frame).items():
         hollow = {**look, "markerfacecolor": "white"}
         axes.plot(*optima(world, np.array([beta])), zorder=5, **hollow)
     ends = frame.sort_values("step").groupby(["beta", "seed"]).last().reset_index()
-    for _, alike in ends.groupby("seed"):
-        axes.plot(alike[KL], alike[REWARD], color=MUTED, linewidth=0.8, alpha=0.6, zorder=2)
+    by_beta = ends.groupby("beta")[[KL, REWARD]]
+    mean, spread = by_beta.mean(), by_beta.std().fillna(0.0)
+    at, middle, wide = mean[KL], mean[REWARD], spread[REWARD]
+    axes.fill_between(
+        at, middle - wide, middle + wide, color=POLICY.colour, alpha=0.15, linewidth=0, zorder=2
+    )
+    axes.plot(at, middle, zorder=3, **POLICY.line)
     for beta, look in looks(frame).items():
-        these = ends[ends["beta"] == beta]
-        axes.plot(these[KL], these[REWARD], zorder=6, alpha=0.9, **look)
+        bar: Any = {"color": look["color"], "linewidth": 1.2, "zorder": 5}
+        axes.hlines(middle[beta], at[beta] - spread[KL][beta], at[beta] + spread[KL][beta], **bar)
+        axes.plot(at[beta], middle[beta], zorder=6, **look)
     name_axes(axes, "Reward against distance from the reference", UNIT, "expected reward")
     (x,), (y,) = optima(world, np.array([0.6]))
     offset: Any = {"xytext": (-7, 7), "textcoords": "offset points", "ha": "right", "va": "bottom"}
-    axes.annotate("the best possible", (x, y), fontsize=9.5, color=INK, **offset)
+    axes.annotate("π*, the best possible", (x, y), fontsize=9.5, color=OPTIMUM.colour, **offset)
     return axes
 
 
 def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
-    """The runs in (KL, `metric`): a small mark per evaluation, a large one at the end."""
+    """The runs in (KL, `metric`): a small mark per evaluation, a large one at the end.
+
+    The bar at the end is the KL's standard error over the texts, two to either side.
+    """
     axes.set_xscale("function", functions=(signed_root, np.square))
     for beta, look in looks(frame).items():
         small = {**look, "markersize": 3.5, "alpha": 0.7, "markeredgewidth": 0}
@@ -95,6 +107,10 @@ def trajectories(frame: pd.DataFrame, axes: Axes, metric: str) -> Axes:
             axes.plot(path, values, color=look["color"], linewidth=1, alpha=0.35, zorder=2)
             axes.plot(path, values, zorder=3, **small)
             axes.plot(path[-1:], values[-1:], zorder=4, **look)
+            if ERROR in run:
+                reach = 2 * run[ERROR].to_numpy()[-1]
+                bar: Any = {"color": look["color"], "linewidth": 1.2, "zorder": 4}
+                axes.hlines(values[-1], max(0.0, path[-1] - reach), path[-1] + reach, **bar)
     farthest = max(4.0, frame[KL].max())
     axes.set_xlim(-0.003 * farthest, 1.06 * farthest)
     axes.xaxis.set_major_locator(FixedLocator([n * n for n in range(int(farthest**0.5) + 2)]))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
 from workbench.core.losses import MODIFIERS, all_parameters, find_loss
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import LENGTH, shown_sampling
+from workbench.models.load import recommended_before_loading
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
 from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.number import NumberControl
+from workbench.view.controls.presets import PresetMenu
 from workbench.view.html.render import render, style
 from workbench.view.live.outputs.press_guard import PressGuard
 from workbench.view.live.runs_table.table_actions import TableActions
@@ -40,6 +47,8 @@ class Inputs:
         self._on_setting = list[Callable[..., None]]()
         self._asked, config = asked, asked.resolved()
         self._values = dict[str, Any]()  # of the settings offered, by name
+        self._showing: int | None = None  # the thread within `show_values`
+        self.presets = PresetMenu(config, self._choose)
         self.lr = control(config, "lr", "learning rate")
         self._follow("lr", self.lr)
         self.loss = control(config, "loss")
@@ -69,11 +78,13 @@ class Inputs:
         hint = "Type a prompt here. Left empty, held-out prompts are answered."
         self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
         self.prompt.add_class("wb-prompt")
-        temperature = config.shown_temperature
-        shown = SamplingConfig(temperature=1.0 if temperature is None else temperature)
-        self.temperature = control(shown, "temperature")
-        self.seed = control(SamplingConfig(), "seed")
-        self._answer_length = config.max_new_tokens or SamplingConfig().max_new_tokens
+        self._shown = shown_sampling(
+            recommended_before_loading(config.model), config.shown_temperature,
+            config.shown_length or LENGTH,
+        )  # fmt: skip
+        self.temperature = control(self._shown, "temperature")
+        self.seed = control(self._shown, "seed")
+        self.answer_length = control(self._shown, "max_new_tokens", "longest answer, tokens")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -90,7 +101,40 @@ class Inputs:
         """Call `callback(name=value, ...)` when the user changes live settings."""
         self._on_setting.append(callback)
 
+    def show_values(self, settings: Mapping[str, Any]) -> None:
+        """Put the settings of a run into the fields without telling of a change.
+
+        A parameter that is left out or None stands for the default of the loss.
+        """
+        self._showing = threading.get_ident()
+        try:
+            name = settings.get("loss") or self.loss.value
+            if name not in self.loss.options:
+                self.loss.options = (*self.loss.options, name)
+            self.loss.value = name
+            loss = find_loss(name)
+            neutral = {name: MODIFIERS[name].neutral for name in loss.modifiers}
+            defaults = {"lr": self._asked.resolved().lr} | loss.defaults | neutral
+            for name, widget in {"lr": self.lr, **self.parameters, **self.modifiers}.items():
+                if name in defaults:
+                    given = settings.get(name)
+                    self._show_value(name, widget, defaults[name] if given is None else given)
+            self._show_modifiers()
+        finally:
+            self._showing = None
+
+    def _show_value(self, name: str, widget: widgets.DOMWidget, value: Any) -> None:
+        self._values[name] = value
+        widget.show(value) if isinstance(widget, NumberControl) else setattr(widget, "value", value)
+
+    def _choose(self, settings: dict[str, Any]) -> None:
+        self.show_values(settings)
+        self._tell(**settings)
+
     def _tell(self, **settings: Any) -> None:
+        if self._showing == threading.get_ident():
+            return
+        self.presets.leave(settings)
         for callback in self._on_setting:
             callback(**settings)
 
@@ -149,11 +193,11 @@ class Inputs:
     @property
     def sampling(self) -> SamplingConfig:
         """How the prompt is to be answered."""
-        return SamplingConfig(
-            temperature=self.temperature.value,
-            seed=self.seed.value,
-            max_new_tokens=self._answer_length,
-        )
+        temperature = self.temperature.value
+        same = math.isclose(temperature, self._shown.temperature)
+        shown = self._shown if same else SamplingConfig(temperature=temperature)
+        length = self.answer_length.value
+        return replace(shown, seed=self.seed.value, max_new_tokens=length)
 
     @property
     def target(self) -> str | None:
@@ -188,11 +232,12 @@ class Inputs:
             return widgets.HBox(children).add_class("wb-row").add_class(kind)
 
         *drive, generate = self.buttons.values()
-        ask = row("wb-ask", self.prompt, self.temperature, self.seed, generate)
+        ask = row("wb-ask", self.prompt, self.temperature, self.seed, self.answer_length, generate)
         parts = [
             widgets.HTML(style("workbench", "answer_panes", "layout")).add_class("wb-style"),
-            row("wb-settings", self.parameter_row, self.lr, self.loss),
+            row("wb-settings", self.parameter_row, self.lr, self.loss, self.presets.menu),
             widgets.HBox([self.about_loss, self.modifier_box]).add_class("wb-loss-row"),
+            self.presets.about,
             row("wb-drive", *drive, PressGuard(), self.runs),
             out.status,
             out.problem,

@@ -31,10 +31,12 @@ def policy_and_reference(
         PromptAnswers(
             row[0].prompt,
             [*(row[0].texts[who] for who in before), *(sample.policy for sample in row)],
+            cuts=[*(row[0].reference_cut for _ in before), *(sample.policy_cut for sample in row)],
         )
         for row in rows
     ]
-    return side_by_side([*before, *samples], answers, look, state)
+    drawn = next((row[0].drawn for row in rows), "")
+    return side_by_side([*before, *samples], answers, look, state, drawn)
 
 
 def titled(answers: Answers) -> dict[str, tuple[Sample, ...]]:

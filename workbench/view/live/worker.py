@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from workbench.generation.config import SamplingConfig
+from workbench.generation.shown import described
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Sample
@@ -132,11 +133,12 @@ class Worker(ModelThread):
         states = [state for state in self.run_states.values() if name in (None, state.name)]
         if not states:
             return
-        asked = prompts or states[0].run.prompts
-        how = sampling or states[0].run.shown_sampling
+        first = states[0].run
+        asked, how = prompts or first.prompts, sampling or first.shown_sampling
+        drawn = described(how, [first.policy])
 
         def receive(draft: Draft) -> None:
-            answers = list(zip(states, draft.samples(asked, how.seed), strict=True))
+            answers = list(zip(states, draft.samples(asked, how.seed, drawn), strict=True))
             if draft.state == FINISHED:
                 for state, samples in answers:
                     self._screen.sampled(state, samples, own=bool(prompts))

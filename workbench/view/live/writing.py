@@ -26,19 +26,29 @@ Texts = tuple[list[str], ...]
 class Draft:
     """What has been written so far: one list per model, one text per prompt.
 
-    `state` is "writing", "finished", "stopped", or "failed" with an `error`.
+    `state` is "writing", "finished", "stopped", or "failed" with an `error`. `cuts` are as the
+    texts: the tokens at which an answer was cut off, 0 where it ran to its end.
     """
 
     texts: Texts
     state: str
     error: Exception | None = None
+    cuts: tuple[list[int], ...] = ()
 
-    def samples(self, prompts: Sequence[str], seed: int) -> list[tuple[Sample, ...]]:
+    def samples(
+        self, prompts: Sequence[str], seed: int, drawn: str = ""
+    ) -> list[tuple[Sample, ...]]:
         """The samples of each model but the first, which is the reference of all."""
-        first, *others = self.texts
+        none = [[0] * len(prompts) for _ in self.texts]
+        (first, first_cuts), *others = zip(self.texts, self.cuts or none, strict=True)
         return [
-            tuple(Sample(*row, seed) for row in zip(prompts, first, texts, strict=True))
-            for texts in others
+            tuple(
+                Sample(prompt, before, after, seed, cut, own_cut, drawn)
+                for prompt, before, after, cut, own_cut in zip(
+                    prompts, first, texts, first_cuts, ours, strict=True
+                )
+            )
+            for texts, ours in others
         ]
 
 
@@ -65,6 +75,7 @@ class Writing:
         self._show = show
         self._states: Iterator[Texts] = iter(())
         self._texts: Texts = tuple([""] * len(prompts) for _ in asked)
+        self._cuts: tuple[list[int], ...] = ()
         self._throttle = Throttle(RATE, SHARE)
         self._cancelled = threading.Event()
 
@@ -83,14 +94,14 @@ class Writing:
             self.stop()
             return False
         try:
-            texts = next(self._states, None)
+            self._texts = next(self._states)
+        except StopIteration as end:
+            self._cuts = end.value or ()
+            self._show_draft(FINISHED)
+            return False
         except Exception as error:
             self._show_draft(FAILED, error)
             return False
-        if texts is None:
-            self._show_draft(FINISHED)
-            return False
-        self._texts = texts
         if self._throttle.due():
             self._show_draft(WRITING)
         return True
@@ -115,7 +126,7 @@ class Writing:
         if state == WRITING:
             texts = tuple([text.rstrip(UNFINISHED) for text in each] for each in texts)
         with self._throttle.measure():
-            self._show(Draft(texts, state, error))
+            self._show(Draft(texts, state, error, self._cuts))
 
 
 def reference_and_policies(runs: Sequence[Run], every: Sequence[Run]) -> list[ModelHandle]:

@@ -9,9 +9,16 @@ from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
-from workbench.view.plot.primitives import BLUE, INK, MUTED, ORANGE, new_figure
+from workbench.view.plot.primitives import (
+    INK,
+    MUTED,
+    PINK,
+    POLICY,
+    REFERENCE,
+    new_figure,
+)
 
-COLOURS = {"reference": ORANGE, "policy": BLUE}
+LOOKS = {"reference": REFERENCE, "policy": POLICY}
 
 
 def rewards_before_and_after(run: Run, count: int = 256) -> Figure:
@@ -31,14 +38,14 @@ def margins_before_and_after(run: Run) -> Figure:
 def reward_histogram(frame: pd.DataFrame, axes: Axes) -> Axes:
     """Columns who, reward, grammatical -> share of texts by true reward, in steps of a quarter."""
     edges = np.linspace(-1.125, 1.125, 10)
-    for index, (name, colour) in enumerate(COLOURS.items()):
+    for index, (name, look) in enumerate(LOOKS.items()):
         texts = frame[frame.who == name]
         counts, _ = np.histogram(texts.reward, edges)
         label = (
             f"{name}: mean {texts.reward.mean():+.2f}, {texts.grammatical.mean():.0%} grammatical"
         )
         centres = (edges[:-1] + edges[1:]) / 2 + (index - 0.5) * 0.1
-        axes.bar(centres, counts / max(1, len(texts)), 0.1, color=colour, label=label)
+        axes.bar(centres, counts / max(1, len(texts)), 0.1, label=label, **look.bars)
     axes.set_xlabel("true reward per text: mean valence of its sentiment words")
     axes.set_ylabel("share of texts")
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
@@ -52,8 +59,8 @@ def sorted_margins(frame: pd.DataFrame, axes: Axes) -> Axes:
     margins = np.sort(frame["rewards/margins"].to_numpy())
     right = margins > 0
     positions = np.arange(len(margins))
-    axes.bar(positions[right], margins[right], 0.8, color=BLUE)
-    axes.bar(positions[~right], margins[~right], 0.8, color=ORANGE)
+    axes.bar(positions[right], margins[right], 0.8, color=POLICY.colour)
+    axes.bar(positions[~right], margins[~right], 0.8, color=PINK)
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.set_title(
         f"{right.sum()} of {len(margins)} held-out pairs in the right order",

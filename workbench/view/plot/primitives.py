@@ -6,6 +6,7 @@ Every helper may be called again on the same axes: it then moves what it drew be
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,41 @@ from workbench.view.plot.run_style import GREEN as GREEN
 from workbench.view.plot.run_style import ORANGE as ORANGE
 from workbench.view.plot.run_style import run_style
 
-PINK, SKY = "#CC79A7", "#56B4E9"  # Okabe and Ito 2008, like those of `run_style`
+# Okabe and Ito 2008, like those of `run_style`.
+PINK, SKY, BROWN = "#CC79A7", "#56B4E9", "#8A6100"
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 GUIDE, CHANGES = "guide", "changes"  # lines that are ignored by `fit_limits`
 GROWTH = 0.8  # of the range, added on the side that has become too narrow
 SHORT = 100  # steps; a longer run shows first an eighth of its axis, then a quarter, and so on
 
 Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ModelLook:
+    """Colour, hatch and dashes of one model; the same in every figure, and apart in grey, too."""
+
+    colour: str
+    hatch: str
+    dashes: Any
+
+    @property
+    def bars(self) -> dict[str, Any]:
+        """Keywords of bars: hatched ones are white behind the hatch."""
+        face = "white" if self.hatch else self.colour
+        return {"facecolor": face, "edgecolor": self.colour, "hatch": self.hatch}
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keywords of a line."""
+        return {"color": self.colour, "linestyle": self.dashes, "linewidth": 2.0}
+
+
+REFERENCE = ModelLook(ORANGE, "////", (0, (5, 2)))
+POLICY = ModelLook(BLUE, "", "-")
+OPTIMUM = ModelLook(GREEN, "xxxx", (0, (5, 2, 1, 2)))  # pi*
+# Of what is no model, so that none of the three colours above means two things in a figure.
+REWARD, COST, CHOSEN, REJECTED = "#A6467F", BROWN, INK, PINK
 
 
 def new_figure(

@@ -40,7 +40,8 @@ def draw_plain(image: Image.Image, texts: Iterable[Text], dpi: float) -> None:
     for text in texts:
         if not text.get_visible():
             continue
-        font = _font(findfont(text.get_fontproperties()), text.get_fontsize() * dpi / 72)
+        size = float(text.get_fontsize()) * dpi / 72
+        font = _font(findfont(text.get_fontproperties()), size)
         place: Any = text.get_unitless_position()
         x, y = text.get_transform().transform(place)
         baseline = image.height - y + _below(font, text.get_verticalalignment())

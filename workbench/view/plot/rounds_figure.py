@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from workbench.view.plot.primitives import (
     BLUE,
-    GREEN,
-    ORANGE,
+    INK,
+    REWARD,
     draw_guide,
     name_axes,
     name_colours,
@@ -23,15 +23,15 @@ Lines = tuple[tuple[str, str, str], ...]
 PANELS: tuple[tuple[str, str, Lines], ...] = (
     (
         "Answers", "mean of 256 answers",
-        (("reward", "true reward", BLUE), ("grammatical", "share that parses", GREEN)),
+        (("reward", "true reward", REWARD), ("grammatical", "share that parses", INK)),
     ),
     (
         "Votes", "share of the votes",
-        (("right", "for the better one", GREEN), ("agreement", "as learnt before", BLUE)),
+        (("right", "for the better answer", REWARD), ("agreement", "as expected", INK)),
     ),
     (
         "Wins", "share of 256 prompts",
-        (("win_rate_first", "vs the first", ORANGE), ("win_rate", "vs the start", BLUE)),
+        (("win_rate_first", "over the first", INK), ("win_rate", "over the start", BLUE)),
     ),
 )  # fmt: skip
 

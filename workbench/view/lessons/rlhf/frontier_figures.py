@@ -10,11 +10,12 @@ from matplotlib.ticker import FixedLocator
 
 from workbench.view.plot.primitives import (
     BLUE,
-    GREEN,
+    BROWN,
     INK,
     MUTED,
-    ORANGE,
+    OPTIMUM,
     PINK,
+    REWARD,
     SKY,
     name_axes,
     new_figure,
@@ -23,8 +24,8 @@ from workbench.view.plot.primitives import (
 
 MARKS = {
     "DPO": (BLUE, "o"), "DPO, 10 epochs": (BLUE, "*"),
-    "PPO": (ORANGE, "s"), "PPO, KL target": (ORANGE, "^"),
-    "GRPO": (GREEN, "D"), "best-of-n": (PINK, "v"), "SFT": (SKY, "P"),
+    "PPO": (BROWN, "s"), "PPO, KL target": (BROWN, "^"),
+    "GRPO": (INK, "D"), "best-of-n": (PINK, "v"), "SFT": (SKY, "P"),
 }  # fmt: skip
 ACROSS = "KL(policy ‖ reference), nats per text, on a square-root scale"
 FARTHEST = 12.0  # nats; points beyond are counted in the title
@@ -38,9 +39,9 @@ def rlhf_figure(frame: pd.DataFrame, optimum: pd.DataFrame, best_of_n: pd.DataFr
         optimum: of `optimum_curve`: what no policy can lie above, for the true reward.
         best_of_n: of `best_of_n_curve`: the best of n texts of the reference, without training.
     """
-    figure, (axes,) = new_figure(size=(740, 400))
+    figure, (axes,) = new_figure(size=(700, 370))
     figure.set_layout_engine("constrained")
-    _curve(axes, optimum, INK, "optimum for the true reward")
+    _curve(axes, optimum, OPTIMUM.colour, "optimum for the true reward", dashes=OPTIMUM.dashes)
     _curve(axes, best_of_n, MUTED, "best of n, without training", dashes=(0, (5, 2)))
     seen = frame[frame["kl"] <= FARTHEST]
     for method, points in seen.groupby("method", sort=False):
@@ -76,18 +77,18 @@ def hacking_figure(frame: pd.DataFrame) -> Figure:
         frame: of `reward_hacking`.
     """
     methods = list(dict.fromkeys(frame["method"]))
-    figure, every = new_figure(len(methods), (760, 400), rows=2)
+    figure, every = new_figure(len(methods), (660, 360), rows=2)
     figure.set_layout_engine("constrained")
     for number, method in enumerate(methods):
         own = frame[frame["method"] == method]
         above, below = every[number], every[number + len(methods)]
-        for column, colour, label in (("score", ORANGE, "learned"), ("reward", BLUE, "true")):
+        for column, colour, label in (("score", INK, "learned"), ("reward", REWARD, "true")):
             at = own.groupby("step").agg(kl=("kl", "mean"), mean=(column, "mean"))
             at["spread"] = own.groupby("step")[column].std().fillna(0.0)
             _with_band(above, at["kl"] ** 0.5, at, colour, label)
             _with_band(below, at.index.to_series(), at, colour, label)
-        name_axes(above, str(method), "√KL(policy ‖ reference)", "reward, mean of texts")
-        name_axes(below, "", "n" if method == "best-of-n" else "step", "reward, mean of texts")
+        name_axes(above, str(method), "√KL(policy ‖ reference)", "mean reward")
+        name_axes(below, "", "n" if method == "best-of-n" else "step", "mean reward")
     every[0].legend(frameon=False, fontsize=9, labelcolor=INK, loc="best")
     return figure
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from workbench.view.plot.primitives import BLUE, GREEN, INK, MUTED, ORANGE, new_figure
+from workbench.view.plot.primitives import BLUE, INK, MUTED, REWARD, new_figure
 
 Point = tuple[float, float]
 BOXES: dict[str, tuple[Point, str]] = {
     "preference pairs:\nchosen, rejected": ((0.11, 0.5), MUTED),
-    "reward model\nby Bradley-Terry": ((0.36, 0.8), GREEN),
-    "answers of the policy,\nscored by the reward model": ((0.62, 0.8), ORANGE),
+    "reward model\nby Bradley-Terry": ((0.36, 0.8), REWARD),
+    "answers of the policy,\nscored by the reward model": ((0.62, 0.8), BLUE),
     "policy\nof RLHF": ((0.92, 0.8), BLUE),
     "policy\nof DPO": ((0.92, 0.2), BLUE),
 }

@@ -14,7 +14,7 @@ from workbench.view.plot.primitives import (
     BLUE,
     INK,
     MUTED,
-    ORANGE,
+    PINK,
     move_bars,
     move_texts,
     name_axes,
@@ -53,7 +53,7 @@ def explore_ranking(
         rewards = beta * moved * world.rewards[prompt, order[:length]]
         draws, left = choice_logps(rewards).exp(), [0.0] * (count - length)
         bends = beta * ranking_slopes(rewards)
-        for axes, values, look in ((chances, draws, BLUE), (slopes, bends, ORANGE)):
+        for axes, values, look in ((chances, draws, BLUE), (slopes, bends, PINK)):
             move_bars(axes, "bars", middle, torch.tensor(values.tolist() + left).numpy(),
                       height=0.5, color=look)  # fmt: skip
             spots = [(max(value, 0) + 0.02, row) for value, row in zip(

@@ -16,17 +16,17 @@ from workbench.core.tabular import TokenTree
 from workbench.view.controls.explorer import Explorer, beta_slider
 from workbench.view.lessons import policies
 from workbench.view.plot.primitives import (
-    BLUE,
+    BROWN,
     INK,
     MUTED,
-    ORANGE,
+    SKY,
     move_line,
     move_texts,
     name_axes,
     new_figure,
 )
 
-COLOURS = LinearSegmentedColormap.from_list("advantages", [ORANGE, "#dddddd", BLUE])
+COLOURS = LinearSegmentedColormap.from_list("advantages", [BROWN, "#dddddd", SKY])
 
 
 def explore_token_tree(
@@ -44,7 +44,7 @@ def explore_token_tree(
     bars.set_position((0.56, 0.1, 0.42, 0.68))
     prefixes, edges = _draw_tree(axes, tree)
     rows = [f"token {t + 1}" for t in range(depth)]
-    title = "Reward of the token (solid), implicit reward (lined)"
+    title = "Reward of the token (solid), implicit reward (crossed)"
     policies.name_rows(bars, rows, title, "reward")
     bars.set_xlim(-4.5, 3.5)
     bars.axvline(0, color=MUTED, linewidth=0.8)
@@ -60,7 +60,7 @@ def explore_token_tree(
             torch.stack([table[p] for table, p in zip(tables, path, strict=True)])
             for tables in (tree.rewards, advantages)
         )
-        looks = policies.FROM_REWARD, policies.FROM_POLICY
+        looks = policies.FROM_REWARD, policies.FROM_OPTIMUM
         policies.draw_pair(bars, earned, implied, looks, "{:+.2f}")
         spots = [(-4.3, height) for height in policies.row_heights(depth)]
         move_texts(bars, "words", spots, [tree.tokens[token] for token in whole], **policies.SMALL)
@@ -92,7 +92,7 @@ def _draw_tree(axes: Axes, tree: TokenTree) -> tuple[list[tuple[int, ...]], Line
     axes.set_xlim(-0.1, depth + 0.35)
     axes.set_ylim(-0.5, len(vocab) ** depth - 0.5)
     axes.set_axis_off()
-    name_axes(axes, "Blue: above 0, orange: below, grey: near 0")
+    name_axes(axes, "Light blue: above 0, brown: below, grey: near 0")
     return prefixes, edges
 
 

@@ -1,4 +1,4 @@
-"""Side by side and along the checkpoints: widgets answer, and what is saved reads without them."""
+"""Answers along the checkpoints: the slider answers, and what is saved reads without it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from workbench.models.load import save_model
 from workbench.runs.run import Run
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
-from workbench.view.compare.answer_table import AnswerTable, compare_answers
 from workbench.view.compare.checkpoint_slider import (
     BEFORE,
     REFERENCE,
@@ -48,56 +47,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fallback(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, Any]]:
     """What a cell keeps of a widget."""
     kept: list[dict[str, Any]] = []
-    for where in ("workbench.view.controls.explorer", "workbench.view.compare.checkpoint_slider"):
-        monkeypatch.setattr(f"{where}.display", lambda bundle, raw: kept.append(bundle))
+    where = "workbench.view.compare.checkpoint_slider.display"
+    monkeypatch.setattr(where, lambda bundle, raw: kept.append(bundle))
 
     def show(widget: Any) -> dict[str, Any]:
         widget._ipython_display_()
         return kept[-1]
 
     return show
-
-
-def test_a_run_is_its_policy_beside_its_reference(
-    folder: Path, fallback: Callable[[Any], dict[str, Any]]
-) -> None:
-    view = compare_answers(str(folder), sampling=SAMPLING)
-    assert view.frame["who"].unique().tolist() == ["reference", "policy"]
-    assert view.frame["reward"].notna().all(), "the run knows its world"
-    assert fallback(view)["text/html"] == view.shown
-    assert "application/vnd.jupyter.widget-view+json" in fallback(view)
-
-
-def test_names_choose_who_is_compared(folder: Path) -> None:
-    model = str(folder.parent / "base")
-    view = compare_answers({"base": model, "mine": folder}, ["review of the film:"], SAMPLING)
-    assert view.frame["who"].tolist() == ["base", "mine"]
-    assert view.controls["of"].options == ("mine", "change", "base")
-    with pytest.raises(WorkbenchError, match="prompts is empty"):
-        compare_answers(model)
-
-
-def test_controls_sort_and_filter(folder: Path) -> None:
-    view = compare_answers(folder, sampling=SAMPLING)
-    prompts = view.frame["prompt"].unique().tolist()
-
-    def order() -> list[str]:
-        return sorted((p for p in prompts if p in view.shown), key=str(view.shown).index)
-
-    assert order() == prompts
-    view.set(sort="kl", descending=True)
-    mine = view.frame[view.frame.who == "policy"]
-    assert order() == mine.sort_values("kl", ascending=False)["prompt"].tolist()
-    view.set(contains=prompts[1].upper())
-    assert order() == [prompts[1]]
-    assert f"1 of {len(prompts)} prompts" in view.shown
-    view.set(contains="nothing like this")
-    assert order() == []
-    view.set(contains="", sort="as asked", descending=False)
-    view.set(differs=True)
-    texts = view.frame.pivot(index="prompt", columns="who", values="text")
-    differ = texts[texts.reference != texts.policy].index
-    assert order() == [prompt for prompt in prompts if prompt in set(differ)]
 
 
 def test_the_slider_shows_the_answers_of_its_step(
@@ -127,12 +84,11 @@ def test_where_nothing_was_evaluated_nothing_is_claimed(folder: Path) -> None:
     assert "not evaluated" in CheckpointSlider(view.frame, {}).shown
 
 
-def test_hostile_texts_stay_text_in_both(folder: Path) -> None:
+def test_hostile_texts_stay_text(folder: Path) -> None:
     view = checkpoint_slider(folder, sampling=SAMPLING)
     frame = view.frame.assign(text=HOSTILE + view.frame["text"], prompt=HOSTILE)
-    both = frame[frame["step"].isin([0, 10])].drop(columns="step")
     slider = CheckpointSlider(frame, {})
-    for markup in (AnswerTable(both).shown, slider.shown, slider.history):
+    for markup in (slider.shown, slider.history):
         assert "<script" not in markup
         assert "<img" not in markup
         assert "&lt;script&gt;" in markup
@@ -140,8 +96,7 @@ def test_hostile_texts_stay_text_in_both(folder: Path) -> None:
 
 def test_a_run_without_a_checkpoint_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text((folder / "config.toml").read_text())
-    for view in (compare_answers, checkpoint_slider):
-        with pytest.raises(WorkbenchError, match="no checkpoint yet"):
-            view(tmp_path)
+    with pytest.raises(WorkbenchError, match="no checkpoint yet"):
+        checkpoint_slider(tmp_path)
     with pytest.raises(WorkbenchError, match="holds no run"):
         checkpoint_slider(tmp_path / "nothing")
