@@ -203,7 +203,7 @@ class Inputs:
             row("wb-drive", *drive, self.runs),
             out.status,
             out.problem,
-            out.picture,
+            out.curves,
             widgets.HTML("<h3>Policy beside reference</h3>"),
             row("wb-ask", self.prompt, self.temperature, self.seed, generate),
             out.answer,

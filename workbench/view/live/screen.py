@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import ipywidgets as widgets
 
-from workbench.train.events import EvalEvent, Event, Sample, SampleEvent
+from workbench.train.events import Event, Sample, SampleEvent
+from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html import elements
 from workbench.view.live.run_answers import (
     NO_ANSWERS,
@@ -20,10 +21,9 @@ from workbench.view.live.run_state import RunState
 from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Answers
 from workbench.view.live.writing import FINISHED
-from workbench.view.plot.live_figure import LiveFigure
 from workbench.view.throttle import Throttle
 
-FRAMES, FRAME_SHARE = 5, 0.03  # pictures per second, and their share of all time, at most
+SENDINGS, SENDING_SHARE = 5, 0.01  # of new points, per second, and their share of all time
 STATUSES, STATUS_SHARE = 10, 0.01
 
 
@@ -40,9 +40,7 @@ class Outputs:
             "wb-statuses", elements.waiting("idle", "press Start to train")
         )
     )
-    picture: widgets.Image = field(
-        default_factory=lambda: widgets.Image(value=LiveFigure().png()).add_class("wb-picture")
-    )
+    curves: LiveCurves = field(default_factory=LiveCurves)
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
     answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
@@ -65,11 +63,9 @@ class LiveScreen(Screen):
     ) -> None:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
         self._on_writing, self._state = on_writing, FINISHED
-        self._figure: LiveFigure | None = None
-        self._drawing = Throttle(FRAMES, FRAME_SHARE)
+        self._sending = Throttle(SENDINGS, SENDING_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._doing = ""
-        self._stale = False  # the picture lags behind the events
         self._error: BaseException | None = None
         self._shown: Answers = {}
         self._asked: Answers = {}
@@ -82,26 +78,20 @@ class LiveScreen(Screen):
                 self._out.status.value = elements.waiting("loading", f"loading · {text}", share)
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
-        """Make room for a run: a new figure, or dashed lines for a branch."""
-        if parent is not None and self._figure is not None:
-            self._figure.history.fork(parent.name, run_state.name)
-            self._stale = True
+        """Make room for a run: its curves in place of those before, or beside them for a branch."""
+        curves = self._out.curves
+        if parent is not None:
+            curves.fork(parent.name, run_state.name)
             return self._on_branch(run_state)
-        self._figure = LiveFigure()
-        self._figure.history.total = run_state.total
-        self._figure.png()  # ticks and titles take longest: draw them before the training starts
+        curves.clear(run_state.total)
         self._out.facts.value = elements.facts(run_state)
         for cleared in (self._out.problem, self._out.samples):
             cleared.value = ""
         self._out.answer.value = NO_ANSWERS if run_state.run.policy.generates else NO_TEXTS
 
     def event(self, run_state: RunState, event: Event) -> None:
-        """Add an event to the figure or the table of samples."""
-        assert self._figure is not None
-        self._figure.add(run_state.name, event)
-        self._stale = True
-        if isinstance(event, EvalEvent) and event.step == 0:
-            self._draw()  # nothing is trained yet that this could slow down
+        """Add an event to the curves or the table of samples."""
+        self._out.curves.add(run_state.name, event)
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
 
@@ -129,23 +119,22 @@ class LiveScreen(Screen):
         self._out.problem.value = elements.error_card(error)
 
     def refresh(self, worker: Driver) -> None:
-        """Update the status and the picture, each at its own rate."""
+        """Update the status and the curves, each at its own rate."""
         if self._telling.due():
             self._tell(worker)
-        if self._stale and self._drawing.due():
-            with self._drawing.measure():
-                self._draw()
+        if self._sending.due():
+            with self._sending.measure():
+                self._out.curves.send()
 
     def settle(self, worker: Driver) -> None:
         """Show the very last state."""
         self._tell(worker)
-        if self._stale:
-            self._draw()
+        self._out.curves.send()
 
     def ended(self, worker: Driver) -> None:
         """Show how it ended."""
         self._tell(worker)
-        self._draw(final=True)
+        self._out.curves.send()
         self._on_end(worker)
 
     def _tell(self, worker: Driver) -> None:
@@ -158,11 +147,6 @@ class LiveScreen(Screen):
             if worker.error is not self._error:
                 self._error = worker.error
                 self._out.problem.value = elements.error_card(worker.error) if worker.error else ""
-
-    def _draw(self, final: bool = False) -> None:
-        if self._figure is not None:
-            self._out.picture.value = self._figure.png(final)
-            self._stale = False
 
     def _show_samples(self, run_state: RunState, samples: tuple[Sample, ...]) -> None:
         self._shown = with_newest(self._shown, run_state, samples)

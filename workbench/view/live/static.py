@@ -17,12 +17,14 @@ from workbench.train.base_model import Progress
 from workbench.train.events import Event, Sample, SampleEvent
 from workbench.view.cell_output import CellOutput, displayed, show
 from workbench.view.html.elements import describe, facts
+from workbench.view.html.images import png
 from workbench.view.html.render import render
 from workbench.view.live.run_answers import policy_and_reference
 from workbench.view.live.run_state import RunState
 from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Worker
-from workbench.view.plot.live_figure import LiveFigure
+from workbench.view.plot.history import History
+from workbench.view.plot.run_figure import overview
 from workbench.view.throttle import Throttle
 
 
@@ -32,7 +34,7 @@ class StaticScreen(Screen):
     def __init__(self) -> None:
         self.png = b""
         self.shown: tuple[Sample, ...] = ()
-        self._figure = LiveFigure()
+        self._history = History()
         self._line, self._throttle = CellOutput(), Throttle(rate=2, share=0.01)
         self._doing = ""
 
@@ -43,7 +45,7 @@ class StaticScreen(Screen):
 
     def event(self, run_state: RunState, event: Event) -> None:
         """Keep what the outcome is drawn from."""
-        self._figure.add(run_state.name, event)
+        self._history.add(run_state.name, event)
         if isinstance(event, SampleEvent):
             self.shown = event.samples
 
@@ -58,7 +60,7 @@ class StaticScreen(Screen):
 
     def ended(self, worker: Driver) -> None:
         """Draw the one picture."""
-        self.png = self._figure.png(final=True)
+        self.png = png(overview(self._history))
         self.refresh(worker, at_once=True)
 
     def _tell(self, text: str, at_once: bool) -> None:

@@ -1,76 +1,41 @@
-"""The panels of a run's figure: one function each, (tidy frame or History, axes) -> axes.
+"""The panels of a run: one function each, from the metrics that are known to what is shown.
 
-A panel drawn again on the same axes moves the lines that are there instead of adding new ones, and
-its limits only grow. So the static figure of a notebook and the live one are the same code.
+A panel is called with a tidy frame or a History and with axes, and returns the axes. Drawn again on
+the same axes it moves the lines that are there, and its limits only grow.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 
-from workbench.view.plot import primitives
+from workbench.view.plot import panel_axes
 from workbench.view.plot.history import History
-from workbench.view.plot.primitives import BLUE, FAINT, GREEN, HELD_OUT, INK, MUTED, ORANGE
+from workbench.view.plot.quantities import (
+    HELD_OUT,
+    Content,
+    Known,
+    PanelData,
+    Quantity,
+    anywhere,
+    sampled,
+    trained,
+)
+from workbench.view.plot.run_style import BLUE, GREEN, ORANGE
 
 Data: TypeAlias = "History | pd.DataFrame"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One panel: callable with data and axes, with its title, unit and limits.
-
-    It is shown where one of `metrics` is known and `unless` is not.
-    """
-
-    name: str
-    title: str
-    unit: str
-    limits: tuple[float, float] | None
-    metrics: tuple[str, ...]
-    unless: str | None
-    draw: Callable[[History, Axes], None]
-
-    def has_data(self, known: Collection[str]) -> bool:
-        """Whether it is shown where these metrics are known, of training or held out."""
-        return self.unless not in known and any(
-            name in known or HELD_OUT + name in known for name in self.metrics
-        )
+class Panel(PanelData):
+    """A panel that matplotlib draws when it is called."""
 
     def __call__(self, data: Data, axes: Axes) -> Axes:
         """Draw on `axes`, or bring them up to date if this panel is drawn on them already."""
-        history = History.of(data)
-        if axes.get_gid() != self.name:
-            self._prepare(axes)
-        self.draw(history, axes)
-        primitives.mark_changes(history, axes)
-        primitives.fit_limits(axes, history.total, self.limits)
-        return axes
-
-    def _prepare(self, axes: Axes) -> None:
-        axes.clear()
-        axes.set_gid(self.name)
-        # Fixed positions: to find them matplotlib would measure all texts at every draw.
-        look: Any = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
-        axes.set_title(self.title, loc="left", y=1.03, pad=0, **look)
-        axes.set_ylabel(self.unit, fontsize=8, color=MUTED)
-        axes.yaxis.set_label_coords(-0.228, 0.5)
-        axes.set_xlabel("step", fontsize=8, color=MUTED)
-        axes.xaxis.set_label_coords(0.5, -0.135)
-        axes.tick_params(left=False, bottom=False, labelsize=8, colors=MUTED, pad=3)
-        axes.xaxis.set_major_locator(NullLocator())  # until there is something to measure
-        axes.yaxis.set_major_locator(NullLocator())
-        axes.grid(True, color=FAINT, linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color("#b5b5b5")
+        return panel_axes.draw(self, History.of(data), axes)
 
 
 PANELS: dict[str, Panel] = {}
@@ -82,15 +47,15 @@ def panel(
     *metrics: str,
     limits: tuple[float, float] | None = None,
     unless: str | None = None,
-) -> Callable[[Callable[[History, Axes], None]], Panel]:
+) -> Callable[[Callable[[Known], Content]], Panel]:
     """Register a function as a panel under its own name.
 
     It is shown where one of `metrics` is known, and there is room; `limits` fixes the vertical
     range.
     """
 
-    def register(draw: Callable[[History, Axes], None]) -> Panel:
-        entry = Panel(draw.__name__, title, unit, limits, metrics, unless, draw)
+    def register(content: Callable[[Known], Content]) -> Panel:
+        entry = Panel(content.__name__, title, unit, limits, metrics, unless, content)
         PANELS[entry.name] = entry
         return entry
 
@@ -98,136 +63,114 @@ def panel(
 
 
 @panel("Reward", "mean per completion", "scores")
-def scores(history: History, axes: Axes) -> None:
+def scores(known: Known) -> Content:
     """Of the completions that are trained on; held out, where a world knows it, the true one."""
-    primitives.draw_training(history, axes, "scores", BLUE)
-    primitives.draw_held_out(history, axes, f"{HELD_OUT}samples/score", BLUE)
-    truth = f"{HELD_OUT}samples/reward"
-    if any(truth in curves for curves in history.runs.values()):
-        primitives.draw_held_out(history, axes, truth, GREEN)
-        primitives.name_colours(axes, **{"trained on": BLUE, "true": GREEN})
+    rewards = Quantity("scores", HELD_OUT + "samples/score", BLUE)
+    if not anywhere(known, HELD_OUT + "samples/reward"):
+        return Content((trained("scores"), rewards))
+    scored = Quantity("scores", HELD_OUT + "samples/score", BLUE, "trained on")
+    return Content((scored, sampled("samples/reward", GREEN, "true")))
 
 
 @panel("Loss", "mean per row", "loss", unless="scores")
-def loss(history: History, axes: Axes) -> None:
+def loss(known: Known) -> Content:
     """Mean loss; for pairs the dotted line is log 2, where DPO's loss starts."""
-    if any("rewards/margins" in curves and "z" not in curves for curves in history.runs.values()):
-        primitives.draw_guide(axes, math.log(2))
-    primitives.draw_training(history, axes, "loss", BLUE)
+    pairs = any("rewards/margins" in metrics and "z" not in metrics for metrics in known)
+    return Content((trained("loss"),), math.log(2) if pairs else None)
 
 
 @panel("Reward margin", "nats", "rewards/margins")
-def reward_margin(history: History, axes: Axes) -> None:
+def reward_margin(known: Known) -> Content:
     """Reward of the chosen minus that of the rejected, means."""
-    primitives.draw_guide(axes, 0.0)
-    primitives.draw_training(history, axes, "rewards/margins", BLUE)
+    return Content((trained("rewards/margins"),), 0.0)
 
 
 @panel("Log-ratios", "nats per completion", "logratios/chosen")
-def log_ratios(history: History, axes: Axes) -> None:
+def log_ratios(known: Known) -> Content:
     """Chosen and rejected apart: the margin may grow while both fall."""
-    primitives.draw_guide(axes, 0.0)
-    primitives.draw_training(history, axes, "logratios/chosen", BLUE)
-    primitives.draw_training(history, axes, "logratios/rejected", ORANGE)
-    if any("z" in curves for curves in history.runs.values()):
-        primitives.draw_training(history, axes, "z", GREEN)
-        primitives.name_colours(axes, desirable=BLUE, undesirable=ORANGE, z=GREEN)
-    else:
-        primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+    labelled = anywhere(known, "z")  # desirable and undesirable answers, as of KTO
+    names = ("desirable", "undesirable") if labelled else ("chosen", "rejected")
+    sides = (
+        trained("logratios/chosen", BLUE, names[0]),
+        trained("logratios/rejected", ORANGE, names[1]),
+    )
+    return Content((*sides, trained("z", GREEN, "z")) if labelled else sides, 0.0)
 
 
 @panel("Held-out accuracy, 95% interval", "share", "rewards/accuracies", limits=(0.0, 1.0))
-def accuracy(history: History, axes: Axes) -> None:
+def accuracy(known: Known) -> Content:
     """Share of held-out pairs whose margin is positive; the dotted line is chance.
 
     Where all margins are 0, as before the first step, there is no accuracy to show.
     """
-    primitives.draw_guide(axes, 0.5)
-    name, ties = f"{HELD_OUT}rewards/accuracies", f"{HELD_OUT}rewards/ties"
-    for run, curves in history.runs.items():
-        if f"{name}_low" in curves:
-            steps, low = curves[f"{name}_low"].points()
-            tied = curves[ties].points()[1] == 1 if ties in curves else np.zeros_like(low, bool)
-            high = curves[f"{name}_high"].points()[1]
-            primitives.draw_bars(axes, run, steps[~tied], low[~tied], high[~tied])
-    primitives.draw_held_out(history, axes, name, BLUE, unless=ties)
+    name = HELD_OUT + "rewards/accuracies"
+    ties, low, high = HELD_OUT + "rewards/ties", f"{name}_low", f"{name}_high"
+    return Content((Quantity(held_out=name, low=low, high=high, unless=ties),), 0.5)
 
 
 @panel("KL(policy ‖ reference) ± s.e.", "nats per completion", "kl/policy_reference", "kl/rollout")
-def kl(history: History, axes: Axes) -> None:
+def kl(known: Known) -> Content:
     """The KL of the next-token distributions along the policy's own samples, never below 0."""
-    primitives.draw_guide(axes, 0.0)
     name = HELD_OUT + "kl/policy_reference"
-    for run, curves in history.runs.items():
-        if f"{name}_se" in curves:
-            steps, mean = curves[name].points()
-            error = curves[f"{name}_se"].points()[1]
-            primitives.draw_bars(axes, run, steps, mean - error, mean + error)
-    primitives.draw_training(history, axes, "kl/rollout", BLUE)
-    primitives.draw_held_out(history, axes, name, BLUE)
+    return Content((Quantity("kl/rollout", name, error=f"{name}_se"),), 0.0)
 
 
 @panel("Clip fraction", "share of tokens", "clip_fraction")
-def clip_fraction(history: History, axes: Axes) -> None:
+def clip_fraction(known: Known) -> Content:
     """Tokens whose probability ratio has left the range, so that their gradient has ended."""
-    primitives.draw_training(history, axes, "clip_fraction", BLUE)
+    return Content((trained("clip_fraction"),))
 
 
 @panel("Value loss", "squared reward", "value_loss")
-def value_loss(history: History, axes: Axes) -> None:
+def value_loss(known: Known) -> Content:
     """Mean squared error of the value head."""
-    primitives.draw_training(history, axes, "value_loss", BLUE)
+    return Content((trained("value_loss"),))
 
 
 @panel("Length", "tokens per completion", "lengths/completion")
-def length(history: History, axes: Axes) -> None:
+def length(known: Known) -> Content:
     """Of the completions that are trained on, and of the samples."""
-    primitives.draw_training(history, axes, "lengths/completion", BLUE)
-    primitives.draw_held_out(history, axes, f"{HELD_OUT}samples/length", BLUE)
+    return Content((trained("lengths/completion"), sampled("samples/length")))
 
 
 @panel("Entropy", "nats per token", "entropy")
-def entropy(history: History, axes: Axes) -> None:
+def entropy(known: Known) -> Content:
     """Mean -log p of the tokens that the policy wrote."""
-    primitives.draw_training(history, axes, "entropy", BLUE)
+    return Content((trained("entropy"),))
 
 
 @panel("Samples", "", "samples/reward", "samples/length", unless="scores")
-def samples(history: History, axes: Axes) -> None:
+def samples(known: Known) -> Content:
     """In a world with a true reward: reward and grammatical share; else the length of samples."""
-    known = {metric for curves in history.runs.values() for metric in curves}
-    reward, length = f"{HELD_OUT}samples/reward", f"{HELD_OUT}samples/length"
-    if reward in known:
-        axes.set_ylabel("reward, share")
-        primitives.draw_guide(axes, 0.0)
-        primitives.draw_held_out(history, axes, reward, BLUE)
-        primitives.draw_held_out(history, axes, f"{HELD_OUT}samples/grammatical", GREEN)
-        primitives.name_colours(axes, **{"true reward": BLUE, "grammatical": GREEN})
-    elif length in known:
-        axes.set_ylabel("tokens")
-        primitives.draw_held_out(history, axes, length, BLUE)
+    if anywhere(known, HELD_OUT + "samples/reward"):
+        reward = sampled("samples/reward", BLUE, "true reward")
+        grammatical = sampled("samples/grammatical", GREEN, "grammatical")
+        return Content((reward, grammatical), 0.0, "reward, share")
+    if anywhere(known, HELD_OUT + "samples/length"):
+        return Content((sampled("samples/length"),), unit="tokens")
+    return Content(())
 
 
 @panel("Log-probabilities", "nats per completion", "logps/chosen", "logps/completion")
-def log_probabilities(history: History, axes: Axes) -> None:
+def log_probabilities(known: Known) -> Content:
     """The policy's own, where there is no reference to compare them with."""
-    primitives.draw_training(history, axes, "logps/completion", BLUE)
-    primitives.draw_training(history, axes, "logps/chosen", BLUE)
-    primitives.draw_training(history, axes, "logps/rejected", ORANGE)
-    if any("logps/chosen" in curves for curves in history.runs.values()):
-        primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+    if not anywhere(known, "logps/chosen"):
+        return Content((trained("logps/completion"),))
+    sides = trained("logps/chosen", BLUE, "chosen"), trained("logps/rejected", ORANGE, "rejected")
+    return Content((*sides, trained("logps/completion")))
 
 
 @panel("Rewards", "reward", "rewards/chosen")
-def rewards(history: History, axes: Axes) -> None:
+def rewards(known: Known) -> Content:
     """Chosen and rejected apart."""
-    primitives.draw_guide(axes, 0.0)
-    primitives.draw_training(history, axes, "rewards/chosen", BLUE)
-    primitives.draw_training(history, axes, "rewards/rejected", ORANGE)
-    primitives.name_colours(axes, chosen=BLUE, rejected=ORANGE)
+    sides = (
+        trained("rewards/chosen", BLUE, "chosen"),
+        trained("rewards/rejected", ORANGE, "rejected"),
+    )
+    return Content(sides, 0.0)
 
 
 @panel("Gradient norm", "before clipping", "grad_norm")
-def gradient_norm(history: History, axes: Axes) -> None:
+def gradient_norm(known: Known) -> Content:
     """Over all weights that are trained."""
-    primitives.draw_training(history, axes, "grad_norm", BLUE)
+    return Content((trained("grad_norm"),))

@@ -18,12 +18,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from workbench.view.plot.history import History
+from workbench.view.plot.quantities import HELD_OUT as HELD_OUT
+from workbench.view.plot.run_style import BLUE as BLUE
+from workbench.view.plot.run_style import GREEN as GREEN
+from workbench.view.plot.run_style import ORANGE as ORANGE
+from workbench.view.plot.run_style import run_style
 
-# Okabe and Ito 2008.
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+# Okabe and Ito 2008, like those of `run_style`; BROWN is their yellow made darker.
 PINK, SKY, BROWN = "#CC79A7", "#56B4E9", "#8A6100"
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
-HELD_OUT = "held_out/"
 GUIDE, CHANGES = "guide", "changes"  # lines that are ignored by `fit_limits`
 GROWTH = 0.8  # of the range, added on the side that has become too narrow
 SHORT = 100  # steps; a longer run shows first an eighth of its axis, then a quarter, and so on
@@ -119,33 +122,55 @@ def move_texts(
 
 def draw_training(history: History, axes: Axes, metric: str, colour: str) -> None:
     """One thin line per run for the training batches, and the points of the held-out pairs."""
-    for index, (run, curves) in enumerate(history.runs.items()):
-        if metric in curves:
-            dashes = look_of(index, colour)["linestyle"]
-            look: Any = {"color": colour, "linewidth": 1.0, "alpha": 0.45, "zorder": 2}
-            points = curves[metric].points()
-            move_line(axes, f"{run} {metric}", *points, linestyle=dashes, **look)
+    draw_batches(history, axes, metric, colour)
     draw_held_out(history, axes, HELD_OUT + metric, colour)
 
 
+def draw_batches(history: History, axes: Axes, metric: str, colour: str, quantity: int = 0) -> None:
+    """One thin line per run for the training batches; see `run_look`."""
+    for run, curves in history.runs.items():
+        if metric in curves:
+            look = run_look(history, run, colour, quantity)
+            look = {"color": look["color"], "linestyle": look["linestyle"]}
+            points = curves[metric].points()
+            move_line(axes, f"{run} {metric}", *points, linewidth=1.0, alpha=0.45, zorder=2, **look)
+
+
 def draw_held_out(
-    history: History, axes: Axes, metric: str, colour: str, unless: str | None = None
+    history: History,
+    axes: Axes,
+    metric: str,
+    colour: str,
+    unless: str | None = None,
+    quantity: int = 0,
 ) -> None:
     """The points of every run that has this metric, except where the metric `unless` is 1."""
-    for index, (run, curves) in enumerate(history.runs.items()):
+    for run, curves in history.runs.items():
         if metric in curves:
             steps, values = curves[metric].points()
             if unless in curves:
                 values = np.where(curves[unless].points()[1] == 1, np.nan, values)
-            look = {"color": colour, "linewidth": 1.4, "zorder": 3, **look_of(index, colour)}
-            move_line(axes, f"{run} {metric}", steps, values, **look)
+            look = run_look(history, run, colour, quantity)
+            move_line(axes, f"{run} {metric}", steps, values, linewidth=1.4, zorder=3, **look)
 
 
-def draw_bars(axes: Axes, run: str, steps: Values, low: Values, high: Values) -> None:
+def run_look(history: History, run: str, colour: str, quantity: int = 0) -> dict[str, Any]:
+    """Colour, dashes and points of a run: one alone has the quantity's colour, of several each has
+    its own, and the quantities of a panel differ by their dashes."""
+    style, several = run_style(history.numbers[run]), len(history.runs) > 1
+    ink, dash = (style.colour, style.dash_of(quantity)) if several else (colour, ())
+    face = ink if style.filled or not several else "white"
+    mark = {"marker": style.marker if several else "o", "markersize": 4.5, "markerfacecolor": face}
+    return {"color": ink, "linestyle": (0, dash) if dash else "-", **mark}
+
+
+def draw_bars(
+    axes: Axes, run: str, steps: Values, low: Values, high: Values, colour: str = BLUE
+) -> None:
     """Vertical bars from low to high, as one line with gaps."""
     gap = np.full_like(steps, np.nan)
     heights = rearrange([low, high, gap], "end step -> (step end)")
-    look = {"color": BLUE, "linewidth": 1.0, "alpha": 0.6, "zorder": 2}
+    look = {"color": colour, "linewidth": 1.0, "alpha": 0.6, "zorder": 2}
     move_line(axes, f"{run} bars", np.repeat(steps, 3), heights, **look)
 
 

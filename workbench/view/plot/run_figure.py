@@ -1,14 +1,13 @@
 """The figure of a run: the panels that have something to show, with a key.
 
-Thin lines are training batches, points the fixed held-out set. Runs after the first are dashed,
-with hollow points. Colours are those of Okabe and Ito (2008), which colour-blind people tell apart.
+Thin lines are training batches, points the fixed held-out set. One run alone has a colour for each
+quantity; of several each has a colour, dashes and a mark of its own: see `run_style`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -29,7 +28,7 @@ MARK: dict[str, Any] = {"linestyle": "none", "marker": "|", "markersize": 11}
 def panels_for(history: History, room: int) -> list[Panel]:
     """The first `room` panels that have something to show; before the first event, those of pairs
     against a reference."""
-    known = {metric for curves in history.runs.values() for metric in curves} or OF_PAIRS
+    known = set().union(*history.known) or OF_PAIRS
     return [entry for entry in PANELS.values() if entry.has_data(known)][:room]
 
 
@@ -61,12 +60,6 @@ def empty_overview(size: tuple[int, int]) -> Figure:
     return figure
 
 
-def cell(axes: Axes) -> tuple[tuple[float, float], float, float]:
-    """The pixels of a panel of the overview: lower left corner, width, height."""
-    box = axes.bbox
-    return (box.x0 - 71, box.y0 - 41), box.width + 79, box.height + 65
-
-
 def write_key(history: History, figure: Figure) -> None:
     """One line over all panels: the key of thin lines, points and dashes."""
     for old in figure.legends:
@@ -79,8 +72,8 @@ def write_key(history: History, figure: Figure) -> None:
         handles.append(Line2D([], [], color=MUTED, label="setting changed", **MARK))
     if len(history.runs) > 1:
         handles += [
-            Line2D([], [], color=INK, linewidth=1.4, label=run, **primitives.look_of(index, INK))
-            for index, run in enumerate(history.runs)
+            Line2D([], [], linewidth=1.4, label=run, **primitives.run_look(history, run, INK))
+            for run in history.runs
         ]
     figure.legend(
         handles=handles, loc="upper right", bbox_to_anchor=(0.992, 1.0), ncols=len(handles),
