@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from jupyter_page import PATIENCE, note_errors, picture_bytes, wait_for_change
+from jupyter_page import PATIENCE, note_errors
 from playwright.sync_api import Locator, Page, expect
 
 # A real run in seconds: the embedded world with a decoder of some thousand weights, untrained.
@@ -93,7 +94,7 @@ class Board:
         self.page = page
         self.root = page.locator(".wb-dashboard")
         self.prompt = self.root.locator(".wb-prompt textarea")
-        self.picture = self.root.locator("img.wb-picture")
+        self.curves = self.root.locator(".wb-curves-root")
         self.errors: list[str] = []
         note_errors(page, self.errors)
         page.add_init_script(NOTE_KEYS + NOTE_TEXTS)
@@ -142,13 +143,19 @@ class Board:
         self.page.keyboard.press("ArrowRight")
         return self.root.locator(".wb-beta .widget-readout").inner_text()
 
-    def picture_bytes(self) -> tuple[int, str]:
-        """Size and hash of the picture that is shown."""
-        return picture_bytes(self.picture)
+    def lines(self) -> str:
+        """The shapes of all curves that are drawn; empty before the first."""
+        return self.curves.evaluate(
+            "root => [...root.querySelectorAll('.scatterlayer path')]"
+            ".map(path => path.getAttribute('d')).join()"
+        )
 
-    def changes_its_picture(self) -> None:
-        """Wait until the picture is another one."""
-        wait_for_change(self.picture, self.picture_bytes())
+    def changes_its_curves(self) -> None:
+        """Wait until others are drawn."""
+        deadline, before = time.monotonic() + PATIENCE / 1000, self.lines()
+        while self.lines() == before:
+            assert time.monotonic() < deadline, "the curves stay the same"
+            self.page.wait_for_timeout(50)
 
     def delays(self, heard: list[float]) -> list[float]:
         """Milliseconds from each key press to the next time that the training thread heard of it.

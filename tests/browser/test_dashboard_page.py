@@ -43,7 +43,7 @@ def test_person_trains_looks_and_asks(
     board.press("Start")
     board.passes(0)
     moves_beta_while_it_learns(board)
-    sees_the_picture_change(board)
+    sees_the_curves_change(board)
     pauses_and_steps(board)
     branches(board)
     asks(board)
@@ -66,10 +66,10 @@ def moves_beta_while_it_learns(board: Board) -> None:
     board.shows(state="running")
 
 
-def sees_the_picture_change(board: Board) -> None:
-    assert board.picture_bytes()[0] > 1000
-    board.changes_its_picture()
-    board.changes_its_picture()
+def sees_the_curves_change(board: Board) -> None:
+    board.changes_its_curves()
+    assert len(board.lines()) > 1000
+    board.changes_its_curves()
     board.shows(state="running")
 
 
@@ -95,7 +95,7 @@ def branches(board: Board) -> None:
     board.shows_another("beta", beta, "branch 1")
     board.passes(int(step) + 5, "branch 1")
     board.shows(state="paused", step=step, beta=beta)  # the menu has chosen the branch alone
-    board.changes_its_picture()
+    board.changes_its_curves()
     board.root.locator(".wb-runs select").select_option("all")
     board.press("Pause")
     board.press("Resume")
@@ -160,6 +160,6 @@ def outlives_the_kernel(board: Board) -> None:
     board.page.evaluate(f"{KERNEL}.requestExecute({{code: {code!r}}}) && null")
     expect(board.page.locator(".jp-Dialog")).to_contain_text("died", timeout=PATIENCE)
     board.page.get_by_role("button", name="Ok", exact=True).click()
-    assert board.picture_bytes()[0] > 1000
+    assert len(board.lines()) > 1000
     assert board.read("state") == "stopped"
     expect(board.root.locator(".wb-pane p").last).to_contain_text("words")

@@ -3,6 +3,7 @@
 cell_output.py      HTML or a figure below a cell
 throttle.py  how often something is redrawn
 plot/        figures
+curves/      the curves of runs, drawn in the browser
 html/        HTML, templates and style sheets
 controls/    widgets that a person sets
 live/        the dashboard

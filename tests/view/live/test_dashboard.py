@@ -65,7 +65,7 @@ def test_start_trains_with_the_settings_shown(fake_run: Any) -> None:
 
     board = Board(make, config=TrainConfig(beta=0.3, seed=5))
     assert board.enabled() == {"Start", "Step", "Generate"}
-    empty = board.out.picture.value
+    empty = board.out.curves.png()
     board.inputs.loss.value = "ipo"
     board.press("Start")
     assert board.board.join(PATIENCE)
@@ -73,8 +73,8 @@ def test_start_trains_with_the_settings_shown(fake_run: Any) -> None:
     assert (config.beta, config.seed, config.loss) == (0.3, 5, "ipo")
     assert config.lr == TrainConfig().resolved().lr
     assert 'data-state="finished" data-step="6"' in board.out.status.value
-    assert board.out.picture.value != empty
-    assert Image.open(io.BytesIO(board.out.picture.value)).size == (1000, 520)
+    assert board.out.curves.png() != empty
+    assert Image.open(io.BytesIO(board.out.curves.png())).size == (1000, 520)
     assert "5eed5eed5eed" in board.out.facts.value
     assert board.enabled() == {"Start", "Step", "Generate"}
     assert board.board.run is board.board.runs[0]

@@ -84,7 +84,7 @@ function layoutOf(panel, traces, store, look, theme, size) {
   const shown = store.layout.runs.filter(run => !look.hidden.has(run.key));
   return {
     ...size, uirevision: `${log}`, showlegend: false, hovermode: "x", hoverdistance: -1,
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "zoom",
+    paper_bgcolor: theme.ground, plot_bgcolor: theme.ground, dragmode: "zoom",
     margin: { l: 46, r: 10, t: 6, b: 34 }, font: { family: theme.font, size: 11, color: theme.quiet },
     xaxis: {
       ...axis, nticks: 6, tickformat: "~s", autorange: true,

@@ -2,9 +2,11 @@
 
 primitives.py     lines, bars, texts and limits that all figures are drawn with
 history.py        the events of runs as curves of bounded size
+run_style.py      colour, dashes and mark of each run
+quantities.py     what a panel shows, as data
 panels.py         the panels of a run: one function each
+panel_axes.py     a panel drawn on axes
 run_figure.py     the figure of a run: the panels that fit, with a key
-live_figure.py    the same figure redrawn while the run goes on
 layers.py         quick redrawing of a figure whose controls move
 outcome.py        rewards and margins before and after
 methods_figure.py methods at equal KL
