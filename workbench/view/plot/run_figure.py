@@ -64,9 +64,10 @@ def write_key(history: History, figure: Figure) -> None:
     """One line over all panels: the key of thin lines, points and dashes."""
     for old in figure.legends:
         old.remove()
+    ink = BLUE if len(history.runs) < 2 else MUTED
     handles = [
-        Line2D([], [], color=BLUE, linewidth=1, alpha=0.45, label="training batch"),
-        Line2D([], [], color=BLUE, linewidth=1.4, marker="o", markersize=4.5, label="held out"),
+        Line2D([], [], color=ink, linewidth=1, alpha=0.45, label="training batch"),
+        Line2D([], [], color=ink, linewidth=1.4, marker="o", markersize=4.5, label="held out"),
     ]
     if any(history.changes.values()):
         handles.append(Line2D([], [], color=MUTED, label="setting changed", **MARK))
