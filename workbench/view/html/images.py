@@ -40,10 +40,14 @@ def png(figure: Figure) -> bytes:
     canvas.draw()
     toned = pixels(canvas).point(lambda shade: round(shade * CARD))
     card = toned.quantize(COLOURS, dither=Image.Dither.NONE)
+    palette = card.getpalette() or []
+    beside = len(palette) // 3  # the index of a colour that nothing else has
+    card.putpalette([*palette, 255, 255, 255])
     corners = Image.new("1", card.size, 1)
-    ImageDraw.Draw(corners).rounded_rectangle((0, 0, *card.size), RADIUS, fill=0)
-    card.paste(COLOURS, mask=corners)  # the one colour that nothing else has
-    return encode(card, level=9, transparency=COLOURS)
+    box = (0, 0, card.width - 1, card.height - 1)
+    ImageDraw.Draw(corners).rounded_rectangle(box, RADIUS, fill=0)
+    card.paste(beside, mask=corners)
+    return encode(card, level=9, transparency=beside)
 
 
 def pixels(canvas: FigureCanvasAgg) -> Image.Image:
