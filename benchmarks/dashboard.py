@@ -35,7 +35,7 @@ from jupyter_page import (  # noqa: E402
     write_notebook,
 )
 
-ROUNDS, SECONDS, SETTLE = 8, 6.0, 4.0  # the last two: measured, and before that for the page
+ROUNDS, SECONDS, SETTLE = 4, 5.0, 4.0  # the last two: measured, and before that for the page
 PRESSES = 24
 OPEN, SENDING, QUIET = "page open", "page closed, kernel sends", "nothing is sent"
 COUNTING = """
