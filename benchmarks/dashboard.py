@@ -2,10 +2,11 @@
 
     python benchmarks/dashboard.py
 
-Two things are measured with the embedded world at its default size. How much drawing slows training
-down: the same run goes on in segments with and without a screen, in turn, and the median of the
-ratios of neighbours is taken, so that a machine that grows slower meanwhile does not matter. How
-long a slider takes: key presses in a real browser, to the training thread and to the status line.
+Both are measured with the embedded world at its default size, in JupyterLab and Chromium. How much
+the dashboard slows training down: one run goes on in a kernel while, in turn, its page is open, the
+page is closed but the kernel still sends to it, and nothing is sent. The order is drawn anew in
+each round, and ratios are taken within a round, so that a machine that grows slower meanwhile does
+not matter. How long a slider takes: key presses, to the training thread.
 """
 
 from __future__ import annotations
@@ -14,21 +15,59 @@ import json
 import random
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean, median, quantiles
+from statistics import median, quantiles
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-
-from workbench.runs.run import Run
-from workbench.train.config import TrainConfig
-from workbench.train.events import StepEvent
-from workbench.view.live.run_state import RunState
-from workbench.view.live.screen import LiveScreen, Outputs
-from workbench.view.plot.live_figure import LiveFigure
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ROUNDS, SECONDS = 40, 1.0  # pairs of segments, length of one
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+
+from board import Board  # noqa: E402
+from jupyter_page import (  # noqa: E402
+    browser_page,
+    find_chromium,
+    jupyter_lab,
+    open_notebook,
+    run_all,
+    write_notebook,
+)
+
+ROUNDS, SECONDS, SETTLE = 4, 5.0, 4.0  # the last two: measured, and before that for the page
 PRESSES = 24
+OPEN, SENDING, QUIET = "page open", "page closed, kernel sends", "nothing is sent"
+COUNTING = """
+import threading, time
+from pathlib import Path
+from workbench.train.config import TrainConfig
+from workbench.train.events import StepEvent
+from workbench.view.live.dashboard import dashboard
+from workbench.view.live.screen import LiveScreen
+
+steps, quiet = 0, False
+event, refresh = LiveScreen.event, LiveScreen.refresh
+
+def counted(screen, run_state, one):
+    global steps
+    steps += isinstance(one, StepEvent)
+    if not quiet:
+        event(screen, run_state, one)
+
+def note():
+    global quiet
+    while True:
+        quiet = Path("quiet").exists()
+        with open("steps.txt", "a") as file:
+            print(time.time(), steps, file=file)
+        time.sleep(0.2)
+
+LiveScreen.event = counted
+LiveScreen.refresh = lambda screen, worker: None if quiet else refresh(screen, worker)
+threading.Thread(target=note, daemon=True).start()
+dashboard(TrainConfig(max_steps=1_000_000, eval_every=0))
+"""
 CELL = """
 import json, time
 from pathlib import Path
@@ -54,98 +93,71 @@ dashboard(TrainConfig(max_steps=100_000), make_run=make_run)
 """
 
 
-def drawing() -> None:
-    """Training speed with a screen over that without, and the time of a frame."""
-    config = TrainConfig(max_steps=100_000, eval_every=0)
-    run = Run.create(config)
-    run_state = RunState.of(run)
-    worker = SimpleNamespace(run_states={"run": run_state}, error=None)
-    screen = LiveScreen(Outputs(), lambda run_state: None, lambda worker: None, lambda: None)
-    screen.opened(run_state, None)
-    frames = time_frames()
-    order, ratios, shares = random.Random(0), [], []
-    for number in range(ROUNDS + 1):
-        segments = [True, False]
-        order.shuffle(segments)
-        found = {shown: segment(run_state, screen if shown else None, worker) for shown in segments}
-        if number:  # the first one warms up
-            ratios.append(found[True][0] / found[False][0])
-            shares.append(found[True][1])
-    drawn = [seconds * 1000 for seconds in frames]
-    print(f"training speed with drawing / without: {median(ratios):.3f}", end=" ")
-    low, _, high = quantiles(ratios, n=4)
-    print(f"(median of {ROUNDS} pairs of {SECONDS} s; half of them in {low:.3f} to {high:.3f})")
-    print(f"share of the time spent in the screen: {mean(shares):.3f}")
-    print(f"frames: {len(drawn)}, {mean(drawn):.1f} ms on average, median {median(drawn):.1f} ms")
-
-
-def time_frames() -> list[float]:
-    """Seconds of every frame from here on."""
-    frames, draw = [], LiveFigure.png
-
-    def timed(figure: LiveFigure, final: bool = False) -> bytes:
-        begin = time.perf_counter()
-        png = draw(figure, final)
-        frames.append(time.perf_counter() - begin)
-        return png
-
-    LiveFigure.png = timed  # type: ignore[method-assign]
-    return frames
-
-
-def segment(
-    run_state: RunState, screen: LiveScreen | None, worker: SimpleNamespace
-) -> tuple[float, float]:
-    """Steps a second over some seconds of training, and the share of the time that showing took."""
-    begin, steps, showing = time.perf_counter(), 0, 0.0
-    while (now := time.perf_counter()) - begin < SECONDS:
-        event = next(run_state.run)
-        run_state.take_in(event)
-        steps += isinstance(event, StepEvent)
-        shown = time.perf_counter()
-        if screen is not None:
-            screen.event(run_state, event)
-            screen.refresh(worker)  # type: ignore[arg-type]
-        showing += time.perf_counter() - shown
-    return steps / (now - begin), showing / (now - begin)
-
-
-def slider() -> None:
-    """Milliseconds from a key press to the training thread, and to the status on the page."""
-    sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from board import Board
-    from jupyter_page import (
-        browser_page,
-        find_chromium,
-        jupyter_lab,
-        open_notebook,
-        run_all,
-        write_notebook,
-    )
-
-    chromium = find_chromium()
-    if chromium is None:
-        return print("slider: no Chromium found; WORKBENCH_CHROMIUM can name it")
+@contextmanager
+def trains(chromium: str, cell: str) -> Iterator[tuple[Any, str, Board, Path]]:
+    """A page, its server's address, the dashboard that trains on it, the notebook's folder."""
     with TemporaryDirectory() as folder:
-        write_notebook(Path(folder) / "live.ipynb", CELL)
+        write_notebook(Path(folder) / "live.ipynb", cell)
         with jupyter_lab(Path(folder)) as address, browser_page(chromium) as page:
             board = Board(page)
             open_notebook(page, address, "live.ipynb")
             run_all(page)
             board.press("Start")
             board.passes(3, patience=600_000)
-            for _ in range(PRESSES):
-                before = board.read("beta")
-                board.move_beta()
-                board.shows_another("beta", before)
-                page.wait_for_timeout(150 + 200 * random.Random(before).random())
-            heard = json.loads((Path(folder) / "heard.json").read_text())
-            delays = board.delays(heard)
-            board.press("Stop")
+            yield page, address, board, Path(folder)
+
+
+def drawing(chromium: str) -> None:
+    """Training speed with the dashboard on a page over that without."""
+    order, found = random.Random(0), []
+    with trains(chromium, COUNTING) as (page, address, _, folder):
+        page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        page.wait_for_timeout(3000)
+        for _ in range(ROUNDS):
+            states = [OPEN, SENDING, QUIET]
+            order.shuffle(states)
+            found.append({state: speed(page, address, folder, state) for state in states})
+    for state in (OPEN, SENDING):
+        ratios = [speeds[state] / speeds[QUIET] for speeds in found]
+        low, middle, high = quantiles(ratios, n=4)
+        print(f"training speed, {state} / {QUIET}: {middle:.3f}", end=" ")
+        print(f"(median of {ROUNDS} rounds of {SECONDS} s; half in {low:.3f} to {high:.3f})")
+    print(f"steps a second when {QUIET}: {median(speeds[QUIET] for speeds in found):.0f}")
+
+
+def speed(page: Any, address: str, folder: Path, state: str) -> float:
+    """Steps a second over some seconds in one of the states."""
+    if state == OPEN:
+        open_notebook(page, address, "live.ipynb")
+        page.locator(".wb-dashboard .scatterlayer path").first.wait_for(timeout=60_000)
+    else:
+        page.goto("about:blank")
+    (folder / "quiet").touch() if state == QUIET else (folder / "quiet").unlink(missing_ok=True)
+    page.wait_for_timeout(1000 * SETTLE)
+    begin = time.time()
+    page.wait_for_timeout(1000 * SECONDS)
+    lines = (folder / "steps.txt").read_text().splitlines()
+    noted = [(float(at), int(steps)) for at, steps in map(str.split, lines)]
+    (first, before), *_, (last, after) = [entry for entry in noted if entry[0] >= begin]
+    return (after - before) / (last - first)
+
+
+def slider(chromium: str) -> None:
+    """Milliseconds from a key press to the training thread, and to the status on the page."""
+    with trains(chromium, CELL) as (page, _, board, folder):
+        for _ in range(PRESSES):
+            before = board.read("beta")
+            board.move_beta()
+            board.shows_another("beta", before)
+            page.wait_for_timeout(150 + 200 * random.Random(before).random())
+        delays = board.delays(json.loads((folder / "heard.json").read_text()))
+        board.press("Stop")
     print(f"slider: {median(delays):.0f} ms from key press to training thread", end=" ")
     print(f"(median of {len(delays)}; slowest {max(delays):.0f} ms)")
 
 
 if __name__ == "__main__":
-    drawing()
-    slider()
+    if (chromium := find_chromium()) is None:
+        sys.exit("no Chromium found; WORKBENCH_CHROMIUM can name it")
+    drawing(chromium)
+    slider(chromium)

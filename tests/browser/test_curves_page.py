@@ -178,7 +178,7 @@ def saves_points_and_pictures(curves: Curves) -> None:
         assert float(row["value"]) == pytest.approx(4 / int(row["step"]), rel=1e-6)
     assert curves.saves("save as PNG")[:4] == b"\x89PNG"
     svg = curves.saves("save as SVG").decode()
-    assert svg.count('class="main-svg"') >= 6
+    assert svg.count('class="main-svg"') >= 5
     assert "&lt;b&gt;branch&lt;/b&gt;" in svg
 
 

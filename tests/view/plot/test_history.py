@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,30 @@ def test_many_changes_at_one_step_are_one_mark() -> None:
     for step, beta in ((3, 0.1), (3, 0.2), (5, 0.3)):
         history.add("run", ChangeEvent(step, "beta", beta))
     assert history.changes == {"run": [3, 5]}
+
+
+def test_runs_are_picked_renamed_and_removed_and_keep_their_numbers() -> None:
+    history = History()
+    for run in ("a", "b", "c"):
+        history.add(run, StepEvent(1, 9, 0, {"loss": 0.7}))
+    history.add("c", ChangeEvent(1, "beta", 0.2))
+    history.rename("c", "d")
+    history.remove("a")
+    assert (list(history.runs), history.changes) == (["b", "d"], {"d": [1]})
+    assert history.only(["d", "unknown", "b"]).numbers == {"d": 2, "b": 1}
+    assert list(history.only(["d", "b"]).runs) == ["d", "b"]
+    history.add("e", StepEvent(1, 9, 0, {"loss": 0.7}))
+    assert history.numbers["e"] == 3
+
+
+def test_since_a_mark_there_is_only_what_has_changed() -> None:
+    curve, points = Curve(), np.empty((0, 2))
+    mark = (0, 0, 0)
+    for step in range(3 * MOST_POINTS):
+        curve.add(step, math.sin(step))
+        if step % 7 == 0:
+            start, new = curve.since(mark)
+            mark = curve.mark
+            points = np.concatenate([points[:start], new])
+            np.testing.assert_allclose(points.T, curve.points(), rtol=1e-6, atol=1e-6)
+    assert curve.since(mark)[1].shape[0] <= 1, "nothing but the point that is still averaged"

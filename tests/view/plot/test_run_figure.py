@@ -17,6 +17,7 @@ from workbench.train.events import ChangeEvent, EvalEvent, StepEvent
 from workbench.view.plot import panels, primitives
 from workbench.view.plot import run_figure as plots
 from workbench.view.plot.history import History
+from workbench.view.plot.run_style import run_style
 
 
 @pytest.fixture
@@ -155,6 +156,34 @@ def test_branches_are_dashed_and_hollow(frame: pd.DataFrame, axes: Axes) -> None
     assert (run.get_markerfacecolor(), branch.get_markerfacecolor()) == (primitives.BLUE, "white")
     figure = plots.overview(both)
     assert {"run", "branch 1"} <= {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+def test_of_several_runs_each_has_its_colour_and_quantities_their_dashes(axes: Axes) -> None:
+    history = History()
+    for run in ("a", "b"):
+        history.add(run, StepEvent(1, 8, 0, {"logratios/chosen": 1.0, "logratios/rejected": 2.0}))
+    panels.log_ratios(history.only(["b", "a"]), axes)
+    found = {
+        (run, side): (line.get_color(), line._unscaled_dash_pattern)
+        for run in ("a", "b")
+        for side in ("chosen", "rejected")
+        for line in [lines(axes)[f"{run} logratios/{side}"]]
+    }
+    for index, run in enumerate(("a", "b")):
+        colours = {found[run, side][0] for side in ("chosen", "rejected")}
+        assert colours == {run_style(index).colour}, "by the order in which they came"
+        assert found[run, "chosen"][1] != found[run, "rejected"][1]
+    assert {text.get_text() for text in axes.texts} == {"— chosen", "··· rejected"}
+
+
+def test_guide_of_pairs_stays_beside_a_run_of_labelled_answers(axes: Axes) -> None:
+    history = History()
+    history.add("pairs", StepEvent(1, 8, 0, {"loss": 0.7, "rewards/margins": 0.0}))
+    history.add("labels", StepEvent(1, 8, 0, {"loss": 0.5, "rewards/margins": 0.0, "z": 0.1}))
+    panels.loss(history, axes)
+    assert lines(axes)[primitives.GUIDE].get_ydata()[0] == math.log(2)
+    other = panels.loss(history.only(["labels"]), Figure().subplots())
+    assert primitives.GUIDE not in lines(other)
 
 
 def test_changed_settings_are_upright_lines_over_the_whole_height(axes: Axes) -> None:

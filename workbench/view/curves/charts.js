@@ -95,7 +95,7 @@ function layoutOf(panel, traces, store, look, theme, size) {
     },
     yaxis: {
       ...axis, nticks: 5, type: log ? "log" : "linear", exponentformat: "power",
-      ...(range ? { range } : { autorange: true }), ...(log ? { dtick: undefined } : {}),
+      ...(range ? { range } : { autorange: true }),
     },
     shapes: [
       ...(panel.guide === null || (log && panel.guide <= 0)

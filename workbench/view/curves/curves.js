@@ -175,7 +175,7 @@ class CurvesView {
   }
 
   schedule(atOnce = false) {
-    if (!this.plotly || !this.dirty.size || (this.timer && !atOnce)) return;
+    if (!this.plotly || !this.dirty.size || this.drawing || (this.timer && !atOnce)) return;
     clearTimeout(this.timer);
     const now = performance.now();
     const quiet = Math.max(0, this.latest + PAUSE - now); // when the stream has paused by then
@@ -188,22 +188,27 @@ class CurvesView {
     if (now < this.next && now < this.latest + PAUSE) return this.schedule();
     const names = [...this.dirty].filter(name => this.panels.get(name)?.figure.seen);
     if (!names.length || !this.root.clientWidth) return;
+    this.drawing = true; // a page in the background draws once it is looked at
     requestAnimationFrame(() => {
       const begin = performance.now();
       for (const name of names) this.draw(name);
       const after = new MessageChannel(); // after the browser has laid out and painted
       after.port1.onmessage = () => {
         after.port1.close();
-        const now = performance.now();
-        this.costs = [...this.costs, (now - begin) / names.length].slice(-REMEMBERED);
-        const cost = names.length * Math.min(...this.costs);
-        this.root.dataset.cost = cost.toFixed(1);
-        this.root.dataset.frames = 1 + Number(this.root.dataset.frames ?? 0);
-        this.next = now + Math.max(SHORTEST, cost / SHARE);
-        this.schedule();
+        this.drawn((performance.now() - begin) / names.length, names.length);
       };
       after.port2.postMessage(null);
     });
+  }
+
+  // Wait for as long as the frame, of `count` panels at `cost` milliseconds each, has used up.
+  drawn(cost, count) {
+    this.costs = [...this.costs, cost].slice(-REMEMBERED);
+    const whole = count * Math.min(...this.costs);
+    this.next = performance.now() + Math.max(SHORTEST, whole / SHARE);
+    this.root.dataset.cost = whole.toFixed(1);
+    this.drawing = false;
+    this.schedule();
   }
 
   draw(name) {

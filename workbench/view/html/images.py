@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -24,19 +23,7 @@ CARD, RADIUS = 0.965, 7  # brightness of the ground; pixels
 
 def picture(figure: Figure) -> Html:
     """A figure as an <img> that needs no file."""
-    return image(png(figure), describe(figure))
-
-
-def describe(figure: Figure) -> str:
-    """What a figure shows, in its own words: the lines above it, and the titles of its panels.
-
-    >>> describe(Figure())
-    'figure'
-    """
-    above = [text.get_text() for text in figure.texts]
-    panels = [axes.get_title(loc) for axes in figure.axes for loc in ("left", "center")]
-    said = [re.sub(r"\s{2,}", ", ", text.strip()) for text in [*above[:1], *panels, *above[1:]]]
-    return ". ".join(filter(None, said)) or "figure"
+    return image(png(figure), "figure")
 
 
 def image(data: bytes, alt: str, **attributes: object) -> Html:
@@ -53,10 +40,14 @@ def png(figure: Figure) -> bytes:
     canvas.draw()
     toned = pixels(canvas).point(lambda shade: round(shade * CARD))
     card = toned.quantize(COLOURS, dither=Image.Dither.NONE)
+    palette = card.getpalette() or []
+    beside = len(palette) // 3  # the index of a colour that nothing else has
+    card.putpalette([*palette, 255, 255, 255])
     corners = Image.new("1", card.size, 1)
-    ImageDraw.Draw(corners).rounded_rectangle((0, 0, *card.size), RADIUS, fill=0)
-    card.paste(COLOURS, mask=corners)  # the one colour that nothing else has
-    return encode(card, level=9, transparency=COLOURS)
+    box = (0, 0, card.width - 1, card.height - 1)
+    ImageDraw.Draw(corners).rounded_rectangle(box, RADIUS, fill=0)
+    card.paste(beside, mask=corners)
+    return encode(card, level=9, transparency=beside)
 
 
 def pixels(canvas: FigureCanvasAgg) -> Image.Image:
