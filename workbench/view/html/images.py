@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,7 +24,19 @@ CARD, RADIUS = 0.965, 7  # brightness of the ground; pixels
 
 def picture(figure: Figure) -> Html:
     """A figure as an <img> that needs no file."""
-    return image(png(figure), "figure")
+    return image(png(figure), describe(figure))
+
+
+def describe(figure: Figure) -> str:
+    """What a figure shows, in its own words: the lines above it, and the titles of its panels.
+
+    >>> describe(Figure())
+    'figure'
+    """
+    above = [text.get_text() for text in figure.texts]
+    panels = [axes.get_title(loc) for axes in figure.axes for loc in ("left", "center")]
+    said = [re.sub(r"\s{2,}", ", ", text.strip()) for text in [*above[:1], *panels, *above[1:]]]
+    return ". ".join(filter(None, said)) or "figure"
 
 
 def image(data: bytes, alt: str, **attributes: object) -> Html:

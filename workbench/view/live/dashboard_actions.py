@@ -157,7 +157,6 @@ class DashboardActions:
         """Show a recorded run; its model is loaded when it is needed."""
         entry = self._shelf.find(folder)
         self._actions.show(entry.name)
-        self._actions.update()
         told = f"{entry.name} · {entry.state} · step {entry.step} of {entry.total} · opened again"
         self._outputs.status.value = waiting(entry.state, told, 1.0)
         samples = [e for e in Record(folder).events() if isinstance(e, SampleEvent)]

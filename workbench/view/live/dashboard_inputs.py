@@ -212,10 +212,9 @@ class Inputs:
 
     def offer_runs(self, names: list[str]) -> None:
         """Offer the run and its branches in the menu; the newest is chosen."""
-        several = len(names) > 1
-        self.runs.options = [*names, ALL] if several else names
+        self.runs.options = [*names, ALL] if len(names) > 1 else names
         self.runs.value = names[-1]
-        self.runs.layout.visibility = "visible" if several else "hidden"
+        self.runs.layout.visibility = "visible" if len(names) > 1 else "hidden"
 
     def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
         """Enable the buttons that can act: `busy` while a run goes on, `held` while it pauses."""

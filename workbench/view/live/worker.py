@@ -31,9 +31,7 @@ class Worker(ModelThread):
     `start` does so on a thread of its own; the thread that was started before is stopped first.
     `run_here` is the synchronous form. Commands without the name of a run are for every run.
 
-    Args:
-        branches: names for branches.
-        ended: how the first run has ended already: it is opened to be asked, and not trained.
+    `branches` are names for branches; a run that has `ended` already is asked, and not trained.
 
     Attributes:
         run_states: the runs by name, in the order in which they were made.

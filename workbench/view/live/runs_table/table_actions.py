@@ -79,6 +79,7 @@ class TableActions:
         entry.shown = shown
         self._curves.show(self._shelf.shown)
         self._curves.send()
+        self.update()
 
     def go_on(self, name: str) -> None:
         """Train a run on that was stopped or interrupted."""
