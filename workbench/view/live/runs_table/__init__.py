@@ -3,5 +3,5 @@
 shelf.py             which runs there are, where they lie, what their rows say
 table.py             the table as a widget; table.js and table.css draw it
 table_actions.py     what the buttons of the table do
-comparison.py        recorded runs that answer beside each other
+recorded_answers.py  recorded runs that answer beside each other
 """

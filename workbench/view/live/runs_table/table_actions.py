@@ -18,7 +18,7 @@ from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import render
 from workbench.view.live.model_thread import ModelThread
-from workbench.view.live.runs_table.comparison import answers_of
+from workbench.view.live.runs_table.recorded_answers import answers_of
 from workbench.view.live.runs_table.shelf import Shelf
 from workbench.view.live.runs_table.table import RunsTable
 from workbench.view.plot.run_style import RunStyle
