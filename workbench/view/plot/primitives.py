@@ -24,8 +24,7 @@ from workbench.view.plot.run_style import GREEN as GREEN
 from workbench.view.plot.run_style import ORANGE as ORANGE
 from workbench.view.plot.run_style import run_style
 
-# Beside the three of `run_style`; the first two of Okabe and Ito 2008 as well.
-PINK, SKY, BROWN = "#CC79A7", "#56B4E9", "#8A6100"
+PINK, SKY, BROWN = "#CC79A7", "#56B4E9", "#8A6100"  # the first two of Okabe and Ito 2008
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 GUIDE, CHANGES = "guide", "changes"  # lines that are ignored by `fit_limits`
 GROWTH = 0.8  # of the range, added on the side that has become too narrow
