@@ -84,7 +84,7 @@ class Inputs:
         )  # fmt: skip
         self.temperature = control(self._shown, "temperature")
         self.seed = control(self._shown, "seed")
-        self.answer_length = control(self._shown, "max_new_tokens", "longest answer, tokens")
+        self.answer_length = control(self._shown, "max_new_tokens", "longest answer")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ panels.py         the panels of a run: one function each
 panel_axes.py     a panel drawn on axes
 run_figure.py     the figure of a run: the panels that fit, with a key
 layers.py         quick redrawing of a figure whose controls move
-quick_text.py     plain texts drawn by Pillow, for layers.py
+quick_text.py     plain texts drawn a line at a time, for layers.py
 outcome.py        rewards and margins before and after
 methods_figure.py methods at equal KL
 rounds_figure.py  reward, agreement and wins over rounds of votes

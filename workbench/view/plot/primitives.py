@@ -95,7 +95,7 @@ def move_line(axes: Axes, key: str, steps: ArrayLike, values: ArrayLike, **look:
     line = next((line for line in axes.lines if line.get_gid() == key), None)
     if line is None:
         (line,) = axes.plot([], [], gid=key, **look)
-    line.set_data(steps, values)
+    line.set_data(np.asarray(steps), np.asarray(values))  # matplotlib would go through a tensor
 
 
 def move_bars(axes: Axes, key: str, heights: Values, lengths: Values, **look: Any) -> None:

@@ -1,6 +1,6 @@
-"""Plain texts of a figure drawn by Pillow: about twenty times quicker than by matplotlib.
+"""Plain texts of a figure drawn a line at a time: some five times quicker than letter by letter.
 
-Same font, size, colour and alignment; letters differ by the rounding of their edges.
+The letters are those of matplotlib; a line begins on a whole pixel.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeGuard, cast
 
+import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import get_hinting_flag
 from matplotlib.colors import to_hex
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-ACROSS = {"left": "l", "center": "m", "right": "r"}  # Pillow's letters for matplotlib's words
+LOWER = 0.65  # pixels that a bitmap reaches below its descent: the best fit to matplotlib's own
+SHARE = {"left": 0.0, "center": 0.5, "right": 1.0}  # of a text, left of the point that it is at
 TALL = "lp"  # a letter that rises and one that falls: matplotlib aligns a line by their height
 
 
@@ -36,28 +40,29 @@ def is_plain(artist: Artist) -> TypeGuard[Text]:
 
 def draw_plain(image: Image.Image, texts: Iterable[Text], dpi: float) -> None:
     """Draw texts that are plain onto the pixels of their figure."""
-    canvas = ImageDraw.Draw(image)
     for text in texts:
-        if not text.get_visible():
+        if not text.get_visible() or not text.get_text():
             continue
-        size = float(text.get_fontsize()) * dpi / 72
-        font = _font(findfont(text.get_fontproperties()), size)
+        font = get_font(findfont(text.get_fontproperties()))
+        font.set_size(float(text.get_fontsize()), dpi)
+        below = _below(font, text.get_verticalalignment())
+        font.set_text(text.get_text(), 0.0, flags=get_hinting_flag())
+        font.draw_glyphs_to_bitmap(antialiased=True)
+        letters = Image.fromarray(np.asarray(font.get_image()))
         place: Any = text.get_unitless_position()
         x, y = text.get_transform().transform(place)
-        baseline = image.height - y + _below(font, text.get_verticalalignment())
-        anchor = ACROSS[text.get_horizontalalignment()] + "s"
-        canvas.text((x, baseline), text.get_text(), to_hex(text.get_color()), font, anchor)
+        x -= SHARE[text.get_horizontalalignment()] * font.get_width_height()[0] / 64
+        lowest = image.height - y + below + font.get_descent() / 64
+        corner = round(x + font.get_bitmap_offset()[0] / 64), round(lowest + LOWER) - letters.height
+        image.paste(to_hex(text.get_color()), corner, letters)
 
 
-def _below(font: ImageFont.FreeTypeFont, alignment: str) -> float:
+def _below(font: FT2Font, alignment: str) -> float:
     """Pixels from the height that a text is aligned to, down to its baseline."""
-    _, top, _, bottom = font.getbbox(TALL, anchor="ls")  # from the baseline, downwards
-    return {"top": -top, "bottom": -bottom, "center": -(top + bottom) / 2}.get(alignment, 0.0)
-
-
-@lru_cache(64)
-def _font(path: str, size: float) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    font.set_text(TALL, 0.0, flags=get_hinting_flag())
+    height, descent = font.get_width_height()[1] / 64, font.get_descent() / 64
+    known = {"top": height - descent, "bottom": -descent, "center": height / 2 - descent}
+    return known.get(alignment, 0.0)
 
 
 @lru_cache(4096)

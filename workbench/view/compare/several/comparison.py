@@ -37,6 +37,7 @@ from workbench.view.html.elements import error_card
 from workbench.view.html.render import Html, render, style
 
 PROMPTS = 8  # of a run, where none are given
+KEPT = 4  # prompts that a saved notebook shows of a longer table
 HERE = Path(__file__).parent
 FILES = {"prompts": "selected_prompts.jsonl", "pairs": "selected_pairs.jsonl"}
 
@@ -136,9 +137,11 @@ class Comparison:
 
     @property
     def html(self) -> str:
-        """The same without widgets: means, and all answers."""
+        """The same without widgets: means, and some of the answers."""
         grid = Grid.of(self.frame)
-        return f"{self._means}{answers_table(grid, grid.rows)}{legend(grid)}"
+        kept = grid.rows if len(grid.rows) <= PROMPTS else grid.rows[:KEPT]
+        count = f"<p>{len(kept)} of {len(grid.rows)} prompts</p>" if kept != grid.rows else ""
+        return f"{self._means}{count}{answers_table(grid, kept)}{legend(grid)}"
 
     def _ipython_display_(self) -> None:
         widget = {} if "google.colab" in sys.modules else self.box._repr_mimebundle_()
