@@ -46,7 +46,7 @@ def unreadable(page: Page, root: str) -> list[str]:
     """Text that is too small, cut off, or squeezed into a narrow column."""
     small = page.evaluate(_TEXTS, [root, SMALLEST])
     cut, broken = page.evaluate(_CUT, root), page.evaluate(_BROKEN, root)
-    sizes = {size: text for size, text in small}  # one example each
+    sizes = dict(small)  # one example each
     return [
         *(f"{size:.1f} px: {text}" for size, text in sizes.items()),
         *(f"cut: {text}" for text in cut),
