@@ -4,7 +4,7 @@
 * `prepare`: the parts of a run, made from its settings; `run_data`: its rows.
 * `evaluate`: the held-out evaluation.
 * `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
-  again.
+  again; `kept_runs`: all runs in a folder, renamed, copied and deleted.
 * `sweep`: many runs, one table; `exact/`: experiments where every number is exact.
 * `equal_kl/`: training methods compared at an equal distance from the reference.
 * `choosing`: which method fits: needs, costs, and the questions that decide.

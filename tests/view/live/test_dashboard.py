@@ -25,7 +25,7 @@ class Board:
     """A dashboard and the hand that presses its buttons."""
 
     def __init__(self, make_run: Callable[..., Any], **settings: Any) -> None:
-        board = dashboard(make_run=make_run, **settings)
+        board = dashboard(make_run=make_run, **{"keep": False} | settings)
         assert isinstance(board, Dashboard)
         self.board, self.inputs, self.out = board, board._inputs, board._outputs
 

@@ -9,6 +9,7 @@ from workbench.core.losses import find_loss
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.models.load import ABOUT
+from workbench.train.precision import peak_memory_bytes
 from workbench.view.html.render import Html, render
 from workbench.view.live.run_state import RunState
 
@@ -42,10 +43,20 @@ def describe(run_state: RunState) -> str:
         parts.append(f"loss {run_state.metrics['loss']:.3f}")
         speed = run_state.metrics["pairs_per_second"]
         parts.append(f"{speed:,.0f} rows/s" if speed >= 100 else f"{speed:.3g} rows/s")
+    parts.append(f"{clock(run_state.seconds)} trained")
     if not run_state.ended and run_state.seconds_left is not None:
-        minutes, seconds = divmod(round(run_state.seconds_left), 60)
-        parts.append(f"{minutes}:{seconds:02d} left")
+        parts.append(f"{clock(run_state.seconds_left)} left")
+    parts.append(f"{peak_memory_bytes('cpu') / 1e9:.1f} GB at most")
     return " · ".join([run_state.name, *parts])
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> clock(65.4)
+    '1:05'
+    """
+    return "{}:{:02d}".format(*divmod(round(seconds), 60))
 
 
 def _settings(run_state: RunState) -> str:

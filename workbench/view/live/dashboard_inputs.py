@@ -20,6 +20,8 @@ from workbench.view.controls.keys import KeepKeys
 from workbench.view.controls.number import NumberControl
 from workbench.view.controls.presets import PresetMenu
 from workbench.view.html.render import render, style
+from workbench.view.live.outputs.press_guard import PressGuard
+from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import Outputs
 
 ALL = "all"  # in the run menu
@@ -68,7 +70,7 @@ class Inputs:
         self._offer_parameters(find_loss(self.loss.value).pick(vars(config)))
         self.loss.observe(self._change_loss, "value")
         self.runs = widgets.Dropdown(description="controls act on").add_class("wb-runs")
-        self.offer_runs([])
+        self.offer_runs(["run"])
         self.buttons = {
             name: widgets.Button(description=name, tooltip=tip).add_class(f"wb-{name.lower()}")
             for name, tip in BUTTONS.items()
@@ -208,11 +210,11 @@ class Inputs:
         """The names of all runs that the controls act on."""
         return {self.target} if self.target else set(self.runs.options) - {ALL}
 
-    def offer_runs(self, branches: list[str]) -> None:
+    def offer_runs(self, names: list[str]) -> None:
         """Offer the run and its branches in the menu; the newest is chosen."""
-        self.runs.options = ["run", *branches, ALL] if branches else ["run"]
-        self.runs.value = branches[-1] if branches else "run"
-        self.runs.layout.visibility = "visible" if branches else "hidden"
+        self.runs.options = [*names, ALL] if len(names) > 1 else names
+        self.runs.value = names[-1]
+        self.runs.layout.visibility = "visible" if len(names) > 1 else "hidden"
 
     def offer_actions(self, busy: bool, held: bool, writing: bool) -> None:
         """Enable the buttons that can act: `busy` while a run goes on, `held` while it pauses."""
@@ -222,27 +224,27 @@ class Inputs:
         self.buttons["Stop"].disabled = not (busy or writing)
         self.buttons["Pause"].description = "Resume" if held else "Pause"
 
-    def arrange(self, out: Outputs) -> widgets.VBox:
+    def arrange(self, out: Outputs, table: TableActions) -> widgets.VBox:
         """Inputs and outputs in one box."""
 
         def row(kind: str, *children: widgets.Widget) -> widgets.HBox:
             return widgets.HBox(children).add_class("wb-row").add_class(kind)
 
         *drive, generate = self.buttons.values()
+        ask = row("wb-ask", self.prompt, self.temperature, self.seed, self.answer_length, generate)
         parts = [
-            widgets.HTML(style("workbench", "answer_panes")).add_class("wb-style"),
+            widgets.HTML(style("workbench", "answer_panes", "layout")).add_class("wb-style"),
             row("wb-settings", self.parameter_row, self.lr, self.loss, self.presets.menu),
-            self.about_loss,
+            widgets.HBox([self.about_loss, self.modifier_box]).add_class("wb-loss-row"),
             self.presets.about,
-            self.modifier_box,
-            row("wb-drive", *drive, self.runs),
+            row("wb-drive", *drive, PressGuard(), self.runs),
             out.status,
             out.problem,
-            out.curves,
-            widgets.HTML("<h3>Policy beside reference</h3>"),
-            row("wb-ask", self.prompt, self.temperature, self.seed, self.answer_length, generate),
-            out.answer,
+            widgets.VBox([out.curves]).add_class("wb-drawing"),
+            widgets.VBox([ask, out.answer]).add_class("wb-asked-here"),
             out.samples,
+            table.table,
+            table.comparison,
             out.facts,
         ]
         return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard")

@@ -29,6 +29,7 @@ class ModelThread:
         self._closed = threading.Event()
         self._write_lock, self._left = threading.Lock(), False
         self._thread: threading.Thread | None = None
+        self._before: ModelThread | None = None
         self._writing: Writing | None = None
 
     # -- from any thread ----------------------------------------------------------------------
@@ -36,10 +37,8 @@ class ModelThread:
     def start(self) -> None:
         """Begin; returns at once."""
         with ModelThread._start_lock:
-            before = (self._become_newest(),)
-            self._thread = threading.Thread(
-                target=self._run, args=before, name=self.THREAD, daemon=True
-            )
+            self._before = self._become_newest()
+            self._thread = threading.Thread(target=self._run, name=self.THREAD, daemon=True)
             self._thread.start()
 
     @classmethod
@@ -91,9 +90,10 @@ class ModelThread:
             before, ModelThread._newest = ModelThread._newest, self
         return before
 
-    def _run(self, before: ModelThread | None) -> None:
+    def _run(self) -> None:
         try:
-            self._end_previous(before)
+            self._end_previous(self._before)
+            self._before = None  # nothing here may keep its models
             self._work()
         finally:
             self._leave()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from workbench.errors import WorkbenchError
@@ -57,16 +59,23 @@ class RunState:
             return None
         return (self.total - self.step) * self._timed_seconds / self._timed_steps
 
+    @property
+    def seconds(self) -> float:
+        """Of training so far, as long as it was watched; without pauses."""
+        return self._timed_seconds
+
     @classmethod
-    def of(cls, run: Run) -> RunState:
-        """The state of a run that has not taken a step yet."""
-        return cls(run, dict(run.settings), run.step, run.total)
+    def of(cls, run: Run, ended: str = "") -> RunState:
+        """The state of a run that has not taken a step yet, or `ended` on an earlier day."""
+        return cls(run, dict(run.settings), run.step, run.total, ended=ended)
 
     def branch(self, name: str) -> RunState:
         """A copy of the run as it is now, with the settings that are still to come into force."""
         if self.ended:
             raise WorkbenchError(f"{self.name} has ended: there is nothing left to branch off")
         run = self.run.branch(name)
+        if run.folder is not None:
+            run.name = run.folder.name
         run.control.set(**self.wanted)
         return replace(
             self, run=run, settings=dict(self.settings), wanted=dict(self.wanted), steps_due=0
@@ -111,3 +120,8 @@ class RunState:
             self._timed_steps += 1
             self._timed_seconds += now - self._step_at
         self._step_at = None if self.paused else now
+
+
+def branch_names() -> Iterator[str]:
+    """branch 1, branch 2, ..."""
+    return (f"branch {number}" for number in itertools.count(1))

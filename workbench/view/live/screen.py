@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import ipywidgets as widgets
 from workbench.train.events import Event, Sample, SampleEvent
 from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html import elements
+from workbench.view.live.outputs.followers import mark_earlier
 from workbench.view.live.run_answers import (
     NO_ANSWERS,
     NO_TEXTS,
@@ -25,6 +27,7 @@ from workbench.view.throttle import Throttle
 
 SENDINGS, SENDING_SHARE = 5, 0.01  # of new points, per second, and their share of all time
 STATUSES, STATUS_SHARE = 10, 0.01
+LISTS = 1  # tables of runs per second, at most
 
 
 def _html(name: str, value: str = "") -> widgets.HTML:
@@ -46,12 +49,17 @@ class Outputs:
     answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
     samples: widgets.HTML = field(default_factory=lambda: _html("wb-samples"))
 
+    def mark_earlier(self, earlier: bool) -> None:
+        """Whether answers and texts are of a run before the one that is being made."""
+        for output in (self.answer, self.samples):
+            mark_earlier(output, earlier)
+
 
 class LiveScreen(Screen):
-    """Shows one worker in `outputs`.
+    """Shows one worker in `outputs`, beside the curves of the runs before.
 
     `on_branch` is called when a branch was made, `on_end` when every run has ended, `on_writing`
-    when a writing begins or ends.
+    when a writing begins or ends, `on_change` about once per second and when the worker rests.
     """
 
     def __init__(
@@ -60,12 +68,14 @@ class LiveScreen(Screen):
         on_branch: Callable[[RunState], None],
         on_end: Callable[[Driver], None],
         on_writing: Callable[[], None],
+        on_change: Callable[[Driver], None],
     ) -> None:
         self._out, self._on_branch, self._on_end = outputs, on_branch, on_end
-        self._on_writing, self._state = on_writing, FINISHED
+        self._on_writing, self._state, self._on_change = on_writing, FINISHED, on_change
         self._sending = Throttle(SENDINGS, SENDING_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
-        self._doing = ""
+        self._listing = Throttle(LISTS, STATUS_SHARE)
+        self._doing, self._made = "", time.time()
         self._error: BaseException | None = None
         self._shown: Answers = {}
         self._asked: Answers = {}
@@ -75,19 +85,23 @@ class LiveScreen(Screen):
         if text != self._doing or self._telling.due():
             self._doing = text
             with self._telling.measure():
-                self._out.status.value = elements.waiting("loading", f"loading · {text}", share)
+                gone = elements.clock(time.time() - self._made)
+                told = f"loading · {text} · {share:.0%} · {gone}"
+                self._out.status.value = elements.waiting("loading", told, share)
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
-        """Make room for a run: its curves in place of those before, or beside them for a branch."""
-        curves = self._out.curves
+        """Make room for a run, beside those that are drawn already."""
         if parent is not None:
-            curves.fork(parent.name, run_state.name)
+            self._out.curves.fork(parent.name, run_state.name)
             return self._on_branch(run_state)
-        curves.clear(run_state.total)
+        if run_state.run.events:  # it goes on
+            self._out.curves.remove(run_state.name)
+            self._out.curves.load(run_state.name, run_state.run.events)
         self._out.facts.value = elements.facts(run_state)
         for cleared in (self._out.problem, self._out.samples):
             cleared.value = ""
         self._out.answer.value = NO_ANSWERS if run_state.run.policy.generates else NO_TEXTS
+        self._out.mark_earlier(False)
 
     def event(self, run_state: RunState, event: Event) -> None:
         """Add an event to the curves or the table of samples."""
@@ -119,22 +133,25 @@ class LiveScreen(Screen):
         self._out.problem.value = elements.error_card(error)
 
     def refresh(self, worker: Driver) -> None:
-        """Update the status and the curves, each at its own rate."""
+        """Update the status, the curves and the table, each at its own rate."""
         if self._telling.due():
             self._tell(worker)
         if self._sending.due():
             with self._sending.measure():
                 self._out.curves.send()
+        if self._listing.due():
+            with self._listing.measure():
+                self._on_change(worker)
 
     def settle(self, worker: Driver) -> None:
         """Show the very last state."""
         self._tell(worker)
         self._out.curves.send()
+        self._on_change(worker)
 
     def ended(self, worker: Driver) -> None:
         """Show how it ended."""
-        self._tell(worker)
-        self._out.curves.send()
+        self.settle(worker)
         self._on_end(worker)
 
     def _tell(self, worker: Driver) -> None:

@@ -8,9 +8,8 @@ While texts are written, the runs wait.
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from workbench.generation.config import SamplingConfig
 from workbench.generation.shown import described
@@ -18,7 +17,7 @@ from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.events import Sample
 from workbench.view.live.model_thread import ModelThread
-from workbench.view.live.run_state import RunState
+from workbench.view.live.run_state import RunState, branch_names
 from workbench.view.live.screen_protocol import Screen
 from workbench.view.live.writing import FINISHED, Draft, Writing, reference_and_policies
 
@@ -32,17 +31,22 @@ class Worker(ModelThread):
     `start` does so on a thread of its own; the thread that was started before is stopped first.
     `run_here` is the synchronous form. Commands without the name of a run are for every run.
 
+    `branches` are names for branches; a run that has `ended` already is asked, and not trained.
+
     Attributes:
         run_states: the runs by name, in the order in which they were made.
         error: the first error that ended a run or kept one from being made.
     """
 
-    def __init__(self, make_run: MakeRun, screen: Screen) -> None:
+    def __init__(
+        self, make_run: MakeRun, screen: Screen, branches: Iterator[str] | None = None,
+        ended: str = "",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.run_states: dict[str, RunState] = {}
         self.error: BaseException | None = None
         self._make_run, self._screen = make_run, screen
-        self._names = (f"branch {number}" for number in itertools.count(1))
+        self._names, self._ended = branches or branch_names(), ended
         self._over, self._shown = threading.Event(), threading.Event()
         self._abandoned = threading.Event()
 
@@ -140,8 +144,8 @@ class Worker(ModelThread):
             if draft.error is not None:
                 self._screen.refused(draft.error)
 
-        every = [state.run for state in self.run_states.values()]
-        handles = reference_and_policies([state.run for state in states], every)
+        runs, every = ([one.run for one in some] for some in (states, self.run_states.values()))
+        handles = reference_and_policies(runs, every)
         self._begin(Writing(handles, asked, how, receive))
 
     def close(self) -> None:
@@ -166,7 +170,7 @@ class Worker(ModelThread):
     def _drive(self) -> None:
         """Make the run, drive it and its branches to their ends, show the very last state."""
         try:
-            self._open(RunState.of(self._make_run(self._progress)))
+            self._open(RunState.of(self._make_run(self._progress), self._ended))
             while not all(run_state.ended for run_state in self.run_states.values()):
                 for run_state in list(self.run_states.values()):
                     self._carry_out_all()

@@ -1,0 +1,103 @@
+"""Runs that stay, presses that wait and pages that come back, in a real JupyterLab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from board import NOTEBOOK, PATIENCE, Board  # isort: skip - beside this file, see conftest
+from jupyter_page import KERNEL, browser_page, jupyter_lab, open_notebook, write_notebook
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+SHORT = NOTEBOOK.replace("100_000", "6")
+BUSY = """
+import time
+end = time.time() + 8
+while time.time() < end:
+    sum(range(10_000))
+"""
+RUN_NEXT = "window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')"
+# Comms of this page go through the shell that the busy cell holds.
+ONE_SHELL = f"""for (const comm of {KERNEL.replace("?", "")}._comms.values())
+    comm.commsOverSubshells = 'disabled';"""
+
+
+@pytest.fixture
+def board(chromium: str, tmp_path: Path) -> Iterator[Board]:
+    write_notebook(tmp_path / "runs.ipynb", SHORT, BUSY)
+    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
+        board = Board(page)
+        board.address = address  # type: ignore[attr-defined]
+        open_notebook(page, address, "runs.ipynb")
+        page.evaluate(f"{RUN_NEXT} && null")
+        expect(board.root).to_be_visible(timeout=3 * PATIENCE)
+        yield board
+
+
+def test_runs_stay_presses_wait_and_the_page_comes_back(board: Board, tmp_path: Path) -> None:
+    page, rows = board.page, board.root.locator(".wb-runs-of-dashboard tbody tr")
+    starts_while_another_cell_runs(board, rows)
+    board.press("Start")
+    expect(rows.locator("td.wb-run-state", has_text="finished")).to_have_count(2, timeout=PATIENCE)
+    renames_and_deletes(board, tmp_path)
+    queued_press_says_so(board)
+    assert board.errors == []
+    comes_back_without_its_kernel(board, page)
+
+
+def starts_while_another_cell_runs(board: Board, rows: Locator) -> None:
+    board.page.evaluate(f"{RUN_NEXT} && null")
+    board.page.wait_for_function(f"{KERNEL}.status === 'busy'")
+    board.press("Start")
+    expect(rows).to_have_count(1, timeout=1000)
+    expect(rows.first).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+
+
+def queued_press_says_so(board: Board) -> None:
+    page, queued = board.page, board.root.locator(".wb-queued")
+    page.wait_for_function(f"{KERNEL}.status === 'idle'", timeout=PATIENCE)
+    expect(queued).to_have_text("")
+    page.evaluate(ONE_SHELL)
+    page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
+    page.wait_for_function(f"{KERNEL}.status === 'busy'")
+    board.press("Start")
+    expect(queued).to_have_text("queued: the kernel is busy with another cell", timeout=1000)
+
+
+def renames_and_deletes(board: Board, folder: Path) -> None:
+    table, keys = board.root.locator(".wb-run-table"), board.page.keyboard
+    first, second = sorted(path.name for path in (folder / "runs").iterdir())
+    table.get_by_role("button", name=f"Rename {first}", exact=True).click()
+    keys.press("ControlOrMeta+A")
+    keys.type("mine")
+    keys.press("Enter")
+    expect(table.locator("tr[data-name=mine]")).to_be_visible()
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == [second, "mine"]
+    table.get_by_role("button", name=f"Delete {second}", exact=True).click()
+    expect(table.locator(".wb-run-asking")).to_contain_text(f"Delete {second} and its folder")
+    table.get_by_role("button", name=f"Keep {second}", exact=True).click()
+    table.get_by_role("button", name=f"Delete {second}", exact=True).click()
+    keys.press("Enter")  # the button that deletes has the focus
+    expect(table.locator("tbody tr")).to_have_count(1)
+    assert [path.name for path in (folder / "runs").iterdir()] == ["mine"]
+
+
+def comes_back_without_its_kernel(board: Board, page: Page) -> None:
+    saved = page.locator(".wb-saved")
+    expect(saved).to_be_hidden()
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate(f"{KERNEL}.shutdown()")
+    page.goto("about:blank")
+    open_notebook(page, board.address, "runs.ipynb")  # type: ignore[attr-defined]
+    expect(saved.locator("img")).to_be_visible(timeout=PATIENCE)
+    expect(saved).to_contain_text("Run this cell again")
+    expect(page.get_by_text("model not found")).to_be_hidden()
+    page.locator(".jp-CodeCell").first.locator(".cm-content").click()
+    page.evaluate(f"{RUN_NEXT} && null")
+    expect(board.root.locator("tr[data-name=mine]")).to_be_visible(timeout=3 * PATIENCE)
+    expect(saved).to_be_hidden()
