@@ -36,7 +36,7 @@ def stream_together(
             try:
                 texts[number] = next(streams[number])
             except StopIteration as end:
-                cuts[number] = end.value
+                cuts[number] = end.value or [0] * len(prompts)  # no word of them: none
                 unfinished.remove(number)
         if unfinished:
             yield tuple(texts)

@@ -156,7 +156,7 @@ def test_presets_are_offered_where_they_were_tried(fake_run: Any) -> None:
 
 
 def test_the_longest_answer_is_set_beside_the_prompt(fake_run: Any) -> None:
-    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(max_new_tokens=7))
+    board = Board(lambda config, progress: fake_run(config), config=TrainConfig(shown_length=7))
     assert board.inputs.sampling.max_new_tokens == 7
     board.inputs.answer_length.value = 99
     assert board.inputs.sampling.max_new_tokens == 99

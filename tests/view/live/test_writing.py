@@ -39,7 +39,7 @@ def test_at_most_ten_times_a_second_and_always_the_last(monkeypatch: pytest.Monk
         clock[0] += 0.01
     # One at the begin, one each 0.1 s of the second that it takes, one at the end.
     assert 10 <= len(drafts) <= 12
-    assert drafts[-1] == Draft((["99"],), "finished")
+    assert drafts[-1] == Draft((["99"],), "finished", cuts=([0],))
     assert {draft.state for draft in drafts[:-1]} == {"writing"}
 
 
