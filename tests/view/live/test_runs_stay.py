@@ -15,6 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.kept_runs import read_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
+from workbench.view.compare.several.comparison import ComparisonTable
 from workbench.view.live.dashboard import Dashboard, dashboard
 
 PATIENCE = 20
@@ -178,8 +179,30 @@ def test_answers_of_two_runs_open_below_the_table(make: Callable[..., Board]) ->
     board.start()
     board.does("compare", names=folders())
     place = board.board._actions.comparison
-    board.until(lambda: "wb-asking" in place.children[0]._dom_classes)
-    assert all(name in str(place.children[0].children[-2].value) for name in folders())
+    board.until(lambda: len(getattr(place.children[0], "children", ())) == 2)
+    table, asking = place.children[0].children
+    assert "wb-asking" in asking._dom_classes
+    answered = next(part for part in table.children if isinstance(part, ComparisonTable))
+    assert set(folders()) < set(answered.data["names"])
+
+
+def test_the_fields_show_the_values_of_the_run_that_is_chosen(make: Callable[..., Board]) -> None:
+    board = make()
+    board.inputs.buttons["Step"].click()
+    board.until(lambda: 'data-step="1"' in board.out.status.value)
+    board.inputs.buttons["Branch"].click()
+    board.until(lambda: len(board.inputs.runs.options) == 3)
+    first, branch, _ = board.inputs.runs.options
+    before = board.inputs.lr.value
+    board.inputs.lr.value = 2 * before  # of the branch, which is chosen
+    worker = board.board.worker
+    assert worker is not None
+    board.until(lambda: worker.run_states[branch].wanted)
+    board.inputs.runs.value = first
+    assert board.inputs.lr.value == before
+    board.inputs.runs.value = branch
+    assert board.inputs.lr.value == 2 * before
+    board.inputs.buttons["Stop"].click()
 
 
 def test_outputs_say_that_they_are_of_an_earlier_run(make: Callable[..., Board]) -> None:

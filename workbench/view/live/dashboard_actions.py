@@ -1,7 +1,6 @@
 """What the buttons of a dashboard do, and what its worker tells it.
 
-Callbacks only put commands into the worker's queue; they may come on any thread. The input widgets
-are read and never set.
+Callbacks only put commands into the worker's queue; they may come on any thread.
 """
 
 from __future__ import annotations
@@ -16,18 +15,16 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from workbench.errors import WorkbenchError
-from workbench.runs.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
-from workbench.train.events import SampleEvent
 from workbench.view.html.elements import error_card, waiting
 from workbench.view.live.dashboard_inputs import Inputs
 from workbench.view.live.outputs.followers import Followers, mark_earlier
 from workbench.view.live.outputs.saved_output import SavedOutput
-from workbench.view.live.run_answers import policy_and_reference
 from workbench.view.live.run_state import RunState, branch_names
+from workbench.view.live.runs_table.recorded_answers import last_samples
 from workbench.view.live.runs_table.shelf import Shelf
 from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import LiveScreen, Outputs
@@ -54,13 +51,12 @@ class DashboardActions:
         beside = Path(config.out).parent if config.out is not None else Path(RUNS)
         parent = opened.parent if opened is not None else beside if keep else None
         self._shelf, curves = Shelf(parent, config), self._outputs.curves
-        self._branches = branch_names()
         self._actions = TableActions(self._shelf, curves, self._begin, self._busy, self._release)
-        self._saved = SavedOutput()
         self.box = self._inputs.arrange(self._outputs, self._actions)
+        self._saved, self._branches = SavedOutput(), branch_names()
         self._connect()
         self._offer_actions()
-        self._opened = None if opened is None else opened.name
+        self._opened = "" if opened is None else opened.name
         if opened is not None:
             self._open(opened)
 
@@ -77,7 +73,7 @@ class DashboardActions:
     @property
     def _newest(self) -> Path | None:
         """The folder of the run that was made last."""
-        opened = self._shelf.entries.get(self._opened or "")
+        opened = self._shelf.entries.get(self._opened)
         return self.run.folder if self.run is not None else opened.folder if opened else None
 
     # -- from the user to the worker -----------------------------------------------------------
@@ -88,7 +84,7 @@ class DashboardActions:
         for button, action in zip(inputs.buttons.values(), actions, strict=True):
             button.on_click(partial(self._act, action))
         inputs.on_setting(self._set)
-        inputs.runs.observe(lambda change: self._offer_actions(), "value")
+        inputs.runs.observe(lambda change: self._choose_run(), "value")
 
     def _act(self, action: Callable[[], None], button: widgets.Button) -> None:
         """The action of a button; an error is shown on the dashboard."""
@@ -103,6 +99,13 @@ class DashboardActions:
             if not self.worker.over:
                 self._outputs.problem.value = ""  # of the setting before, perhaps
             self.worker.set(self._inputs.target, **settings)
+
+    def _choose_run(self) -> None:
+        """The fields show what the chosen run is trained with."""
+        states = self.worker.run_states if self.worker else {}
+        if state := states.get(self._inputs.target or ""):
+            self._inputs.show_values(state.settings | state.wanted)
+        self._offer_actions()
 
     def _start(self) -> None:
         self._prepare().start()
@@ -159,15 +162,13 @@ class DashboardActions:
         self._actions.show(entry.name)
         told = f"{entry.name} · {entry.state} · step {entry.step} of {entry.total} · opened again"
         self._outputs.status.value = waiting(entry.state, told, 1.0)
-        samples = [e for e in Record(folder).events() if isinstance(e, SampleEvent)]
-        if samples:
-            self._outputs.samples.value = policy_and_reference({"policy": samples[-1].samples})
+        self._outputs.samples.value = last_samples(folder)
 
     def _held_worker(self) -> Worker:
         """The worker; without one, a new one that is paused before the first step."""
         if self.worker is not None and not self.worker.closed:
             return self.worker
-        entry = self._shelf.entries.get(self._opened or "")
+        entry = self._shelf.entries.get(self._opened)
         if self.worker is None and entry is not None and entry.folder is not None:
             load = partial(load_run, entry.folder)
             worker = self._worker_for(load, entry.name, entry.folder, entry.state)
@@ -244,7 +245,6 @@ class DashboardActions:
 
     def _offer_actions(self) -> None:
         with self._offering:  # otherwise an older state might be written last
-            busy = self.worker is not None and not self.worker.over
-            held = busy and self._inputs.targets <= self._held
-            writing = self.worker is not None and self.worker.writing
-            self._inputs.offer_actions(busy, held, writing)
+            held = self._busy() and self._inputs.targets <= self._held
+            writing = bool(self.worker and self.worker.writing)
+            self._inputs.offer_actions(self._busy(), held, writing)

@@ -1,25 +1,37 @@
-"""Recorded runs that answer beside each other, opened from the table of runs."""
+"""The answers of recorded runs beside each other, opened from the table of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
 
-from workbench.compare.handle_sources import handles
-from workbench.runs.reopen import load_run
+from workbench.compare.handle_sources import run_handles
+from workbench.runs.record import Record
 from workbench.train.base_model import Progress
+from workbench.train.events import SampleEvent
 from workbench.view.compare.ask import Asking
+from workbench.view.compare.several.comparison import PROMPTS, compare_answers
+from workbench.view.live.run_answers import policy_and_reference
 
 
-def answers_of(folders: Mapping[str, Path], progress: Progress) -> widgets.DOMWidget:
-    """The runs in these folders, by name, to be asked; before them a reference they share."""
-    runs = {name: load_run(folder, progress) for name, folder in folders.items()}
-    found = {name: handles(run) for name, run in runs.items()}
-    policies = [replace(policy, name=name) for name, (_, policy) in found.items()]
-    shared = len({run.reference_hash for run in runs.values()}) == 1
-    reference = [next(iter(found.values()))[0]] if shared else []
-    first = next(iter(runs.values()))
-    return Asking([*reference, *policies], "", first.shown_sampling).box
+def answers_of(folders: Sequence[Path], progress: Progress) -> widgets.DOMWidget:
+    """The runs in these folders, to be asked, after the first one's reference.
+
+    Above them, where there are several, the table of their answers to held-out prompts.
+    """
+    asked, (run, *more) = run_handles(folders, progress)
+    asking = Asking(asked, "", run.shown_sampling).box
+    if not more or not run.prompts:
+        return asking
+    table = compare_answers(
+        asked, run.prompts[:PROMPTS], run.shown_sampling, run.data.scores, progress
+    )
+    return widgets.VBox([table.box, asking])
+
+
+def last_samples(folder: Path) -> str:
+    """The newest answers that a run recorded, beside its reference's; empty where it has none."""
+    samples = [event for event in Record(folder).events() if isinstance(event, SampleEvent)]
+    return policy_and_reference({"policy": samples[-1].samples}) if samples else ""

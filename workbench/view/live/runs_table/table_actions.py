@@ -117,7 +117,7 @@ class TableActions:
 
     def compare(self, names: Sequence[str]) -> None:
         """The answers of several runs beside each other, below the table."""
-        folders = {name: self._folder(name) for name in names}
+        folders = [self._folder(name) for name in names]
 
         def tell(text: str, share: float) -> None:
             line = render("line", text=f"opening {', '.join(names)} · {text} · {share:.0%}")
