@@ -5,6 +5,7 @@ The same cells as a reader's, with smaller numbers behind the cell that is tagge
 """
 
 import os
+import re
 
 import nbformat
 import pytest
@@ -62,5 +63,6 @@ def test_saved_notebooks_read_well_without_a_kernel(name):
             assert "application/vnd.jupyter.widget-view+json" not in kinds
             assert "Figure" not in kinds.get("text/plain", "") or "image/png" in kinds
     assert any(cell.get("outputs") for cell in notebook.cells)
-    assert os.sep + "tmp" not in path.read_text(encoding="utf-8")
+    without_pictures = re.sub(r'"image/png": "[^"]*"', "", path.read_text(encoding="utf-8"))
+    assert os.sep + "tmp" not in without_pictures
     assert path.stat().st_size < 400_000

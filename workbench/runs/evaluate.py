@@ -144,18 +144,20 @@ class Evaluator:
         contrast = self._start_beside(policy) if sampling.contrast_alpha else nullcontext()
         with contrast as amateur:
             ours = self._generate(policy, rendered, sampling, amateur)
-        drawn = described(sampling, [self.start.model])
+        drawn = described(sampling, [policy])
         return tuple(
             Sample(
                 pair.prompt, None if left is None else decode(left), decode(right), sampling.seed,
-                0 if left is None else self._cut_at(ids, left, plain),
-                self._cut_at(ids, right, sampling), drawn,
+                0 if left is None else self._cut_at(policy, ids, left, plain),
+                self._cut_at(policy, ids, right, sampling), drawn,
             )
             for pair, ids, left, right in zip(prompts, rendered, before, ours, strict=True)
         )  # fmt: skip
 
-    def _cut_at(self, prompt: list[int], ids: list[int], sampling: SamplingConfig) -> int:
-        return cut_at(self.start.model, prompt, ids, sampling, self.tokenizer.decode)
+    def _cut_at(
+        self, policy: Policy, prompt: list[int], ids: list[int], sampling: SamplingConfig
+    ) -> int:
+        return cut_at(policy, prompt, ids, sampling, self.tokenizer.decode)
 
     def _start_answers(self, prompts: list[list[int]], sampling: SamplingConfig) -> list[list[int]]:
         """The start model never changes, so its answers to the shown prompts are remembered."""

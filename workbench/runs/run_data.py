@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from typing import Any
 
+import torch
+
+from workbench.data.cache import atomic_write, cache_folder
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.reviews.world import Reviews
 from workbench.data.split import split_by_group
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.generation.stops import cut
-from workbench.models.load import Model
+from workbench.models.load import Model, model_hash
 from workbench.runs.evaluate import TextScores
 from workbench.train.config import TrainConfig
 from workbench.train.method import Method
@@ -60,7 +66,9 @@ def load_data(
         def write(prompts: list[str], seed: int) -> list[str]:
             sampling = SamplingConfig(max_new_tokens=config.max_new_tokens or 40, seed=seed)
             asked = [TextPair(prompt, "", "") for prompt in prompts]
-            return write_answers(model, asked, sampling, device, precision)
+            how = (prompts, asdict(sampling), device, precision, torch.__version__)
+            key = json.dumps([model_hash(model.policy), *how])
+            return remembered(key, lambda: write_answers(model, asked, sampling, device, precision))
 
         pairs = world.preferences(write if config.pairs_from == "reference" else None)
         texts, scores = method.from_pairs(pairs), review_scores(world)
@@ -100,6 +108,22 @@ def write_answers(
             decode=tokenizer.decode,
         )
     return [cut(tokenizer.decode(one), sampling.stop) for one in drawn]
+
+
+def remembered(key: str, write: Callable[[], list[str]]) -> list[str]:
+    """The texts that `write` gave when it was last called for this key; kept in the cache folder.
+
+    What is not a list of texts there is written anew.
+    """
+    name = hashlib.sha256(key.encode()).hexdigest()
+    path = cache_folder() / "drawn" / f"{name}.json"
+    with suppress(OSError, ValueError):
+        texts = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+            return texts
+    texts = write()
+    atomic_write(path, lambda file: file.write_text(json.dumps(texts), encoding="utf-8"))
+    return texts
 
 
 def review_scores(world: Reviews) -> TextScores:

@@ -45,7 +45,7 @@ def test_time_left_is_minutes_and_seconds(run_state: RunState) -> None:
         10,
         12.0,
     )  # 1.2 s per step, 78 steps to go: 93.6 s
-    assert elements.describe(run_state).endswith("1:34 left")
+    assert "· 1:34 left ·" in elements.describe(run_state)
     run_state.ended = "finished"
     assert "left" not in elements.describe(run_state)
 

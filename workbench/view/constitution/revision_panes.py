@@ -77,7 +77,7 @@ class RevisionPanes(Asking):
             texts[::2] = marked_answers([self.answers["original"], self.answers["revision"]])
         answers = [(name, text, "") for name, text in zip(PANES, texts, strict=True)]
         return render(
-            "side_by_side", names=PANES, rows=[(None, answers)], look="panes", state=state
+            "side_by_side", names=PANES, rows=[(None, answers)], look="panes", state=state, drawn=""
         )
 
     @property
