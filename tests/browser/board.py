@@ -55,7 +55,7 @@ class Slow(ModelHandle):  # takes its time for each token, and repeats what is n
 
 writing.handles = lambda run: [Slow(**vars(one)) for one in handles(run)]
 
-board = dashboard(config, make_run=make_run)
+board = dashboard(config, make_run=make_run, keep=False)
 board
 """
 

@@ -126,7 +126,7 @@ def hostile_text_is_text(root: Locator) -> None:
 
 def settings_that_do_not_go_together_are_one_line(root: Locator) -> None:
     root.get_by_text("More settings of sampling").click()
-    beams = root.locator(".wb-beams input")
+    beams = root.locator(".wb-beams input[type=text]")
     beams.fill("4")
     beams.press("Enter")
     press(root, "Generate")

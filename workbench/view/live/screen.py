@@ -34,6 +34,13 @@ def _html(name: str, value: str = "") -> widgets.HTML:
     return widgets.HTML(value).add_class(name)
 
 
+def _scrolled() -> widgets.HTML:
+    """A box with more than it shows: it takes the focus, so that keys can scroll it."""
+    made = _html("wb-samples")
+    made.tabbable = True
+    return made
+
+
 @dataclass
 class Outputs:
     """The widgets that show something and that the user never sets."""
@@ -47,7 +54,7 @@ class Outputs:
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
     answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
-    samples: widgets.HTML = field(default_factory=lambda: _html("wb-samples"))
+    samples: widgets.HTML = field(default_factory=_scrolled)
 
     def mark_earlier(self, earlier: bool) -> None:
         """Whether answers and texts are of a run before the one that is being made."""
