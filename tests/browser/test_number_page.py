@@ -91,7 +91,8 @@ def keys_land_on_round_numbers(page: Page) -> None:
     expect(handle).to_have_attribute("aria-valuetext", "10")
     field(page, "lora").press("ArrowUp")
     expect(field(page, "lora")).to_have_value("9")
-    expect(page.locator(".heard")).to_contain_text("10.0 9", timeout=PATIENCE)
+    for heard in ("10.0", " 9"):  # what lies between may be left out, the last never is
+        expect(page.locator(".heard")).to_contain_text(heard, timeout=PATIENCE)
 
 
 def refuses_in_words(page: Page) -> None:
