@@ -247,4 +247,4 @@ class Inputs:
             table.comparison,
             out.facts,
         ]
-        return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard")
+        return widgets.VBox([*parts, out.announcer, KeepKeys()]).add_class("wb-dashboard")

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from workbench.train.events import Event, Sample, SampleEvent
 from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html import elements
+from workbench.view.live.outputs.announcer import Announcer, News
 from workbench.view.live.outputs.followers import mark_earlier
 from workbench.view.live.run_answers import (
     NO_ANSWERS,
@@ -45,6 +46,7 @@ def _scrolled() -> widgets.HTML:
 class Outputs:
     """The widgets that show something and that the user never sets."""
 
+    announcer: Announcer = field(default_factory=Announcer)
     status: widgets.HTML = field(
         default_factory=lambda: _html(
             "wb-statuses", elements.waiting("idle", "press Start to train")
@@ -83,12 +85,14 @@ class LiveScreen(Screen):
         self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._listing = Throttle(LISTS, STATUS_SHARE)
         self._doing, self._made = "", time.time()
+        self._news = News()
         self._error: BaseException | None = None
         self._shown: Answers = {}
         self._asked: Answers = {}
 
     def loading(self, text: str, share: float) -> None:
         """Show what is being done before the first step."""
+        self._out.announcer.say(self._news.of_loading())
         if text != self._doing or self._telling.due():
             self._doing = text
             with self._telling.measure():
@@ -164,10 +168,14 @@ class LiveScreen(Screen):
     def _tell(self, worker: Driver) -> None:
         with self._telling.measure():
             if worker.run_states:
-                self._out.status.value = "".join(map(elements.status, worker.run_states.values()))
+                run_states = worker.run_states.values()
+                self._out.status.value = "".join(map(elements.status, run_states))
+                self._out.announcer.say(self._news.of_runs(run_states))
             else:
                 state = "failed" if worker.error else "stopped"
-                self._out.status.value = elements.waiting(state, f"{state} before the first step")
+                told = f"{state} before the first step"
+                self._out.status.value = elements.waiting(state, told)
+                self._out.announcer.say(told)
             if worker.error is not self._error:
                 self._error = worker.error
                 self._out.problem.value = elements.error_card(worker.error) if worker.error else ""
