@@ -6,7 +6,6 @@ the test's own.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,10 +32,10 @@ display(explore_optimum(), explore_loss())
 """
 COMPARISON = """
 from dataclasses import replace
-from workbench.view import ask_models, explore_pairs
+from workbench.view import ask_models, compare_answers, explore_pairs
 trained = make_run(replace(config, max_steps=2), lambda text, share: None)
 list(trained)
-display(ask_models(trained), explore_pairs(trained))
+display(ask_models(trained), explore_pairs(trained), compare_answers(trained))
 """
 VOTES = """
 from workbench.feedback import IterativeDPO
@@ -44,21 +43,21 @@ from workbench.view import blind_votes
 blind_votes(IterativeDPO(config, new_model(Reviews(config.world), base),
                          Reviews(config.world).prompts[:4], "votes.jsonl"))
 """
-ROOTS = (".wb-dashboard", ".wb-explorer", ".wb-asking", ".wb-votes")
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """The folder of the pictures."""
-    folder = Path(os.environ.get("WORKBENCH_PICTURES", tmp_path / "pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+ROOTS = {
+    "dashboard": ".wb-dashboard:not(.wb-asking, .wb-votes)",
+    "runs": ".wb-run-table",
+    "explorer": ".wb-explorer",
+    "asking": ".wb-asking",
+    "several": ".wb-explorer .wb-comparison",
+    "votes": ".wb-votes",
+}
+KEEPING = NOTEBOOK.replace(", keep=False", "")  # so that the table of runs has rows
 
 
 @pytest.fixture
 def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
     """A notebook with a dashboard, explorers, comparisons and votes, run from top to bottom."""
-    write_notebook(tmp_path / "all.ipynb", NOTEBOOK, EXPLORERS, COMPARISON, VOTES)
+    write_notebook(tmp_path / "all.ipynb", KEEPING, EXPLORERS, COMPARISON, VOTES)
     with (
         jupyter_lab(tmp_path) as address,
         browser_page(chromium, width=1280, height=HEIGHT) as page,
@@ -69,20 +68,20 @@ def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
 
 
 def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
-    expect(page.locator(ROOTS[-1]).first).to_be_visible(timeout=4 * PATIENCE)
+    expect(page.locator(ROOTS["votes"]).first).to_be_visible(timeout=4 * PATIENCE)
     board = Board(page)
     board.press("Start")
-    board.passes(40)
+    run = board.root.locator("tr[data-name]").first.get_attribute("data-name") or ""
+    board.passes(40, run)
     board.press("Pause")
-    board.shows(state="paused")
+    board.shows(run, state="paused")
+    expect(page.locator(".wb-announced [aria-live=polite]")).to_have_text(f"{run} paused")
+    page.locator(".wbc-open").first.click()
     found = []
     for theme in THEMES:
         change_theme(page, theme)
-        for root in ROOTS:
+        for name, root in ROOTS.items():
             expect(page.locator(root).first).to_be_visible(timeout=PATIENCE)
-            found += [f"{theme} {root}: {what}" for what in barriers(page, root)]
-            name = f"{root.removeprefix('.wb-')}-{theme}"
-            found += [
-                f"{theme} {root}: {what}" for what in at_each_width(page, root, pictures, name)
-            ]
+            seen = barriers(page, root) + at_each_width(page, root, pictures, f"{name}-{theme}")
+            found += [f"{theme} {root}: {what}" for what in seen]
     assert not found, "\n".join(found)

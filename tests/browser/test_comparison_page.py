@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from jupyter_page import browser_page, note_errors  # isort: skip - beside this file, see conftest
+from page_checks import at_each_width, barriers
 from playwright.sync_api import Page, expect
 
 from workbench.compare.answers import Answer, measure
@@ -105,6 +106,17 @@ def test_texts_are_text_in_either_theme(page: Page) -> None:
     assert light in colours or dark in colours
     mark = page.locator("ins").first
     assert "underline" in mark.evaluate("mark => getComputedStyle(mark).textDecorationLine")
+
+
+def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
+    for landmark in ("banner", "main"):
+        expect(page.get_by_role(landmark)).to_have_count(1)
+    expect(page.get_by_role("banner").get_by_role("heading", level=1)).to_have_count(1)
+    page.locator(".wbc-open").first.click()
+    theme = (
+        "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    )
+    assert barriers(page, "html") + at_each_width(page, "body", pictures, f"page-{theme}") == []
 
 
 def test_person_sorts_and_filters(page: Page) -> None:

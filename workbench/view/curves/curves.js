@@ -112,6 +112,7 @@ class CurvesView {
       this.grid.append(entry.figure);
     }
     this.writeWords();
+    for (const entry of this.panels.values()) this.speak(entry);
     this.all();
   }
 
@@ -131,6 +132,10 @@ class CurvesView {
     for (const [name, { panel }] of this.panels)
       if (anew || panel.quantities.flatMap(metricsOf).some(metric => metrics.has(metric)))
         this.dirty.add(name);
+    for (const name of this.dirty) { // what is off the screen is not drawn
+      const entry = this.panels.get(name);
+      if (entry && !entry.figure.seen) this.speak(entry);
+    }
     this.schedule();
   }
 
@@ -226,6 +231,10 @@ class CurvesView {
       figure.plot.on("plotly_hover", event => this.hover(entry, event));
       figure.plot.on("plotly_unhover", () => (this.tip.hidden = true));
     }
+    this.speak(entry);
+  }
+
+  speak({ panel, figure }) {
     const curves = curvesOf(panel, this.store, this.look, this.theme);
     figure.setAttribute("aria-label", spoken(panel, curves));
   }
