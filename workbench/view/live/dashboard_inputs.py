@@ -75,7 +75,7 @@ class Inputs:
             name: widgets.Button(description=name, tooltip=tip).add_class(f"wb-{name.lower()}")
             for name, tip in BUTTONS.items()
         }
-        hint = "Type a prompt here. Left empty, held-out prompts are answered."
+        hint = "A prompt; if empty, held-out ones"
         self.prompt = widgets.Textarea(value=prompt or "", placeholder=hint, rows=2)
         self.prompt.add_class("wb-prompt")
         self._shown = shown_sampling(
