@@ -13,8 +13,10 @@ import pytest
 
 from board import NOTEBOOK, Board  # isort: skip - beside this file, see conftest
 from jupyter_page import (
+    KERNEL,
     PATIENCE,
     THEMES,
+    TOKEN,
     browser_page,
     jupyter_lab,
     open_notebook,
@@ -85,3 +87,25 @@ def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
             seen = barriers(page, root) + at_each_width(page, root, pictures, f"{name}-{theme}")
             found += [f"{theme} {root}: {what}" for what in seen]
     assert not found, "\n".join(found)
+
+
+def test_controls_curves_and_answers_are_seen_at_once(
+    chromium: str, tmp_path: Path, pictures: Path
+) -> None:
+    """At 1280 x 800, with the file browser open, once the dashboard is scrolled to."""
+    write_notebook(tmp_path / "board.ipynb", NOTEBOOK)
+    with jupyter_lab(tmp_path) as address, browser_page(chromium, 1280, HEIGHT) as page:
+        page.goto(f"{address}/lab/tree/board.ipynb?token={TOKEN}")
+        page.wait_for_function(f"{KERNEL}?.status === 'idle'", timeout=3 * PATIENCE)
+        expect(page.locator(".jp-DirListing")).to_be_visible()
+        run_all(page)
+        board = Board(page)
+        expect(board.root).to_be_visible(timeout=3 * PATIENCE)
+        board.press("Start")
+        board.passes(40)
+        board.press("Pause")
+        board.root.evaluate("element => element.scrollIntoView({block: 'start'})")
+        expect(board.root.locator(".scatterlayer .trace")).not_to_have_count(0, timeout=PATIENCE)
+        page.screenshot(path=pictures / "dashboard-with-files-1280.png")
+        for seen in (".wb-settings", ".wb-drive", ".wb-curves-root", ".wb-ask", ".wb-panes"):
+            expect(board.root.locator(seen)).to_be_in_viewport(ratio=1)

@@ -13,6 +13,7 @@ function render({ model, el }) {
 
   function pressed(event) {
     if (!event.target.closest("button")) return;
+    if (!el.closest(".wb-dashboard")?.contains(event.target)) return;
     const press = ++presses;
     waiting.set(press, setTimeout(() => { waiting.set(press, null); say(); }, PATIENCE));
     model.send({ press });
@@ -24,17 +25,10 @@ function render({ model, el }) {
     say();
   }
 
-  let root = null;
-  const found = setInterval(() => { // it is put into the page after it was made
-    root = el.closest(".wb-dashboard");
-    if (!root) return;
-    clearInterval(found);
-    root.addEventListener("click", pressed, true);
-  }, 50);
+  document.addEventListener("click", pressed, true);
   model.on("msg:custom", heard);
   return () => {
-    clearInterval(found);
-    root?.removeEventListener("click", pressed, true);
+    document.removeEventListener("click", pressed, true);
     model.off("msg:custom", heard);
   };
 }
