@@ -1,6 +1,7 @@
 // The panels as plotly's traces and layouts. `look` is what a person has set: {smoothing, log,
 // hidden}; `theme` the colours of the page.
 const SHORT = 100; // steps; a longer run shows first an eighth of its axis, then a quarter, ...
+const UNKNOWN = 10; // steps of the axis before the first step tells how many there are
 
 function inkOf(run, quantity, theme, several) {
   const source = several ? run : quantity;
@@ -66,7 +67,7 @@ function isLog(panel, traces, look) {
 function lastStep(traces, total) {
   const last = Math.max(0, ...traces.map(({ x }) => x.at(-1) ?? 0));
   const parts = total > SHORT ? [8, 4, 2].map(part => total / part) : [];
-  return parts.find(part => part >= last) ?? Math.max(total, last, 1);
+  return parts.find(part => part >= last) ?? Math.max(total || UNKNOWN, last);
 }
 
 function layoutOf(panel, traces, store, look, theme, size) {
@@ -88,7 +89,7 @@ function layoutOf(panel, traces, store, look, theme, size) {
     margin: { l: 46, r: 10, t: 6, b: 34 }, font: { family: theme.font, size: 11, color: theme.quiet },
     xaxis: {
       ...axis, nticks: 6, tickformat: "~s", autorange: true,
-      autorangeoptions: { include: [0, right] },
+      autorangeoptions: { minallowed: -0.05 * right, include: [0, right] },
       title: { text: "step", font: { size: 11, color: theme.quiet }, standoff: 3 },
       showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "solid",
       spikecolor: theme.quiet, spikesnap: "cursor",
