@@ -21,15 +21,20 @@ while time.time() < end:
     sum(range(10_000))
 """
 RUN_NEXT = "window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')"
-# Which of the two depends on whether the page has a subshell of the kernel by then.
+# A press either acts within a second or says that it waits.
 ACTS_OR_SAYS_SO = """document.querySelector(".wb-runs-of-dashboard tbody tr")
     || document.querySelector(".wb-queued").textContent.startsWith("queued")"""
-# The kernel takes a widget's messages on the shell from which the widget has sent last: this makes
-# it the one that the busy cell holds.
+# What the kernel remembers of a page whose shell has gone.
+GONE = """
+from ipywidgets.widgets.widget import _instances
+for widget in list(_instances.values()):
+    widget.comm._reply_subshell_id = "gone"
+"""
+# All presses go to the shell that the busy cell holds, as in a kernel that has one shell alone.
 HOLDING = f"""
 from ipywidgets.widgets.widget import _instances
 for widget in list(_instances.values()):
-    widget.send_state()
+    widget.comm._reply_subshell_for = lambda data, asked: None
 {BUSY}"""
 
 
@@ -56,12 +61,38 @@ def test_runs_stay_presses_wait_and_the_page_comes_back(board: Board, tmp_path: 
     comes_back_without_its_kernel(board, page)
 
 
+def test_a_page_that_is_opened_again_shows_and_is_heard(chromium: str, tmp_path: Path) -> None:
+    """The thread that trains was started by a press on the page before, which has gone."""
+    write_notebook(tmp_path / "live.ipynb", NOTEBOOK, GONE)
+    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
+        board = Board(page)
+        open_notebook(page, address, "live.ipynb")
+        page.evaluate(f"{RUN_NEXT} && null")
+        expect(board.root).to_be_visible(timeout=3 * PATIENCE)
+        board.press("Start")
+        board.passes(3)
+        page.on("dialog", lambda dialog: dialog.accept())  # what was not saved may be left
+        page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
+        expect(page.locator(".jp-InputPrompt").nth(1)).to_have_text("[2]:", timeout=PATIENCE)
+        page.goto("about:blank")
+        open_notebook(page, address, "live.ipynb")
+        expect(board.root.locator(".scatterlayer path").first).to_be_visible(timeout=PATIENCE)
+        board.press("Pause")
+        board.shows(state="paused")
+        board.press("Stop")
+        board.shows(state="stopped")
+
+
 def starts_while_another_cell_runs(board: Board, rows: Locator) -> None:
     board.page.evaluate(f"{RUN_NEXT} && null")
     board.page.wait_for_function(f"{KERNEL}.status === 'busy'")
     board.press("Start")
     board.page.wait_for_function(ACTS_OR_SAYS_SO, timeout=1000)
     expect(rows).to_have_count(1, timeout=PATIENCE)
+    other = board.page.locator(".jp-InputPrompt").nth(1)
+    assert other.inner_text() == "[*]:", "it waited for the other cell"
     expect(rows.first).to_have_attribute("data-state", "finished", timeout=PATIENCE)
 
 

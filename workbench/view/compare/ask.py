@@ -24,8 +24,8 @@ from workbench.generation.shown import described, shown_sampling
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.view.compare.sources import Sources, opened, progress_of
-from workbench.view.controls.keys import KeepKeys
 from workbench.view.controls.sampling_controls import FIRST, SamplingControls
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import render, style
 from workbench.view.html.side_by_side import PromptAnswers, side_by_side
@@ -218,7 +218,7 @@ class Asking:
         row = widgets.HBox([self.prompt, *seen, self.generate, self.cease])
         row.add_class("wb-row").add_class("wb-ask")
         parts = [sheets, row, self.controls.fold(), *self._html.values()]
-        return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard").add_class("wb-asking")
+        return view_box(parts, "wb-dashboard", "wb-asking")
 
     def _bundle(self) -> dict[str, object]:
         widget = {} if "google.colab" in sys.modules else self.box._repr_mimebundle_()

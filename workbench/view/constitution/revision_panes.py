@@ -15,7 +15,7 @@ from workbench.feedback.constitution.principles import Principle, check_principl
 from workbench.feedback.constitution.revising import stream_revision
 from workbench.generation.config import SamplingConfig
 from workbench.view.compare.ask import Asking
-from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.differences import marked_answers
 from workbench.view.html.render import escape, render, style
 from workbench.view.live.writing import FINISHED, Draft, Texts, Writing
@@ -96,7 +96,7 @@ class RevisionPanes(Asking):
         row = widgets.HBox([self.prompt, *settings, self.generate, self.cease])
         row.add_class("wb-row").add_class("wb-ask")
         parts = [sheets, row, *self._html.values()]
-        return widgets.VBox([*parts, KeepKeys()]).add_class("wb-dashboard").add_class("wb-asking")
+        return view_box(parts, "wb-dashboard", "wb-asking")
 
 
 class _Stages(Writing):

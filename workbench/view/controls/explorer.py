@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
 from workbench.view.controls.fields import number
-from workbench.view.controls.keys import KeepKeys
 from workbench.view.controls.number import NumberControl
 from workbench.view.controls.picture import Picture
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.elements import error_card
 from workbench.view.html.images import describe, png
 from workbench.view.html.render import style
@@ -52,7 +52,7 @@ class Explorer:
         row = widgets.HBox(list(controls.values())).add_class("wb-row")
         shown = self._text if isinstance(self.shown, str) else self._picture
         sheet = widgets.HTML(style("workbench")).add_class("wb-style")
-        self.box = widgets.VBox([sheet, row, shown, KeepKeys()]).add_class("wb-explorer")
+        self.box = view_box([sheet, row, shown], "wb-explorer")
         for widget in controls.values():
             widget.observe(lambda change: self._show(), "value")
 

@@ -130,6 +130,7 @@ class DashboardActions:
         self._held.clear()
         self._shelf.drop_unmade()
         self._shelf.begin(name, folder)
+        self._actions.update()  # first of all, so that a person sees that the press was heard
         self._outputs.curves.show(self._shelf.shown)
         self._inputs.offer_runs([name])
         for output in (self._outputs.answer, self._outputs.samples, *self._followers.outputs):
@@ -138,7 +139,6 @@ class DashboardActions:
             self._outputs, self._on_branch, self._on_end, self._offer_actions, self._on_change
         )
         self.worker = Worker(named, self._screen, self._branches, ended)
-        self._actions.update()
         return self.worker
 
     def _begin(self, make: Callable[[Progress], Run], name: str, folder: Path) -> None:

@@ -16,9 +16,9 @@ from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import recommended_before_loading
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import control
-from workbench.view.controls.keys import KeepKeys
 from workbench.view.controls.number import NumberControl
 from workbench.view.controls.presets import PresetMenu
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.render import render, style
 from workbench.view.live.outputs.press_guard import PressGuard
 from workbench.view.live.runs_table.table_actions import TableActions
@@ -247,4 +247,4 @@ class Inputs:
             table.comparison,
             out.facts,
         ]
-        return widgets.VBox([*parts, out.announcer, KeepKeys()]).add_class("wb-dashboard")
+        return view_box([*parts, out.announcer], "wb-dashboard")

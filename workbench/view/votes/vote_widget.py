@@ -23,7 +23,7 @@ from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO
 from workbench.feedback.questions import Voter
 from workbench.feedback.votes import read_votes
 from workbench.runs.run import Run
-from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import render, style
 from workbench.view.live.one_line import OneLine
@@ -226,8 +226,7 @@ class BlindVotes:
         buttons = widgets.HBox([self.keys, *self.buttons.values()]).add_class("wb-row")
         training = widgets.HBox([self.train_button, html["told"]]).add_class("wb-row")
         shown = [sheets, html["where"], html["question"], buttons, html["problem"], html["before"]]
-        box = widgets.VBox([*shown, training, html["table"], KeepKeys()]).add_class("wb-votes")
-        return box.add_class("wb-dashboard")
+        return view_box([*shown, training, html["table"]], "wb-votes", "wb-dashboard")
 
     @property
     def html(self) -> str:

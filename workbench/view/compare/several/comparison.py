@@ -32,6 +32,7 @@ from workbench.train.base_model import Progress
 from workbench.view.compare.several.comparison_data import table_data, topics_of
 from workbench.view.compare.sources import opened, progress_of
 from workbench.view.compare.token_view import explore_answer
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.answer_numbers import Grid, answers_table, legend, means_table
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import Html, render, style
@@ -75,14 +76,9 @@ class Comparison:
         self.whose = widgets.Dropdown(options=names[::-1], description="tokens of")
         self.whose.observe(lambda change: self.open(self._place), "value")
         self.tokens = widgets.VBox().add_class("wb-tokens-of")
-        self.box = widgets.VBox(
-            [
-                widgets.HTML(style("workbench")).add_class("wb-style"),
-                widgets.HTML(self._means),
-                self.table,
-                self.tokens,
-            ]
-        ).add_class("wb-explorer")
+        sheet = widgets.HTML(style("workbench")).add_class("wb-style")
+        parts = [sheet, widgets.HTML(self._means), self.table, self.tokens]
+        self.box = view_box(parts, "wb-explorer")
 
     def open(self, place: int) -> None:
         """Show the tokens of an answer to this prompt, against the first model."""

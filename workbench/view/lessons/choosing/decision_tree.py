@@ -13,7 +13,7 @@ from IPython.display import display
 from workbench.runs.choosing.decision_tree import Leaf, Question, default_leaf, follow
 from workbench.runs.choosing.method_questions import METHOD_QUESTIONS
 from workbench.train.config import TrainConfig
-from workbench.view.controls.keys import KeepKeys
+from workbench.view.controls.view_box import view_box
 from workbench.view.html.render import Html, render, style
 
 MOST_ANSWERS = 3  # to one question
@@ -58,9 +58,7 @@ class MethodChoice:
             [*self.buttons, self.back, self.restart], layout=widgets.Layout(flex_flow="row wrap")
         )
         sheet = widgets.HTML(style("workbench")).add_class("wb-style")
-        self.box = widgets.VBox([sheet, self._said, row, self._tree, KeepKeys()]).add_class(
-            "wb-explorer"
-        )
+        self.box = view_box([sheet, self._said, row, self._tree], "wb-explorer")
 
     @property
     def leaf(self) -> Leaf:
