@@ -140,7 +140,7 @@ def test_a_preset_is_one_change_and_says_what_it_shows(fake_run: Any) -> None:
     board = Board(lambda config, progress: fake_run(config))
     told: list[dict[str, Any]] = []
     board.inputs.on_setting(lambda **settings: told.append(settings))
-    board.inputs.presets.menu.value = "beta too small"
+    board.inputs.presets.menu.value = "beta-too-small"
     assert told == [{"loss": "dpo", "beta": 0.005, "lr": 5e-4}]
     assert board.inputs.settings["beta"] == board.inputs.parameters["beta"].value == 0.005
     assert "reference" in board.inputs.presets.about.value

@@ -24,7 +24,8 @@ PRESETS: dict[str, Preset] = {
     for one in (
         Preset(
             "visible",
-            "the real model learns to answer in a sentence or two, and then to stop",
+            "the real model learns to answer in a sentence or two; provisional, no setting tried "
+            "so far keeps all facts",
             {
                 "model": "smollm2",
                 "data": "brief",
@@ -33,6 +34,25 @@ PRESETS: dict[str, Preset] = {
                 "epochs": 1,
                 "held_out": 13,
             },
+        ),
+        # On the embedded reviews; figures of held-out pairs and samples at the end, seeds 0 to 2.
+        Preset(
+            "small-world",
+            "ends 3.9 to 4.3 nats from the reference; accuracy 0.81 to 0.84; 89 to 92% of its "
+            "answers are grammatical",
+            {"loss": "dpo", "beta": 0.1, "lr": 5e-4},
+        ),
+        Preset(
+            "beta-too-small",
+            "little holds the policy back: it ends 6 to 18 nats from the reference, accuracy falls "
+            "to 0.77, and 66 to 88% of its answers are grammatical",
+            {"loss": "dpo", "beta": 0.005, "lr": 5e-4},
+        ),
+        Preset(
+            "lr-too-high",
+            "the curves of loss and accuracy (0.82 to 0.85) look well, but it ends 90 to 140 nats "
+            "from the reference, and none of its answers is grammatical",
+            {"loss": "dpo", "beta": 0.1, "lr": 1e-2},
         ),
     )
 }

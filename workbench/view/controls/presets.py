@@ -1,54 +1,25 @@
-"""Named settings to start from, each with what it shows."""
+"""The menu of presets: named settings to start from, each with what it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.train.config import TrainConfig
+from workbench.core.losses import all_parameters
+from workbench.train.config import PRESETS, Preset, TrainConfig, preset
 from workbench.view.html.render import render
 
 OWN = "own settings"
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Some settings of `TrainConfig`.
-
-    Attributes:
-        shows: what they lead to. Figures are those of held-out pairs and samples at the end of the
-            run, over the seeds 0, 1 and 2.
-    """
-
-    shows: str
-    settings: dict[str, Any]
-
-
-TINY = {
-    "lesson's default": Preset(
-        "ends 3.9 to 4.3 nats from the reference; accuracy 0.81 to 0.84; 89 to 92% of its answers "
-        "are grammatical",
-        {"loss": "dpo", "beta": 0.1, "lr": 5e-4},
-    ),
-    "beta too small": Preset(
-        "little holds the policy back: it ends 6 to 18 nats from the reference, accuracy falls to "
-        "0.77, and 66 to 88% of its answers are grammatical",
-        {"loss": "dpo", "beta": 0.005, "lr": 5e-4},
-    ),
-    "learning rate too high": Preset(
-        "the curves of loss and accuracy (0.82 to 0.85) look well, but it ends 90 to 140 nats from "
-        "the reference, and none of its answers is grammatical",
-        {"loss": "dpo", "beta": 0.1, "lr": 1e-2},
-    ),
-}
+LIVE = {"loss", "lr", *all_parameters()}  # settings that a dashboard offers
 
 
 def presets_for(config: TrainConfig) -> dict[str, Preset]:
-    """The presets by name that were tried on this model and data; none for most."""
-    return TINY if (config.model, config.data) == ("tiny", "reviews") else {}
+    """The presets by name that are of this model and data; none for most."""
+    made = {name: preset(name) for name in PRESETS}
+    suits = (config.model, config.data)
+    return {name: PRESETS[name] for name, one in made.items() if (one.model, one.data) == suits}
 
 
 class PresetMenu:
@@ -66,13 +37,17 @@ class PresetMenu:
         self.menu.observe(self._take, "value")
 
     def _take(self, change: dict[str, Any]) -> None:
-        preset = self._presets.get(change["new"])
-        self.about.value = "" if preset is None else render("line", text=preset.shows)
-        if preset is not None:
-            self._choose(preset.settings)
+        chosen = self._presets.get(change["new"])
+        self.about.value = "" if chosen is None else render("line", text=chosen.about)
+        if chosen is not None:
+            self._choose(_live(chosen))
 
     def leave(self, settings: dict[str, Any]) -> None:
         """Take note that settings were changed: by a person, or by the chosen preset itself."""
         chosen = self._presets.get(self.menu.value)
-        if chosen is not None and chosen.settings != settings:
+        if chosen is not None and _live(chosen) != settings:
             self.menu.value = OWN
+
+
+def _live(chosen: Preset) -> dict[str, Any]:
+    return {name: value for name, value in chosen.settings.items() if name in LIVE}
