@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from workbench.train.events import ChangeEvent, EvalEvent, StepEvent
@@ -158,12 +157,13 @@ def test_branch_starts_at_its_parent(curves: LiveCurves, page: Page) -> None:
     np.testing.assert_allclose(page.points[1, "loss"], [[3, 1 / 3]], rtol=1e-6)
 
 
-def test_finished_run_is_the_same_from_events_and_frame(curves: LiveCurves, page: Page) -> None:
+def test_a_recorded_run_is_the_same_as_event_by_event(curves: LiveCurves, page: Page) -> None:
     events = [step(number) for number in range(1, 6)]
-    rows = [("loss", event.step, event.metrics["loss"]) for event in events]
-    curves.load("events", events)
-    curves.load("frame", pd.DataFrame(rows, columns=["metric", "step", "value"]))
+    for event in events:
+        curves.add("live", event)
+    curves.load("recorded", events)
     curves.send()
+    assert len(page.points[0, "loss"]) == len(events)
     np.testing.assert_array_equal(page.points[0, "loss"], page.points[1, "loss"])
 
 

@@ -12,7 +12,6 @@ from importlib import resources
 from typing import Any
 
 import anywidget
-import pandas as pd
 
 from workbench.train.events import Event
 from workbench.view.curves.messages import Marks, describe, new_points
@@ -54,22 +53,15 @@ class LiveCurves(anywidget.AnyWidget):
         with self._lock:
             self._history.add(run, event)
 
-    def clear(self, total: int = 0) -> None:
-        """Forget all runs; the axis of the next one is made for `total` steps."""
-        with self._lock:
-            self._history, self._names, self._anew = History(total=total), None, True
-
     def fork(self, parent: str, branch: str) -> None:
         """Start the curves of `branch` at the last points of those of `parent`."""
         with self._lock:
             self._history.fork(parent, branch)
 
-    def load(self, run: str, data: Iterable[Event] | pd.DataFrame) -> None:
-        """Add all events of a finished run, or its tidy frame (step, metric, value)."""
+    def load(self, run: str, events: Iterable[Event]) -> None:
+        """Add all events of a recorded run."""
         with self._lock:
-            if isinstance(data, pd.DataFrame):
-                return self._history.extend(data, run)
-            for event in data:
+            for event in events:
                 self._history.add(run, event)
 
     def show(self, names: Sequence[str]) -> None:

@@ -137,15 +137,10 @@ class History:
         if isinstance(data, History):
             return data
         history = cls()
-        for run, rows in data.groupby("run", sort=False):
-            history.extend(rows, run)
-        return history
-
-    def extend(self, frame: pd.DataFrame, run: str) -> None:
-        """Add the points of one run from a tidy frame with the columns step, metric and value."""
-        for metric, rows in frame.groupby("metric", sort=False):
-            curve = self.open(run).setdefault(metric, Curve())
+        for (run, metric), rows in data.groupby(["run", "metric"], sort=False):
+            curve = history.open(run).setdefault(metric, Curve())
             rows = rows.sort_values("step", kind="stable")
             for step, value in zip(rows["step"], rows["value"], strict=True):
                 curve.add(step, value)
-            self.total = max(self.total, int(rows["step"].max()))
+            history.total = max(history.total, int(rows["step"].max()))
+        return history
