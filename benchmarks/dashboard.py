@@ -66,7 +66,7 @@ def note():
 LiveScreen.event = counted
 LiveScreen.refresh = lambda screen, worker: None if quiet else refresh(screen, worker)
 threading.Thread(target=note, daemon=True).start()
-dashboard(TrainConfig(max_steps=1_000_000, eval_every=0))
+dashboard(TrainConfig(max_steps=1_000_000, eval_every=0), keep=False)
 """
 CELL = """
 import json, time
@@ -89,7 +89,7 @@ def make_run(config, progress):
     run.control.set = note_the_time
     return run
 
-dashboard(TrainConfig(max_steps=100_000), make_run=make_run)
+dashboard(TrainConfig(max_steps=100_000), make_run=make_run, keep=False)
 """
 
 
@@ -111,6 +111,7 @@ def drawing(chromium: str) -> None:
     """Training speed with the dashboard on a page over that without."""
     order, found = random.Random(0), []
     with trains(chromium, COUNTING) as (page, address, _, folder):
+        page.on("dialog", lambda dialog: dialog.accept())  # what was not saved may be left
         page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         page.wait_for_timeout(3000)
         for _ in range(ROUNDS):

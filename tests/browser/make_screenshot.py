@@ -28,7 +28,7 @@ MINUTES = 60_000  # ms
 CELL = """
 from workbench.train.config import TrainConfig
 from workbench.view.live.dashboard import dashboard
-dashboard(TrainConfig(eval_every=8))
+dashboard(TrainConfig(eval_every=8), keep=False)
 """
 
 
