@@ -146,15 +146,20 @@ def speed(page: Any, address: str, folder: Path, state: str) -> float:
 def slider(chromium: str) -> None:
     """Milliseconds from a key press to the training thread, and to the status on the page."""
     with trains(chromium, CELL) as (page, _, board, folder):
-        for _ in range(PRESSES):
+        for press in range(PRESSES):
             before = board.read("beta")
-            board.move_beta()
+            board.move_beta(("ArrowRight", "ArrowLeft")[press % 2])
             board.shows_another("beta", before)
             page.wait_for_timeout(150 + 200 * random.Random(before).random())
-        delays = board.delays(json.loads((folder / "heard.json").read_text()))
+        heard = {
+            "training thread": json.loads((folder / "heard.json").read_text()),
+            "status": page.evaluate("window.told"),
+        }
+        for where, times in heard.items():
+            delays = board.delays(times)
+            print(f"slider: {median(delays):.0f} ms from key press to {where}", end=" ")
+            print(f"(median of {len(delays)}; slowest {max(delays):.0f} ms)")
         board.press("Stop")
-    print(f"slider: {median(delays):.0f} ms from key press to training thread", end=" ")
-    print(f"(median of {len(delays)}; slowest {max(delays):.0f} ms)")
 
 
 if __name__ == "__main__":

@@ -71,9 +71,18 @@ new MutationObserver(() => {
 """
 NOTE_KEYS = """
 window.pressed = [];
+window.told = [];
 addEventListener("keydown", event => {
-    if (event.key == "ArrowRight") window.pressed.push(Date.now() / 1000);
+    if (["ArrowLeft", "ArrowRight"].includes(event.key)) window.pressed.push(Date.now() / 1000);
 }, true);
+new MutationObserver(() => {
+    const now = document.querySelector(".wb-status[data-beta]")?.dataset.beta;
+    if (now === window.beta) return;
+    window.beta = now;
+    window.told.push(Date.now() / 1000);
+}).observe(document, {
+    attributes: true, attributeFilter: ["data-beta"], childList: true, subtree: true,
+});
 """
 
 
@@ -136,9 +145,9 @@ class Board:
         answer_panes = self.root.locator(".wb-panes")
         expect(answer_panes).to_have_attribute("data-state", state, timeout=PATIENCE)
 
-    def move_beta(self) -> str:
+    def move_beta(self, key: str = "ArrowRight") -> str:
         """Move the slider by one key press; its new value as the person reads it."""
-        self.root.get_by_role("slider", name="beta", exact=True).press("ArrowRight")
+        self.root.get_by_role("slider", name="beta", exact=True).press(key)
         return self.root.get_by_role("textbox", name="beta", exact=True).input_value()
 
     def lines(self) -> str:
@@ -156,9 +165,10 @@ class Board:
             self.page.wait_for_timeout(50)
 
     def delays(self, heard: list[float]) -> list[float]:
-        """Milliseconds from each key press to the next time that the training thread heard of it.
+        """Milliseconds from each key press to the next time that it was heard of.
 
-        `heard` are seconds since 1970, as the kernel writes them; both clocks are the machine's.
+        `heard` are seconds since 1970: when the kernel's training thread heard of a new value, or
+        when the status on the page told it (`window.told`); both clocks are the machine's.
         """
         pressed = self.page.evaluate("window.pressed")
         return [

@@ -32,4 +32,5 @@ from .visible.change_measures import told as told
 from .visible.change_measures import unseen_prompts as unseen_prompts
 from .visible.facts import read_facts as read_facts
 from .visible.plain_rule import FewerWords as FewerWords
+from .visible.preset_sweep import measured_sweep as measured_sweep
 from .visible.preset_sweep import visible_sweep as visible_sweep

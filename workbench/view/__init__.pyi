@@ -9,6 +9,8 @@ from .compare.several.comparison import compare_answers as compare_answers
 from .compare.several.comparison import compare_runs as compare_runs
 from .compare.token_view import explore_answer as explore_answer
 from .compare.token_view import explore_pair as explore_pair
+from .compare.what_changed import sweep_table as sweep_table
+from .compare.what_changed import what_changed as what_changed
 from .compare.win_rate import explore_win_rates as explore_win_rates
 from .constitution.feedback_table import explore_feedback as explore_feedback
 from .constitution.intervals_figure import intervals_figure as intervals_figure

@@ -8,7 +8,7 @@ import pytest
 from workbench.compare.judging.judges import Outcomes
 from workbench.compare.visible.blinded import SHEET, blinded
 from workbench.compare.visible.change_measures import told, unseen_prompts
-from workbench.compare.visible.facts import Fact, count_right, is_right, read_facts
+from workbench.compare.visible.facts import is_right, read_facts
 from workbench.compare.visible.plain_rule import FewerWords
 from workbench.data.pairs import read_pairs
 
@@ -27,13 +27,6 @@ from workbench.data.pairs import read_pairs
 )
 def test_a_fact_is_right_where_its_word_stands_alone(answer: str, right: bool) -> None:
     assert is_right(answer, "Paris") is right
-
-
-def test_right_answers_are_counted() -> None:
-    facts = [Fact("Capital of France?", "Paris"), Fact("Gold?", "Au"), Fact("2 + 2?", "4")]
-    assert count_right(["Paris.", "Its symbol is Ag.", "4"], facts) == 2
-    with pytest.raises(ValueError, match="zip"):
-        count_right(["Paris."], facts)
 
 
 def test_there_are_forty_facts_with_one_word_each() -> None:

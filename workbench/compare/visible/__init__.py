@@ -5,4 +5,5 @@ plain_rule       the rule that tells policy from reference by what the pairs ask
 blinded          answers without names, for a reader who is to tell the policy's
 change_measures  one row of figures of a model against its reference
 preset_sweep     the sweep over learning rate, beta and epochs
+sweep.csv        its rows, as they came out for SmolLM2
 """

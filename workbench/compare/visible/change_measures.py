@@ -13,7 +13,7 @@ import torch
 from workbench.compare.answers import measure, sample_answers
 from workbench.compare.handle_sources import handles
 from workbench.compare.judging.judges import WIN, Judge, Outcomes
-from workbench.compare.visible.facts import TOKENS, Fact, count_right, read_facts
+from workbench.compare.visible.facts import TOKENS, Fact, is_right, read_facts
 from workbench.core.metrics import mean_and_error, wilson_interval
 from workbench.data.json_rows import read_json_rows
 from workbench.generation.config import SamplingConfig
@@ -41,16 +41,35 @@ def answers_before_and_after(run: Run, prompts: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame([(s.prompt, s.reference, s.policy) for s in samples], columns=columns)
 
 
+def facts_before_and_after(run: Run, facts: Sequence[Fact] | None = None) -> pd.DataFrame:
+    """One row per fact, by default of those that ship: `question`, greedy answers `before` and
+    `after`, and whether they are right, `right_before` and `right_after`."""
+    facts = read_facts() if facts is None else facts
+    asked = SamplingConfig(temperature=0, max_new_tokens=TOKENS)
+    answers = run.sample([fact.question for fact in facts], asked)
+    frame = pd.DataFrame(
+        {
+            "question": [fact.question for fact in facts],
+            "before": [answer.reference or "" for answer in answers],
+            "after": [answer.policy for answer in answers],
+        }
+    )
+    for side in ("before", "after"):
+        rows = zip(frame[side], facts, strict=True)
+        frame[f"right_{side}"] = [is_right(answer, fact.word) for answer, fact in rows]
+    return frame
+
+
 def measure_change(
-    run: Run, answers: pd.DataFrame, judges: Sequence[Judge], facts: Sequence[Fact] | None = None
+    run: Run, answers: pd.DataFrame, facts: pd.DataFrame, judges: Sequence[Judge]
 ) -> dict[str, Any]:
     """What a run has changed by now, and what that cost.
 
     Args:
         run: of a language model.
         answers: of `answers_before_and_after`.
+        facts: of `facts_before_and_after`.
         judges: each compares the answers without knowing whose they are.
-        facts: by default those that ship.
 
     Returns:
         `told/JUDGE`, the share of prompts where the judge prefers the policy's answer, a tie being
@@ -60,7 +79,6 @@ def measure_change(
         of them that `ended` within `LONGEST` tokens; `facts_before` and `facts_after`; `accuracy`
         and `margin` on the held-out pairs.
     """
-    facts = read_facts() if facts is None else facts
     row: dict[str, Any] = {}
     for judge in judges:
         share, low, _ = told(
@@ -69,11 +87,8 @@ def measure_change(
         row |= {f"told/{judge.name}": share, f"told/{judge.name}_low": low}
     for side in ("before", "after"):
         row[f"words_{side}"] = float(answers[side].str.split().str.len().mean())
+        row[f"facts_{side}"] = int(facts[f"right_{side}"].sum())
     row |= _distance(run, list(answers["prompt"]))
-    asked = SamplingConfig(temperature=0, max_new_tokens=TOKENS)
-    known = run.sample([fact.question for fact in facts], asked)
-    row["facts_before"] = count_right([sample.reference or "" for sample in known], facts)
-    row["facts_after"] = count_right([sample.policy for sample in known], facts)
     held_out = run.evaluate()
     return row | {name: held_out.get(PREFIX + key) for name, key in HELD_OUT.items()}
 

@@ -7,7 +7,6 @@ that out of 75. So none can be gained, and each one that is missed was lost in t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -37,8 +36,3 @@ def is_right(answer: str, word: str) -> bool:
     (True, False)
     """
     return word.casefold() in re.findall(r"\w+", answer.casefold())
-
-
-def count_right(answers: Sequence[str], facts: Sequence[Fact]) -> int:
-    """How many of the answers, one per fact, are right."""
-    return sum(is_right(answer, fact.word) for answer, fact in zip(answers, facts, strict=True))

@@ -30,9 +30,10 @@ PRESETS: dict[str, Preset] = {
                 "model": "smollm2",
                 "data": "brief",
                 "beta": 0.1,
-                "lr": 5e-6,
-                "epochs": 1,
-                "held_out": 13,
+                "ld_alpha": 0.0,
+                "lr": 2e-6,
+                "epochs": 2,
+                "held_out": 20,
             },
         ),
         # On the embedded reviews; figures of held-out pairs and samples at the end, seeds 0 to 2.

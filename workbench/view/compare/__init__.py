@@ -10,6 +10,7 @@ probability_mass.py   which tokens and texts gained what the chosen completion l
 token_view.py         the log-ratios of an answer or a pair, token by token
 token_parts.py        the HTML parts of the token views
 logratio_lines.py     the summed log-ratios as a picture
+what_changed.py       what a run on a real model changed, the price, and the sweep for a preset
 win_rate.py           how often one model beats the other, per judge
 sources.py            from runs, folders and names to models
 """

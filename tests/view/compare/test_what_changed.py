@@ -1,0 +1,85 @@
+"""What a run changed, in words: the figures are those that were measured."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from workbench.compare.visible.preset_sweep import measured_sweep
+from workbench.data.reviews.config import ReviewsConfig
+from workbench.data.reviews.world import Reviews
+from workbench.runs.run import Run
+from workbench.train.base_model import BaseConfig, new_model
+from workbench.train.config import PRESETS, TrainConfig
+from workbench.view.compare import what_changed as module
+from workbench.view.compare.what_changed import sweep_table, what_changed
+
+ANSWERS = pd.DataFrame(
+    {
+        "prompt": ["a", "b", "c", "d"],
+        "before": ["one two three", "one two", "one <b>two", "one two three"],
+        "after": ["one", "one two", "one", ""],
+    }
+)
+FACTS = pd.DataFrame(
+    {
+        "question": ["Gold?", "France & co?", "Night?"],
+        "before": ["Au", "Paris", "Day"],
+        "after": ["Au", "Lyon", "Noon"],
+        "right_before": [True, True, False],
+        "right_after": [True, False, False],
+    }
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(module, "unseen_prompts", lambda: list(ANSWERS["prompt"]))
+    monkeypatch.setattr(module, "answers_before_and_after", lambda run, prompts: ANSWERS)
+    monkeypatch.setattr(module, "facts_before_and_after", lambda run: FACTS)
+    world = ReviewsConfig(pairs=48, topics=4)
+    config = TrainConfig(
+        world=world, pairs_from="grammar", batch_size=8, held_out=12, samples=0, max_steps=1
+    )
+    return Run.create(
+        config, base=new_model(Reviews(world), BaseConfig(dim=32, layers=1, hidden_dim=48))
+    )
+
+
+def test_figures_are_those_of_answers_and_facts(run: Run) -> None:
+    """Shorter in two of four, as long in one, silent in one: the rule tells two."""
+    html = what_changed(run)
+    told, *_ = [line for line in html.split("<tr") if "the rule tells" in line]
+    assert "2 (50%; 95% interval from 15%)" in told
+    right, *_ = [line for line in html.split("<tr") if "facts right, of 3" in line]
+    assert ">2<" in right
+    assert ">1<" in right
+
+
+def test_only_facts_that_were_lost_are_listed_and_texts_are_escaped(run: Run) -> None:
+    html = what_changed(run)
+    assert "France &amp; co?" in html
+    assert "Gold?" not in html
+    assert "Night?" not in html
+    assert "<b>two" not in html
+
+
+def test_the_row_of_the_preset_is_named_in_the_sweep() -> None:
+    rows = measured_sweep()
+    lines = sweep_table(rows).split("<tr")[2:]
+    assert len(lines) == len(rows)
+    assert sum("visible" in line for line in lines) == 1
+    settings = PRESETS["visible"].settings
+    named = rows.query("ld_alpha == {ld_alpha} and lr == {lr} and beta == {beta}".format(**settings))
+    assert settings["epochs"] in named["epochs"].to_list()
+
+
+def test_the_preset_reaches_what_it_promises() -> None:
+    """As it was measured: at least nine in ten told, KL below 10 nats, and no more than one fact."""
+    rows, settings = measured_sweep(), PRESETS["visible"].settings
+    swept = ["ld_alpha", "lr", "beta", "epochs"]
+    (row,) = rows[(rows[swept] == [settings[name] for name in swept]).all(axis=1)].to_dict("records")
+    assert row["told/fewer words"] >= 0.9
+    assert row["told/reward model"] >= 0.9
+    assert row["kl"] < 10
+    assert row["facts_before"] - row["facts_after"] <= 1
