@@ -1,10 +1,11 @@
 """The sweep behind the preset `visible`, on the real model: what can be told, and what it costs.
 
-    python benchmarks/visible.py [--out FOLDER] [--lr ...] [--beta ...] [--epochs ...] [--ld-alpha A]
+    python benchmarks/visible.py [--out FOLDER] [--lr ...] [--beta ...] [--epochs ...]
+        [--ld-alpha A]
 
-Writes `sweep.csv` and `answers.csv` of every setting to the folder after each measurement. The
-table that ships, workbench/compare/visible/sweep.csv, is that of the defaults, followed by that of
-plain DPO, `--lr 2e-6 --beta 0.1 --ld-alpha 1`.
+Writes `sweep.csv` and `answers.csv` to the folder after each run. The table that ships,
+workbench/compare/visible/sweep.csv, is that of the defaults, followed by plain DPO (`--ld-alpha 1`)
+with the settings of the preset.
 """
 
 from __future__ import annotations

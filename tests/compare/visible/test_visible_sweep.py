@@ -25,7 +25,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_each_measurement_is_a_row_with_its_answers(base: Model, tmp_path: Path) -> None:
+def test_each_run_is_a_row_with_its_answers(base: Model, tmp_path: Path) -> None:
     words = ["good", "bad", "great", "the", "was", "room", "staff", "and"]
     rows = [
         {"prompt": f"{one} {two}", "chosen": one, "rejected": f"{one} {two} the {one}"}
@@ -38,11 +38,11 @@ def test_each_measurement_is_a_row_with_its_answers(base: Model, tmp_path: Path)
     small = {"data": str(path), "held_out": 4, "batch_size": 8, "model": "tiny"}
     *_, (table, answers) = visible_sweep([1e-3], [0.1, 0.5], [1, 2], base, **small)
     assert table[["beta", "epochs", "steps"]].to_numpy().tolist() == [
-        [0.1, 1, 2], [0.1, 2, 4], [0.5, 1, 2], [0.5, 2, 4]
+        [0.1, 1, 2], [0.5, 1, 2], [0.1, 2, 4], [0.5, 2, 4]
     ]  # fmt: skip
     assert table["kl"].between(0, 1000).all()
     assert len(answers) == 4 * answers["prompt"].nunique()
     again = answers[(answers.beta == 0.1) & (answers.epochs == 2)]
     shorter = again["after"].str.split().str.len() < again["before"].str.split().str.len()
     empty = again["after"] == ""
-    assert table.iloc[1]["told/fewer words"] == pytest.approx((shorter & ~empty).mean())
+    assert table.iloc[2]["told/fewer words"] == pytest.approx((shorter & ~empty).mean())

@@ -21,9 +21,8 @@ from workbench.compare.visible.plain_rule import FewerWords
 from workbench.models.load import Model
 from workbench.runs.sweep import opened
 from workbench.train.config import preset
-from workbench.train.events import StepEvent
 
-LRS, BETAS, EPOCHS = (2e-6, 4e-6), (0.1, 0.3), (1, 2, 3)
+LRS, BETAS, EPOCHS = (4e-6, 8e-6), (0.1, 0.3), (2, 3)
 JUDGE_LR, JUDGE_EPOCHS = 1e-5, 2  # of the reward model, the same for all runs
 
 
@@ -34,9 +33,7 @@ def visible_sweep(
     base: Model | None = None,
     **changes: Any,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Train the preset `visible` with every learning rate and beta, measured after some epochs.
-
-    The learning rate is constant, so a run of three epochs is, after two, a run of two.
+    """Train the preset `visible` with every combination of the values, and measure each run.
 
     Args:
         lrs, betas, epochs: the grid.
@@ -44,33 +41,27 @@ def visible_sweep(
         changes: other fields of TrainConfig.
 
     Yields:
-        After every measurement all rows so far: `ld_alpha`, `lr`, `beta`, `epochs`, `steps`,
-        `seconds` of the training alone, and the figures of `measure_change`; and the answers that
-        go with them.
+        After every run all rows so far: `ld_alpha`, `lr`, `beta`, `epochs`, `steps`, `seconds` of
+        the training alone, and the figures of `measure_change`; and the answers that go with them.
     """
     common = {"samples": 0, "eval_every": 0, **changes}
     configs = [
-        preset("visible", **{**common, "lr": lr, "beta": beta, "epochs": max(epochs)})
-        for lr, beta in product(lrs, betas)
+        preset("visible", **{**common, "lr": lr, "beta": beta, "epochs": times})
+        for times, beta, lr in product(epochs, betas, lrs)
     ]
     prompts = unseen_prompts()
     judges: list[Judge] = []
     rows, texts = [], []
     for config, run in opened(configs, base):
         judges = judges or [FewerWords(), reward_judge(run, JUDGE_EPOCHS, JUDGE_LR)]
-        for event in run:
-            if not isinstance(event, StepEvent):
-                continue
-            done, rest = divmod(event.step, run.total // max(epochs))
-            if rest or done not in epochs:
-                continue
-            answers, facts = answers_before_and_after(run, prompts), facts_before_and_after(run)
-            settings = ("ld_alpha", "lr", "beta")
-            key = {**{name: getattr(config, name) for name in settings}, "epochs": done}
-            took = {"steps": event.step, "seconds": run.summary("measured")["seconds"]}
-            rows.append({**key, **took, **measure_change(run, answers, facts, judges)})
-            texts.append(answers.assign(**key))
-            yield pd.DataFrame(rows), pd.concat(texts, ignore_index=True)
+        for _ in run:
+            pass
+        answers, facts = answers_before_and_after(run, prompts), facts_before_and_after(run)
+        key = {name: getattr(config, name) for name in ("ld_alpha", "lr", "beta", "epochs")}
+        took = {"steps": run.total, "seconds": run.summary("measured")["seconds"]}
+        rows.append({**key, **took, **measure_change(run, answers, facts, judges)})
+        texts.append(answers.assign(**key))
+        yield pd.DataFrame(rows), pd.concat(texts, ignore_index=True)
 
 
 def measured_sweep() -> pd.DataFrame:

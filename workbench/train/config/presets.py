@@ -24,15 +24,16 @@ PRESETS: dict[str, Preset] = {
     for one in (
         Preset(
             "visible",
-            "the real model learns to answer in a sentence or two; provisional, no setting tried "
-            "so far keeps all facts",
+            "the real model learns to answer in a sentence or two, and keeps its facts; about "
+            "three minutes on two cores",
             {
                 "model": "smollm2",
                 "data": "brief",
-                "beta": 0.1,
+                "beta": 0.3,
                 "ld_alpha": 0.0,
-                "lr": 2e-6,
-                "epochs": 2,
+                "lr": 4e-6,
+                "schedule": "linear",
+                "epochs": 3,
                 "held_out": 20,
             },
         ),
