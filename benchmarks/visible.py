@@ -26,9 +26,7 @@ def main() -> None:
     parser.add_argument("--ld-alpha", type=float, default=0.0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    for rows, answers in visible_sweep(
-        given.lr, given.beta, given.epochs, ld_alpha=given.ld_alpha
-    ):
+    for rows, answers in visible_sweep(given.lr, given.beta, given.epochs, ld_alpha=given.ld_alpha):
         rows.to_csv(given.out / "sweep.csv", index=False, float_format="%.4g")
         answers.to_csv(given.out / "answers.csv", index=False)
         print(rows.iloc[-1].round(4).to_string(), end="\n\n", flush=True)
