@@ -8,9 +8,7 @@ from learners import mark
 from runner import NOTEBOOKS, read
 
 HEADING = "# Checks of the claims above; folded, not part of the lesson\n"
-# Their checks stand in the cells that they are about.
-UNFOLDED = {"05_before_and_after", "10_real_model"}
-NAMES = sorted({path.stem for path in NOTEBOOKS.glob("*.ipynb")} - UNFOLDED)
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 KINDS = re.compile(r"^#+ Exercises?\b.*\((derive|predict|find the fault)\)$", re.MULTILINE)
 EXERCISES = re.compile(r"^#+ Exercises?\b", re.MULTILINE)
 
