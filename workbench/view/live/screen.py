@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import ipywidgets as widgets
 
-from workbench.train.events import Event, Sample, SampleEvent
+from workbench.train.events import ChangeEvent, Event, Sample, SampleEvent
 from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html import elements
 from workbench.view.live.outputs.announcer import Announcer, News
@@ -84,7 +84,7 @@ class LiveScreen(Screen):
         self._sending = Throttle(SENDINGS, SENDING_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._listing = Throttle(LISTS, STATUS_SHARE)
-        self._doing, self._made = "", time.time()
+        self._doing, self._made, self._changed = "", time.time(), False
         self._news = News()
         self._error: BaseException | None = None
         self._shown: Answers = {}
@@ -117,6 +117,7 @@ class LiveScreen(Screen):
     def event(self, run_state: RunState, event: Event) -> None:
         """Add an event to the curves or the table of samples."""
         self._out.curves.add(run_state.name, event)
+        self._changed |= isinstance(event, ChangeEvent)
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
 
@@ -144,8 +145,11 @@ class LiveScreen(Screen):
         self._out.problem.value = elements.error_card(error)
 
     def refresh(self, worker: Driver) -> None:
-        """Update the status, the curves and the table, each at its own rate."""
-        if self._telling.due():
+        """Update the status, the curves and the table, each at its own rate.
+
+        A setting that a person has changed is told at once.
+        """
+        if self._changed or self._telling.due():
             self._tell(worker)
         if self._sending.due():
             with self._sending.measure():
@@ -166,6 +170,7 @@ class LiveScreen(Screen):
         self._on_end(worker)
 
     def _tell(self, worker: Driver) -> None:
+        self._changed = False
         with self._telling.measure():
             if worker.run_states:
                 run_states = worker.run_states.values()
