@@ -61,7 +61,9 @@ def test_only_facts_that_were_lost_are_listed_and_texts_are_escaped(run: Run) ->
     assert "France &amp; co?" in html
     assert "Gold?" not in html
     assert "Night?" not in html
+    assert "&lt;b&gt;two" in html
     assert "<b>two" not in html
+    assert "<del" not in html
 
 
 def test_the_row_of_the_preset_is_named_in_the_sweep() -> None:

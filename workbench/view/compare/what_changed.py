@@ -49,7 +49,7 @@ def what_changed(run: Run) -> Html:
         rows = lost[["question", *SIDES]].to_numpy().tolist()
         parts.append(render("table", name="wb-lost", titles=titles, rows=rows, numbers=False))
     shown = answers.head(SHOWN).rename(columns=SIDES)
-    return Html("".join([*parts, answers_beside(shown)]))
+    return Html("".join([*parts, answers_beside(shown, marked=False)]))
 
 
 def sweep_table(rows: pd.DataFrame) -> Html:

@@ -63,16 +63,17 @@ def side_by_side(
     return render("side_by_side", names=names, rows=shown, look=look, state=state, drawn=drawn)
 
 
-def answers_beside(frame: pd.DataFrame) -> Html:
+def answers_beside(frame: pd.DataFrame, marked: bool = True) -> Html:
     """Recorded answers beside each other, as wide as the view.
 
     Args:
         frame: one row per prompt, in the column `prompt`, and one column of texts per model; the
             texts of the others are marked against those of the first.
+        marked: False leaves the texts as they are, for those that have little in common.
     """
     names = [name for name in frame if name != "prompt"]
     rows = [
         PromptAnswers(prompt, texts)
         for prompt, texts in zip(frame["prompt"], frame[names].itertuples(index=False), strict=True)
     ]
-    return side_by_side(names, rows, look="ruled")
+    return side_by_side(names, rows, look="ruled", state=FINISHED if marked else "")
