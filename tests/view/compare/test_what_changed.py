@@ -77,12 +77,12 @@ def test_the_row_of_the_preset_is_named_in_the_sweep() -> None:
 
 
 def test_the_preset_reaches_what_it_promises() -> None:
-    """As measured: nine in ten told, KL below 10 nats, all facts but two, in five minutes."""
+    """As measured: nine in ten told, KL below 10 nats, all facts kept, in five minutes."""
     settings = PRESETS["visible"].settings
     rows = measured_sweep().to_dict("records")
     swept = ("ld_alpha", "lr", "beta", "epochs")
     (row,) = [row for row in rows if all(row[name] == settings[name] for name in swept)]
     assert min(row["told/fewer words"], row["told/reward model"]) >= 0.9
     assert row["kl"] < 10
-    assert row["facts_before"] - row["facts_after"] <= 2
+    assert row["facts_before"] == row["facts_after"]
     assert row["seconds"] < 300
