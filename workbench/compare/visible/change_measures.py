@@ -27,9 +27,10 @@ SIDES = ("prompt", "after", "before")  # the policy is A
 HELD_OUT = {"accuracy": "rewards/accuracies", "margin": "rewards/margins"}
 
 
-def unseen_prompts() -> list[str]:
-    """Forty-eight everyday questions of which none stands in the shipped pairs."""
-    path = Path(str(files("workbench.data").joinpath("unseen_prompts.jsonl")))
+def unseen_prompts(path: Path | None = None) -> list[str]:
+    """Those of a JSONL file with `prompt`; by default forty-eight everyday questions of which none
+    stands in the shipped pairs."""
+    path = path or Path(str(files("workbench.data").joinpath("unseen_prompts.jsonl")))
     return [row["prompt"] for row in read_json_rows(path)]
 
 

@@ -23,9 +23,9 @@ class Fact(NamedTuple):
     word: str
 
 
-def read_facts() -> list[Fact]:
-    """The forty that ship with the package."""
-    path = Path(str(files("workbench.data").joinpath("facts.jsonl")))
+def read_facts(path: Path | None = None) -> list[Fact]:
+    """Those of a JSONL file with `question` and `word`; by default the forty that ship."""
+    path = path or Path(str(files("workbench.data").joinpath("facts.jsonl")))
     return [Fact(row["question"], row["word"]) for row in read_json_rows(path)]
 
 

@@ -11,6 +11,7 @@ from workbench.compare.visible.change_measures import (
     unseen_prompts,
 )
 from workbench.compare.visible.plain_rule import FewerWords
+from workbench.compare.visible.preset_sweep import SWEPT
 from workbench.runs.run import Run
 from workbench.train.config.presets import PRESETS
 from workbench.view.html.render import Html, render
@@ -57,11 +58,10 @@ def sweep_table(rows: pd.DataFrame) -> Html:
     settings = PRESETS["visible"].settings
     lines = []
     for row in rows.to_dict("records"):
-        swept = ("ld_alpha", "lr", "beta", "epochs")
         lines.append(
             (
-                "visible" if all(row[name] == settings[name] for name in swept) else "",
-                *(f"{row[name]:g}" for name in (*swept, "steps")),
+                "visible" if all(row[name] == settings[name] for name in SWEPT) else "",
+                *(f"{row[name]:g}" for name in (*SWEPT, "steps")),
                 f"{row['seconds']:.0f}",
                 *(f"{row[f'told/{judge}']:.0%}" for judge in ("fewer words", "reward model")),
                 f"{row['kl']:.1f} ± {row['kl_se']:.1f}",
