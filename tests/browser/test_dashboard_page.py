@@ -121,6 +121,7 @@ def asks(board: Board) -> None:
     expect(answer_panes.last.locator("ins")).to_have_text("new")
     both_panes_grew(board)
     assert board.root.locator("script, .wb-answer img").count() == 0
+    sees_finished_answers_whole(board)
     board.press("Generate")
     board.writes("writing")
     step = int(board.read("step"))
@@ -129,6 +130,21 @@ def asks(board: Board) -> None:
     expect(answer_panes.first).not_to_contain_text("script")
     board.writes("finished")
     board.passes(step)
+
+
+def sees_finished_answers_whole(board: Board) -> None:
+    """However long they are: none of a finished text is below the edge of its pane."""
+    pane = board.root.locator(".wb-pane").first
+    hidden = pane.evaluate(
+        """pane => {
+            const text = pane.querySelector("p"), said = text.innerHTML;
+            text.textContent = "a long answer ".repeat(200);
+            const below = text.getBoundingClientRect().bottom - pane.getBoundingClientRect().bottom;
+            text.innerHTML = said;
+            return below;
+        }"""
+    )
+    assert hidden < 0
 
 
 def both_panes_grew(board: Board) -> None:

@@ -44,6 +44,12 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
             refused()
 
 
+@pytest.mark.parametrize("given", ["--loss simpo", "--loss orpo", "--method kto"])
+def test_a_flag_that_does_not_go_with_a_preset_is_refused_and_the_preset_named(given: str) -> None:
+    with pytest.raises(WorkbenchError, match=r"^with the settings of --preset visible: \w+="):
+        parse(f"train --preset visible {given}".split())
+
+
 def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_
 
 import tyro
 
+from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import PRESETS, TrainConfig, check_field, find_preset, setting
 
@@ -162,11 +163,12 @@ def parse(arguments: Sequence[str]) -> Command:
 
     Raises:
         SystemExit: help was asked for (0), or something is no flag or no value of its type (2).
-        WorkbenchError: a value is out of range, or a preset is unknown.
+        WorkbenchError: a value is out of range, a preset is unknown, or a flag does not go with it.
     """
     parsers = {name: flags(config) for name, config in COMMANDS.items()}
-    if arguments[:1] == ["train"]:
-        parsers["train"] = flags(Train, _preset_settings(arguments))
+    preset = _preset_of(arguments) if arguments[:1] == ["train"] else None
+    if preset is not None:
+        parsers["train"] = flags(Train, find_preset(preset).settings)
     parsed = tyro.extras.subcommand_cli_from_dict(
         parsers,  # type: ignore[arg-type]
         prog="python -m workbench",
@@ -174,15 +176,19 @@ def parse(arguments: Sequence[str]) -> Command:
         args=arguments,
     )
     name = next(name for name, parser in parsers.items() if isinstance(parsed, parser))
-    return build(COMMANDS[name], parsed)
+    try:
+        return build(COMMANDS[name], parsed)
+    except WorkbenchError as error:
+        if preset is None:
+            raise
+        raise WorkbenchError(f"with the settings of --preset {preset}: {error}") from None
 
 
-def _preset_settings(arguments: Sequence[str]) -> Mapping[str, Any]:
-    """What the flags of `train` default to where `--preset` is given."""
+def _preset_of(arguments: Sequence[str]) -> str | None:
+    """The name behind `--preset`, whose settings are what the other flags default to."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", nargs="?")
-    name = parser.parse_known_args(arguments)[0].preset
-    return {} if name is None else find_preset(name).settings
+    return parser.parse_known_args(arguments)[0].preset
 
 
 def flags(config: type, defaults: Mapping[str, Any] = MappingProxyType({})) -> type:

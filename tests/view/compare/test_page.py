@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,9 +61,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def run(fake_run: Any) -> Any:
+def run(fake_run: Any, tmp_path: Path) -> Any:
     """A run that has ended, without a model."""
-    run = fake_run(TrainConfig(model="/home/somebody/secret/model", beta=0.3))
+    run = fake_run(TrainConfig(model=str(tmp_path / "secret" / "model"), beta=0.3))
     list(run)
     data = SimpleNamespace(train=[1, 2, 3], held_out=[1], train_texts=[], held_out_texts=[])
     settings = LiveSettings.start(TrainConfig(beta=0.6).resolved())  # moved while it ran

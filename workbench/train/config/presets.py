@@ -29,6 +29,7 @@ PRESETS: dict[str, Preset] = {
             {
                 "model": "smollm2",
                 "data": "brief",
+                "loss": "dpo",
                 "beta": 0.3,
                 "ld_alpha": 0.0,
                 "lr": 4e-6,
