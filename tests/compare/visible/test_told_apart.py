@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pandas as pd
 import pytest
 
 from workbench.compare.judging.judges import Outcomes
 from workbench.compare.visible.blinded import SHEET, blinded
-from workbench.compare.visible.change_measures import told, unseen_prompts
-from workbench.compare.visible.facts import is_right, read_facts
+from workbench.compare.visible.change_measures import facts_before_and_after, told, unseen_prompts
+from workbench.compare.visible.facts import Fact, is_right, read_facts
 from workbench.compare.visible.plain_rule import FewerWords
 from workbench.data.pairs import read_pairs
+from workbench.generation.config import SamplingConfig
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,23 @@ from workbench.data.pairs import read_pairs
 )
 def test_a_fact_is_right_where_its_word_stands_alone(answer: str, right: bool) -> None:
     assert is_right(answer, "Paris") is right
+
+
+def test_facts_are_asked_greedily_and_judged_on_both_sides() -> None:
+    """A run that answers with what it was asked, and how; the reference of the second is none."""
+    asked: list[Any] = []
+
+    def sample(prompts: list[str], sampling: SamplingConfig) -> list[SimpleNamespace]:
+        asked.append((prompts, sampling.temperature))
+        pairs = [("Paris.", "Lyon."), (None, "It is Rome.")]
+        return [SimpleNamespace(reference=before, policy=after) for before, after in pairs]
+
+    facts = [Fact("France?", "Paris"), Fact("Italy?", "Rome")]
+    frame = facts_before_and_after(SimpleNamespace(sample=sample), facts)  # type: ignore[arg-type]
+    assert asked == [(["France?", "Italy?"], 0)]
+    assert frame["before"].tolist() == ["Paris.", ""]
+    assert frame["right_before"].tolist() == [True, False]
+    assert frame["right_after"].tolist() == [False, True]
 
 
 def test_there_are_forty_facts_with_one_word_each() -> None:
