@@ -24,8 +24,8 @@ PRESETS: dict[str, Preset] = {
     for one in (
         Preset(
             "visible",
-            "the real model learns to answer in a sentence or two, and keeps its facts; about "
-            "three minutes on two cores",
+            "the real model learns to answer in a sentence or two, at the price of some facts; "
+            "about three minutes on two cores",
             {
                 "model": "smollm2",
                 "data": "brief",
