@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from workbench.__main__ import main
-from workbench.cli.flags import Train, parse
+from workbench.cli.command_settings import Train
+from workbench.cli.flags import parse
 from workbench.errors import WorkbenchError
 from workbench.train.config import PRESETS, TrainConfig, preset
 

@@ -12,8 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from workbench.cli.constitution_command import constitution
-from workbench.cli.flags import (
+from workbench.cli.command_settings import (
     Command,
     Compare,
     Constitution,
@@ -22,6 +21,7 @@ from workbench.cli.flags import (
     SampleCommand,
     Train,
 )
+from workbench.cli.constitution_command import constitution
 from workbench.cli.methods_command import methods
 from workbench.cli.terminal import console, progress, show_table
 from workbench.cli.train_command import train

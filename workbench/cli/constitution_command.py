@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from workbench.cli.flags import Constitution
+from workbench.cli.command_settings import Constitution
 from workbench.cli.terminal import console, progress, show_table
 from workbench.compare.handle_sources import open_handles
 from workbench.compare.judging.endpoint import Endpoint

@@ -11,7 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from workbench.cli.flags import Methods
+from workbench.cli.command_settings import Methods
 from workbench.cli.terminal import console, progress
 from workbench.core.losses import LOSSES
 from workbench.data.cache import atomic_write

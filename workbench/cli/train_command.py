@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from workbench.cli.flags import Train
+from workbench.cli.command_settings import Train
 from workbench.cli.terminal import console, progress, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.pairs import SkippedRow

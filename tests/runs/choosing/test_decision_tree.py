@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from workbench.cli.flags import Train, parse
+from workbench.cli.command_settings import Train
+from workbench.cli.flags import parse
 from workbench.core.losses import find_loss
 from workbench.errors import WorkbenchError
 from workbench.runs.choosing.decision_tree import Leaf, Question, default_leaf, follow, paths
