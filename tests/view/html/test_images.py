@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from workbench.view.html.images import png
+from workbench.view.html.images import png, quick_png
 from workbench.view.plot.primitives import MUTED, new_figure
 
 
@@ -37,3 +39,10 @@ def test_its_faintest_words_have_a_contrast_of_four_and_a_half_with_the_card() -
     ink = np.array([int(MUTED[i : i + 2], 16) for i in (1, 3, 5)])
     ground = luminance(pixels()[20, 3, :3])
     assert (ground + 0.05) / (luminance(ink) + 0.05) >= 4.5
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31 - 1))
+def test_a_quick_picture_has_the_same_pixels(width: int, height: int, seed: int) -> None:
+    shades = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    file = io.BytesIO(quick_png(Image.fromarray(shades)))
+    assert (np.asarray(Image.open(file)) == shades).all()

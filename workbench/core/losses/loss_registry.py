@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.losses.inputs import PairLogps
@@ -17,6 +18,11 @@ from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@cache
+def _parameters(function: Callable[..., Tensor]) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Loss:
     @property
     def defaults(self) -> dict[str, Any]:
         """Each parameter of the loss with its default."""
-        parameters = list(inspect.signature(self.function).parameters.values())
+        parameters = _parameters(self.function)
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     @property

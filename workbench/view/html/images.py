@@ -11,7 +11,10 @@ from __future__ import annotations
 import base64
 import io
 import re
+import struct
+import zlib
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
@@ -19,6 +22,7 @@ from PIL import Image, ImageDraw
 from workbench.view.html.render import Html, render
 
 COLOURS = 255  # of a saved picture; with fewer, lines over translucent bands lose theirs
+PNG = b"\x89PNG\r\n\x1a\n"  # how a file begins
 CARD, RADIUS = 0.965, 7  # brightness of the ground; pixels
 
 
@@ -60,7 +64,9 @@ def png(figure: Figure) -> bytes:
     box = (0, 0, card.width - 1, card.height - 1)
     ImageDraw.Draw(corners).rounded_rectangle(box, RADIUS, fill=0)
     card.paste(beside, mask=corners)
-    return encode(card, level=9, transparency=beside)
+    file = io.BytesIO()
+    card.save(file, "PNG", compress_level=9, transparency=beside)
+    return file.getvalue()
 
 
 def pixels(canvas: FigureCanvasAgg) -> Image.Image:
@@ -69,8 +75,14 @@ def pixels(canvas: FigureCanvasAgg) -> Image.Image:
     return Image.frombuffer("RGBA", size, data, "raw", "RGBA", 0, 1).convert("RGB")
 
 
-def encode(picture: Image.Image, level: int, **more: int) -> bytes:
-    """A picture as PNG; `level` 1 is quick, 9 is small."""
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=level, **more)
-    return file.getvalue()
+def quick_png(picture: Image.Image) -> bytes:
+    """A picture in true colour as PNG, in half the time that Pillow takes: no row is filtered."""
+    width, height = picture.size
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with 0, for no filter
+    rows[:, 1:] = np.asarray(picture).reshape(height, -1)
+    size = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)  # eight bits each of three colours
+    chunks = (b"IHDR" + size), (b"IDAT" + zlib.compress(rows.tobytes(), 1)), b"IEND"
+    return PNG + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )

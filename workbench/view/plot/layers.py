@@ -12,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from workbench.view.html.images import encode, pixels
+from workbench.view.html.images import pixels, quick_png
 from workbench.view.plot.primitives import GUIDE
 from workbench.view.plot.quick_text import draw_plain, is_plain
 
@@ -48,7 +48,7 @@ class Layers:
                 artist.draw(canvas.get_renderer())
         image = pixels(canvas)
         draw_plain(image, texts, self._figure.dpi)
-        return encode(image, level=1)
+        return quick_png(image)
 
     def _moving(self) -> list[Artist]:
         parts: list[Artist] = [text for text in self._figure.texts if text.get_gid()]

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import get_hinting_flag
 from matplotlib.colors import to_hex
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from PIL import Image
 
@@ -43,26 +42,41 @@ def draw_plain(image: Image.Image, texts: Iterable[Text], dpi: float) -> None:
     for text in texts:
         if not text.get_visible() or not text.get_text():
             continue
-        font = get_font(findfont(text.get_fontproperties()))
-        font.set_size(float(text.get_fontsize()), dpi)
-        below = _below(font, text.get_verticalalignment())
-        font.set_text(text.get_text(), 0.0, flags=get_hinting_flag())
-        font.draw_glyphs_to_bitmap(antialiased=True)
-        letters = Image.fromarray(np.asarray(font.get_image()))
+        path = findfont(text.get_fontproperties())
+        line = _line(path, float(text.get_fontsize()), dpi, text.get_text())
         place: Any = text.get_unitless_position()
         x, y = text.get_transform().transform(place)
-        x -= SHARE[text.get_horizontalalignment()] * font.get_width_height()[0] / 64
-        lowest = image.height - y + below + font.get_descent() / 64
-        corner = round(x + font.get_bitmap_offset()[0] / 64), round(lowest + LOWER) - letters.height
-        image.paste(to_hex(text.get_color()), corner, letters)
+        x -= SHARE[text.get_horizontalalignment()] * line.width
+        lowest = image.height - y + line.below.get(text.get_verticalalignment(), 0) + line.descent
+        corner = round(x + line.offset), round(lowest + LOWER) - line.letters.height
+        image.paste(to_hex(text.get_color()), corner, line.letters)
 
 
-def _below(font: FT2Font, alignment: str) -> float:
-    """Pixels from the height that a text is aligned to, down to its baseline."""
+class _Line(NamedTuple):
+    """A line of text that has been drawn; lengths in pixels.
+
+    `below` is how far its baseline lies under the height that it is aligned to.
+    """
+
+    letters: Image.Image
+    width: float
+    descent: float
+    offset: float
+    below: dict[str, float]
+
+
+@lru_cache(1024)
+def _line(path: str, size: float, dpi: float, text: str) -> _Line:
+    font = get_font(path)
+    font.set_size(size, dpi)
     font.set_text(TALL, 0.0, flags=get_hinting_flag())
     height, descent = font.get_width_height()[1] / 64, font.get_descent() / 64
-    known = {"top": height - descent, "bottom": -descent, "center": height / 2 - descent}
-    return known.get(alignment, 0.0)
+    below = {"top": height - descent, "bottom": -descent, "center": height / 2 - descent}
+    font.set_text(text, 0.0, flags=get_hinting_flag())
+    font.draw_glyphs_to_bitmap(antialiased=True)
+    letters = Image.fromarray(np.array(font.get_image()))
+    width, offset = font.get_width_height()[0] / 64, font.get_bitmap_offset()[0] / 64
+    return _Line(letters, width, font.get_descent() / 64, offset, below)
 
 
 @lru_cache(4096)

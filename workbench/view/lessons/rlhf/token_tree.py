@@ -27,6 +27,7 @@ from workbench.view.plot.primitives import (
 )
 
 COLOURS = LinearSegmentedColormap.from_list("advantages", [BROWN, "#dddddd", SKY])
+LETTER = 0.075  # width of a letter, in the axis's unit
 
 
 def explore_token_tree(
@@ -44,7 +45,7 @@ def explore_token_tree(
     bars.set_position((0.56, 0.1, 0.42, 0.68))
     prefixes, edges = _draw_tree(axes, tree)
     rows = [f"token {t + 1}" for t in range(depth)]
-    title = "Reward of the token (solid), implicit reward (crossed)"
+    title = "Reward (solid) and implicit reward (crossed)"
     policies.name_rows(bars, rows, title, "reward")
     bars.set_xlim(-4.5, 3.5)
     bars.axvline(0, color=MUTED, linewidth=0.8)
@@ -80,20 +81,27 @@ def _draw_tree(axes: Axes, tree: TokenTree) -> tuple[list[tuple[int, ...]], Line
     """Its edges, one for each prefix, to be coloured; names of tokens stand at their ends."""
     depth, vocab = len(tree.rewards), range(len(tree.tokens))
     prefixes = [p for t in range(depth) for p in product(vocab, repeat=t + 1)]
-    ends = [((len(p), _height(tree, p)), (len(p) - 1, _height(tree, p[:-1]))) for p in prefixes]
+    ends = [_between(tree, prefix) for prefix in prefixes]
     edges = LineCollection(ends, cmap=COLOURS, linewidths=2.2, gid="edges", zorder=2)
     edges.set_clim(-2, 2)
     axes.add_collection(edges)
-    look = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-    for prefix, (end, _) in zip(prefixes, ends, strict=True):
-        key = f"token {prefix}"  # a key of its own: it is drawn anew over the edges
-        last = tree.tokens[prefix[-1]]
-        move_texts(axes, key, [end], [last], **policies.SMALL, bbox=look, zorder=3)
+    for prefix in prefixes:
+        place, name = (len(prefix), _height(tree, prefix)), tree.tokens[prefix[-1]]
+        axes.text(*place, name, gid="token", **policies.SMALL)  # drawn anew over the path
     axes.set_xlim(-0.1, depth + 0.35)
     axes.set_ylim(-0.5, len(vocab) ** depth - 0.5)
     axes.set_axis_off()
     name_axes(axes, "Light blue: above 0, brown: below, grey: near 0")
     return prefixes, edges
+
+
+def _between(tree: TokenTree, prefix: tuple[int, ...]) -> list[tuple[float, float]]:
+    """The ends of an edge, from behind the name of a token to the next name."""
+    places = [len(prefix) - 1, len(prefix)]
+    name = LETTER * max(map(len, tree.tokens)) if len(prefix) > 1 else 0.0
+    heights = [_height(tree, prefix[:-1]), _height(tree, prefix)]
+    left, right = places[0] + name, places[1] - LETTER
+    return [(x, float(np.interp(x, places, heights))) for x in (right, left)]
 
 
 def _height(tree: TokenTree, prefix: tuple[int, ...]) -> float:
