@@ -41,6 +41,9 @@ SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 TORCH = "2.13"  # what the tests run on; pyproject.toml takes newer ones, which are larger
 # Read by a JupyterLab that is started from .venv; what a person sets in the browser comes first.
 LAB_DEFAULTS = VENV / "etc" / "jupyter" / "labconfig" / "default_setting_overrides.json"
+PROMPT = (  # small messages to the page leave at once
+    "--ServerApp.kernel_websocket_connection_class=workbench.cli.prompt_server.PromptConnection"
+)
 NO_NEWS = {  # otherwise a question about it covers the first page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
 }
@@ -188,6 +191,7 @@ def lab_options() -> list[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={ROOT}",
         "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb",
+        PROMPT,
     ]
     if not has_browser(sys.platform, dict(os.environ)):
         options.append("--no-browser")  # JupyterLab prints the address in any case
