@@ -155,6 +155,14 @@ def test_weights_of_another_shape_are_named(folder) -> None:
         read(folder)
 
 
+def test_whole_numbers_are_no_weights(folder) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    save_file({**weights, "model.norm.weight": torch.ones(32, dtype=torch.int32)}, path)
+    with pytest.raises(WorkbenchError, match=r"model\.norm\.weight is int32; accepted are"):
+        read(folder)
+
+
 def test_missing_weights_are_named(folder) -> None:
     change(folder, num_hidden_layers=2)
     with pytest.raises(WorkbenchError, match=r"no weights for layers\.1\.input_layernorm"):

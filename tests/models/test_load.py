@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
@@ -134,6 +135,20 @@ def test_weights_that_are_missing_are_not_made_up(foreign, tmp_path) -> None:
     path.write_text(path.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
     path.write_text(path.read_text().replace('"layer_types"', '"layer_types_before"'))
     with pytest.raises(WorkbenchError, match=r"no weights for model\.layers\.2"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["native", "foreign"])
+def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path, request) -> None:
+    model = request.getfixturevalue(kind)
+    save_model(model, tmp_path)
+    (path,) = tmp_path.glob("*.safetensors")
+    weights = load_file(path)
+    name = min(weights)
+    weights[name].view(-1)[3] = value
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(WorkbenchError, match="holds values that are not finite"):
         load_model(str(tmp_path))
 
 

@@ -301,6 +301,14 @@ def test_weights_and_arguments_that_do_not_fit_are_refused(rotary, tmp_path) -> 
         load_x_transformers(tmp_path / "weights.pt", arguments({}, {"no_such_option": 1}))
 
 
+def test_whole_numbers_are_no_weights(rotary, tmp_path) -> None:
+    state = rotary.model.state_dict()
+    name, weights = next(iter(rotary.model.named_parameters()))
+    torch.save({**state, name: torch.ones_like(weights, dtype=torch.int8)}, tmp_path / "weights.pt")
+    with pytest.raises(WorkbenchError, match=f"{name} is int8; accepted are"):
+        load_x_transformers(tmp_path / "weights.pt", rotary.arguments)
+
+
 def test_folders_that_lack_something_are_refused(rotary, tokenizer, tmp_path) -> None:
     save_model(Model("mine", rotary, tokenizer, 64), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))

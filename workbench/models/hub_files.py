@@ -15,7 +15,7 @@ import torch
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.hub import HubPolicy
-from workbench.models.llama import weight_files
+from workbench.models.llama import refuse_not_finite, weight_files
 from workbench.models.optional import optional
 
 
@@ -47,6 +47,7 @@ def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
     if gguf:  # the weights are float32 now, and are saved as such
         model.hf_quantizer = None
         del model.config.quantization_config
+    refuse_not_finite(model, folder / (gguf or ""))
     return HubPolicy(model)
 
 

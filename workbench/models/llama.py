@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
@@ -89,6 +89,7 @@ def read_decoder(
             f"{folder} has no weights for {min(missing)}, which its config.json needs"
         )
     policy.load_state_dict(weights, assign=True)
+    refuse_not_finite(policy, folder)
     return policy
 
 
@@ -116,7 +117,7 @@ def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor
                 name = key.removeprefix("model.")
                 if name in shapes:
                     # A copy: otherwise the weights change when the file is overwritten.
-                    weights[name] = file.get_tensor(key).to(torch.float32, copy=True)
+                    weights[name] = as_float(file.get_tensor(key), path, key)
                 elif name != "lm_head.weight" and not name.endswith("rotary_emb.inv_freq"):
                     raise WorkbenchError(f"{path} holds {key}, for which Llama has no parameter")
     except (OSError, SafetensorError) as error:
@@ -127,6 +128,25 @@ def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor
                 f"{path}: {name} is {tuple(tensor.shape)}; config.json needs {tuple(shapes[name])}"
             )
     return weights
+
+
+def as_float(tensor: Tensor, path: Path, name: str) -> Tensor:
+    """A copy in float32; what is no number of that kind, as quantised weights, is refused."""
+    if not tensor.is_floating_point():
+        raise WorkbenchError(
+            f"{path}: {name} is {str(tensor.dtype).removeprefix('torch.')}; accepted are weights "
+            "in floating point"
+        )
+    return tensor.to(torch.float32, copy=True)
+
+
+def refuse_not_finite(model: nn.Module, path: Path) -> None:
+    """Raise where a weight is no number, or none that can be computed with."""
+    for name, weights in model.named_parameters():
+        if not torch.isfinite(weights.detach().sum()) and not torch.isfinite(weights).all():
+            raise WorkbenchError(
+                f"{path}: {name} holds values that are not finite; fetch or make it again"
+            )
 
 
 def write_decoder(policy: Transformer, folder: Path, special_ids: Mapping[str, int]) -> None:

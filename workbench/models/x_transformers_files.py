@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.data.cache import atomic_write
 from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
-from workbench.models.llama import WEIGHTS, weight_files
+from workbench.models.llama import WEIGHTS, as_float, refuse_not_finite, weight_files
 from workbench.models.optional import optional
 from workbench.models.x_transformers import XTransformersPolicy, one_line
 
@@ -40,10 +40,14 @@ def load_x_transformers(path: str | Path, arguments: Mapping[str, Any]) -> XTran
             other objects than tensors, or does not fit.
     """
     wrapper, state = _build(arguments), _read(Path(path))
+    for name, _ in wrapper.named_parameters():
+        if name in state:
+            state[name] = as_float(state[name], Path(path), name)
     try:
         wrapper.load_state_dict(state)
     except RuntimeError as error:
         raise WorkbenchError(f"{path} does not fit the arguments: {one_line(error)}") from error
+    refuse_not_finite(wrapper, Path(path))
     return XTransformersPolicy(wrapper, arguments)
 
 
