@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,16 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from workbench.data.cache import atomic_write
 from workbench.data.chat import render_chat
-from workbench.data.json_rows import read_json, write_json
+from workbench.data.json_rows import write_json
+from workbench.data.tokenizer_files import (
+    content_of,
+    json_if_any,
+    leading_specials,
+    read_backend,
+    read_template,
+    special_id,
+    stop_ids_of,
+)
 from workbench.errors import WorkbenchError
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
@@ -51,7 +59,7 @@ class Tokenizer:
         self.backend = backend
         self.eos_id = eos_id
         self.pad_id = eos_id if pad_id is None else pad_id
-        self.bos_ids = _leading_specials(backend) if bos_ids is None else tuple(bos_ids)
+        self.bos_ids = leading_specials(backend) if bos_ids is None else tuple(bos_ids)
         self.chat_template = chat_template
         self.stop_ids = frozenset(stop_ids) | {eos_id}
         self.special_names = dict(special_names or {})
@@ -95,11 +103,11 @@ class Tokenizer:
         of sequence.
         """
         folder = Path(path)
-        backend = _read_backend(folder / "tokenizer.json")
-        config = _json_if_any(folder / "tokenizer_config.json")
-        names = {key: _content(config[key]) for key in SPECIAL_NAMES if config.get(key)}
-        stop_ids = _stop_ids(folder)
-        eos_id = _special_id(backend, names, "eos_token")
+        backend = read_backend(folder / "tokenizer.json")
+        config = json_if_any(folder / "tokenizer_config.json")
+        names = {key: content_of(config[key]) for key in SPECIAL_NAMES if config.get(key)}
+        stop_ids = stop_ids_of(folder)
+        eos_id = special_id(backend, names, "eos_token")
         if eos_id is None:
             if not stop_ids:
                 raise WorkbenchError(
@@ -110,8 +118,8 @@ class Tokenizer:
         return cls(
             backend,
             eos_id,
-            _special_id(backend, names, "pad_token"),
-            chat_template=_read_template(folder, config),
+            special_id(backend, names, "pad_token"),
+            chat_template=read_template(folder, config),
             stop_ids=stop_ids,
             special_names=names,
         )
@@ -128,7 +136,7 @@ class Tokenizer:
         if len(self.stop_ids) > 1:
             path = folder / "generation_config.json"
             others = sorted(self.stop_ids - {self.eos_id})
-            write_json(path, {**_json_if_any(path), "eos_token_id": [self.eos_id, *others]})
+            write_json(path, {**json_if_any(path), "eos_token_id": [self.eos_id, *others]})
 
     @property
     def vocab_size(self) -> int:
@@ -165,15 +173,39 @@ class Tokenizer:
         and the text, after the system text as a paragraph of its own.
         Raises WorkbenchError where the template rejects the messages or is broken.
         """
+        return [*self.leading_ids, *self.encode(self.prompt_text(text, system))]
+
+    @property
+    def leading_ids(self) -> tuple[int, ...]:
+        """What stands before the ids of `prompt_text`; a chat template writes its own."""
+        return () if self.chat_template is not None else self.bos_ids
+
+    def prompt_text(self, text: str, system: str | None = None) -> str:
+        """What `render_prompt` encodes, and raises for."""
         if self.chat_template is not None:
-            rendered = render_chat(self.chat_template, text, system, self.special_names)
-            return self.encode(rendered)
-        return [*self.bos_ids, *self.encode(f"{system}\n\n{text}" if system else text)]
+            return render_chat(self.chat_template, text, system, self.special_names)
+        return f"{system}\n\n{text}" if system else text
 
     def completion(self, text: str) -> list[int]:
         """The ids of a completion, with the end of sequence appended unless it ends with it."""
-        ids = self.encode(text)
-        return ids if ids[-1:] == [self.eos_id] else [*ids, self.eos_id]
+        return list(self.completions([text])[0])
+
+    def completions(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """`completion` of each text, on all cores."""
+        return [
+            ids if ids[-1:] == (self.eos_id,) else (*ids, self.eos_id)
+            for ids in self.encode_all(texts)
+        ]
+
+    def encode_all(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """`encode` of each text, on all cores. Equal ids are one object, which saves memory."""
+        same = self._same_ids
+        found = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [tuple(map(same.__getitem__, one.ids)) for one in found]
+
+    @cached_property
+    def _same_ids(self) -> list[int]:
+        return list(range(self.vocab_size))
 
     def _readable(self, index: int) -> str:
         raw = self.backend.id_to_token(index)
@@ -184,53 +216,3 @@ class Tokenizer:
             return raw
         # Decoders of the SentencePiece kind drop a leading space, as at the start of a text.
         return f" {text}" if raw.startswith("▁") and not text.startswith(" ") else text
-
-
-def _leading_specials(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
-    encoding = backend.encode("x")
-    tokens = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
-    return tuple(index for index, _ in takewhile(lambda token: token[1], tokens))
-
-
-def _read_backend(path: Path) -> tokenizers.Tokenizer:
-    if not path.is_file():
-        raise WorkbenchError(f"no file {path}: the folder of a tokenizer holds a tokenizer.json")
-    try:
-        backend = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise WorkbenchError(f"{path} is not a tokenizer: {error}") from error
-    backend.no_truncation()  # files of embedding models may carry both
-    backend.no_padding()
-    return backend
-
-
-def _json_if_any(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
-
-
-def _content(token: str | Mapping[str, Any]) -> str:
-    """A special token in a file: a string, or an object with the string in `content`."""
-    return token if isinstance(token, str) else str(token.get("content"))
-
-
-def _special_id(backend: tokenizers.Tokenizer, names: Mapping[str, str], key: str) -> int | None:
-    return backend.token_to_id(names[key]) if key in names else None
-
-
-def _stop_ids(folder: Path) -> list[int]:
-    for name in ("generation_config.json", "config.json"):
-        ids = _json_if_any(folder / name).get("eos_token_id")
-        if ids is not None:
-            return [ids] if isinstance(ids, int) else list(ids)
-    return []
-
-
-def _read_template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    """`chat_template.jinja` if there is one, else the configuration's, "default" where it lists."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    template = config.get("chat_template")
-    if isinstance(template, list):
-        return next((entry["template"] for entry in template if entry["name"] == "default"), None)
-    return template

@@ -1,0 +1,111 @@
+"""Rows of texts as token ids, many at a time on all cores."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
+
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+
+AT_ONCE = 2048  # rows
+BOUNDARY = re.compile(r"\S(?=\s)")  # where a word ends
+
+
+class Row(Protocol):
+    """What a row of any kind has."""
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def system(self) -> str | None: ...
+
+
+R = TypeVar("R", bound=Row)
+Ids = tuple[int, ...]
+
+
+class EncodedRow(NamedTuple):
+    """Token ids of a prompt and of its completions; `truncated` names those that were cut."""
+
+    prompt: Ids
+    completions: tuple[Ids, ...]
+    truncated: tuple[str, ...]
+
+
+def encode_rows(
+    rows: Iterable[R], names: Sequence[str], tokenizer: Tokenizer, max_length: int
+) -> Iterator[tuple[R, EncodedRow | str]]:
+    """Each row with its token ids, or with the reason why it has none.
+
+    Args:
+        names: of the attributes that hold completions. One that does not fit behind the prompt into
+            `max_length` tokens is cut, and so loses its end of sequence.
+    """
+    rest, longest = iter(rows), longest_token(tokenizer)
+    while block := list(islice(rest, AT_ONCE)):
+        found = _encode_block(block, names, tokenizer, max_length, max_length * longest)
+        yield from zip(block, found, strict=True)
+
+
+def _encode_block(
+    rows: Sequence[R], names: Sequence[str], tokenizer: Tokenizer, max_length: int, most: int
+) -> list[EncodedRow | str]:
+    found: list[EncodedRow | str] = [""] * len(rows)
+    rendered: dict[int, str] = {}
+    for index, row in enumerate(rows):
+        try:
+            rendered[index] = tokenizer.prompt_text(row.prompt, row.system)
+        except WorkbenchError as error:
+            found[index] = str(error)
+    prompts = tokenizer.encode_all(list(rendered.values()))
+    fitting: dict[int, Ids] = {}
+    for index, ids in zip(rendered, prompts, strict=True):
+        prompt = (*tokenizer.leading_ids, *ids)
+        if not prompt:
+            found[index] = "the prompt has no tokens"
+        elif len(prompt) >= max_length:
+            found[index] = (
+                f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
+            )
+        else:
+            fitting[index] = prompt
+    texts = [head(getattr(rows[index], name), most) for index in fitting for name in names]
+    encoded = iter(tokenizer.completions(texts))
+    for index, prompt in fitting.items():
+        sides = {name: next(encoded) for name in names}
+        room = max_length - len(prompt)
+        empty = next((name for name, ids in sides.items() if len(ids) == 1), None)
+        found[index] = (
+            EncodedRow(
+                prompt,
+                tuple(ids[:room] for ids in sides.values()),
+                tuple(name for name, ids in sides.items() if len(ids) > room),
+            )
+            if empty is None
+            else f"{empty} has no tokens but its end of sequence"
+        )
+    return found
+
+
+def longest_token(tokenizer: Tokenizer) -> int:
+    """Characters of the longest token of a text; 0 where a text holds more than its tokens do."""
+    parts = json.loads(tokenizer.backend.to_str())
+    split = parts["pre_tokenizer"] or {}
+    kinds = {one.get("type") for one in split.get("pretokenizers", [split])}
+    if parts["normalizer"] or "ByteLevel" not in kinds or kinds - {"ByteLevel", "Digits"}:
+        return 0
+    return max(map(len, tokenizer.backend.get_vocab()))
+
+
+def head(text: str, characters: int) -> str:
+    """The text up to the first end of a word behind so many characters; all of it for 0.
+
+    Tokens do not reach beyond the end of a word, so those of the beginning stay the same.
+    """
+    end = BOUNDARY.search(text, characters) if characters else None
+    return text if end is None else text[: end.start() + 1]
