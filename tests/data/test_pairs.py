@@ -39,7 +39,22 @@ def write(folder: Path, rows: Any, name: str = "pairs.json") -> Path:
     [
         (GOOD, TextPair("p", "c", "r")),
         ({**GOOD, "system": "s", "group": "g"}, TextPair("p", "c", "r", group="g", system="s")),
-        ({**GOOD, "system": None, "group": 7}, TextPair("p", "c", "r")),
+        ({**GOOD, "system": None, "group": None}, TextPair("p", "c", "r")),
+        ({**GOOD, "group": 7}, TextPair("p", "c", "r", group="7")),
+        ({**GOOD, "group": 7.0}, TextPair("p", "c", "r", group="7")),
+        ({**GOOD, "group": 7.5}, TextPair("p", "c", "r", group="7.5")),
+        (
+            {"prompt": "p", "chosen": [assistant("c")], "rejected": "r", "system": "s"},
+            TextPair("p", "c", "r", system="s"),
+        ),
+        (
+            {
+                "system": "s",
+                "chosen": [system("s"), user("p"), assistant("c")],
+                "rejected": [system("s"), user("p"), assistant("r")],
+            },
+            TextPair("p", "c", "r", system="s"),
+        ),
         (
             {"instruction": "i", "input": "", "output": "o", "chosen": "c", "rejected": "r"},
             TextPair("i", "c", "r"),
@@ -89,6 +104,23 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextPair) -> Non
         ({**GOOD, "chosen": 5}, "field 'chosen' is int, expected text"),
         ({**GOOD, "prompt": None}, "field 'prompt' is NoneType, expected text"),
         ({**GOOD, "system": 1}, "field 'system' is int, expected text"),
+        ({**GOOD, "group": ["g"]}, "field 'group' is list, expected text or a number"),
+        (
+            {
+                "system": "t",
+                "chosen": [system("s"), user("p"), assistant("c")],
+                "rejected": [system("s"), user("p"), assistant("r")],
+            },
+            "system and the system message of the conversation differ",
+        ),
+        (
+            {
+                "prompt": "q",
+                "chosen": [user("p"), assistant("c")],
+                "rejected": [user("p"), assistant("r")],
+            },
+            "prompt is not among the user's messages of chosen and rejected",
+        ),
         ({**GOOD, "prompt": " \n"}, "prompt is empty"),
         ({**GOOD, "chosen": ""}, "chosen is empty"),
         ({**GOOD, "rejected": "\t"}, "rejected is empty"),
@@ -232,7 +264,7 @@ def test_long_completions_lose_their_end(byte_tokenizer: Tokenizer) -> None:
     (pair,) = encoded.pairs
     assert list(pair.rejected) == byte_tokenizer.completion(PAIR.rejected)[:room]
     assert list(pair.chosen) == byte_tokenizer.completion(PAIR.chosen)[:room]
-    assert encoded.truncated == [7]
+    assert encoded.truncated == [(7, ("rejected",))]
     assert encode_pairs([PAIR], byte_tokenizer, length + 2).truncated == []
 
 
@@ -251,7 +283,13 @@ def test_no_pair_is_longer_than_the_context(
         assert pair.chosen != pair.rejected
     rows = [text.row for text in encoded.texts]
     assert sorted(rows + [row for row, _ in encoded.skipped]) == [pair.row for pair in pairs]
-    assert set(encoded.truncated) <= set(rows)
+    whole = {pair.row: pair for pair in pairs}
+    for row, sides in encoded.truncated:
+        assert row in rows
+        for side in sides:
+            (at,) = [index for index, text in enumerate(encoded.texts) if text.row == row]
+            kept = getattr(encoded.pairs[at], side)
+            assert len(kept) < len(byte_tokenizer.completion(getattr(whole[row], side)))
 
 
 def test_rows_that_tokens_cannot_hold_are_skipped(byte_tokenizer: Tokenizer) -> None:

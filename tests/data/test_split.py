@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.data.split import split_by_group
+from workbench.data.split import _fill, split_by_group
 from workbench.errors import WorkbenchError
 
 
 def split(names: list[str], held_out: int, seed: int = 0) -> tuple[list[int], list[int]]:
-    return split_by_group(names, lambda name: name, held_out, seed)
+    return split_by_group(names, lambda name: [name], held_out, seed)
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=30), st.data(), st.integers())
@@ -66,3 +66,50 @@ def test_nothing_held_out_keeps_all() -> None:
 def test_impossible_numbers_are_refused(held_out: int) -> None:
     with pytest.raises(WorkbenchError, match=f"held_out is {held_out}: give a number from 0 to 2"):
         split(["a", "b", "c"], held_out)
+
+
+def plain_fill(sizes: list[int], target: int) -> list[int]:
+    """0/1 knapsack as it is defined: each sum keeps the size that first reached it."""
+    reached: dict[int, tuple[int, int]] = {0: (-1, 0)}  # sum -> (last index, sum without it)
+    for index, size in enumerate(sizes):
+        if target in reached:
+            break
+        for total in list(reached):
+            if total + size <= target:
+                reached.setdefault(total + size, (index, total))
+    indices = []
+    total = max(reached)
+    while total:
+        index, total = reached[total]
+        indices.append(index)
+    return indices
+
+
+@given(st.lists(st.integers(1, 40), max_size=25), st.integers(0, 200))
+def test_sums_as_bits_choose_what_the_definition_chooses(sizes: list[int], target: int) -> None:
+    """So that the runs of before are split as they were."""
+    assert _fill(sizes, target) == plain_fill(sizes, target)
+
+
+rows = st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("stuvwxyz"))
+
+
+@given(st.lists(rows, min_size=2, max_size=20), st.integers(0, 99))
+def test_what_is_joined_by_any_chain_stays_together(
+    items: list[tuple[str, str]], seed: int
+) -> None:
+    """Plain definition: repeat until nothing changes."""
+    group = list(range(len(items)))
+    for _ in items:
+        for one, other in combinations(range(len(items)), 2):
+            if set(items[one]) & set(items[other]):
+                group[one] = group[other] = min(group[one], group[other])
+    if len(set(group)) == 1:
+        return
+    train, held = split_by_group(items, lambda item: item, len(items) - 1, seed)
+    assert held
+    assert not {group[index] for index in train} & {group[index] for index in held}
+
+
+def test_an_item_without_keys_is_a_group_of_its_own() -> None:
+    assert split_by_group("abc", lambda item: [], 1, 0)[1] in ([0], [1], [2])

@@ -13,8 +13,11 @@ import tomli_w
 import torch
 from safetensors.torch import load_file
 
+from workbench.data.split import split_by_group
+from workbench.errors import WorkbenchError
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
+from workbench.train.reference import cache_key
 
 SETTINGS = ("loss", "beta", "lr", "label_smoothing", "normalize")
 
@@ -23,7 +26,8 @@ def age(folder: Path) -> None:
     """Rewrite a run folder as the first versions wrote it.
 
     Their config has no method and holds every parameter of every loss; their checkpoints hold five
-    settings and no state of the batches; their skipped rows stood in set_aside.jsonl.
+    settings and no state of the batches; their skipped rows stood in set_aside.jsonl. Which rows
+    were held out was not kept.
     """
     path = folder / "config.toml"
     config = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -38,6 +42,7 @@ def age(folder: Path) -> None:
         numbers["settings"] = {name: settings[name] for name in SETTINGS}
         state.write_text(json.dumps(numbers), encoding="utf-8")
     (folder / "skipped.jsonl").rename(folder / "set_aside.jsonl")
+    (folder / "data.json").unlink()
 
 
 @pytest.fixture
@@ -77,3 +82,55 @@ def test_it_resumes_bit_for_bit(stopped: Run, tmp_path: Path) -> None:
         ends.append(weights(folder))
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_rows_that_were_split_by_prompt_or_group_alone_are_split_so_again(
+    make_recorded: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Today "film" and "Film" are one prompt; what was held out then is held out still."""
+    names = ("film", "Film", "book", "hotel", "game", "phone")
+    lines = [
+        json.dumps({"prompt": f"the {name} was", "chosen": "good", "rejected": "bad"})
+        for name in names
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(lines))
+    run = make_recorded(data=str(data), held_out=3, max_steps=1)
+    list(run)
+    assert run.folder is not None
+    split_anew = split_by_group([f"the {name} was" for name in names], lambda text: [text], 3, 0)[1]
+    assert len({index in split_anew for index in (0, 1)}) == 2, "the seed has to tell them apart"
+    old = [*run.data.train, *run.data.held_out]
+    order = [text.row - 1 for text in [*run.data.train_texts, *run.data.held_out_texts]]
+    items = dict(zip(order, old, strict=True))
+    apart = [row for row in range(len(names)) if row not in split_anew]
+    hash = cache_key("", [items[row] for row in [*apart, *split_anew]])
+    for state in run.folder.glob("checkpoints/*/state.json"):
+        state.write_text(json.dumps({**json.loads(state.read_text()), "data_hash": hash}))
+    (run.folder / "data.json").unlink()
+    again = load_run(run.folder)
+    assert [text.row - 1 for text in again.data.held_out_texts] == split_anew
+
+
+def test_a_file_that_has_changed_since_is_refused(
+    make_recorded: Callable[..., Run], tmp_path: Path
+) -> None:
+    names = ("film", "book", "hotel", "game", "phone")
+    lines = [
+        json.dumps({"prompt": f"the {name} was", "chosen": "good", "rejected": "bad"})
+        for name in names
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(lines))
+    run = make_recorded(data=str(data), held_out=2, max_steps=1)
+    list(run)
+    assert run.folder is not None
+    load_run(run.folder).evaluate()
+    for changed in ([*lines[1:], lines[0]], lines[:-1], [*lines, lines[0].replace("film", "car")]):
+        data.write_text("\n".join(changed))
+        with pytest.raises(WorkbenchError, match=r"pairs\.jsonl: the .* had data_hash"):
+            load_run(run.folder)
+    data.write_text("\n".join(lines))
+    (run.folder / "data.json").write_text("{}")
+    with pytest.raises(WorkbenchError, match=r"data\.json is not as it was written"):
+        load_run(run.folder)

@@ -242,7 +242,43 @@ def test_pairs_of_a_file_are_split_by_prompt_and_bad_rows_are_listed(
     assert [("empty", "identical", "no room")[i] in w["reason"] for i, w in enumerate(written)] == [
         True, True, True,
     ]  # fmt: skip
-    assert run.data.truncated == [11]
+    assert run.truncated == [(11, ("rejected",))]
+    kept = json.loads((run.folder / "data.json").read_text())
+    assert kept == {
+        "hash": run.data_hash,
+        "held_out": sorted(text.row for text in run.data.held_out_texts),
+        "truncated": [{"row": 11, "completions": ["rejected"]}],
+    }
+    counts = run.summary("stopped")
+    assert (counts["skipped_rows"], counts["truncated_rows"]) == (3, 1)
+    assert counts["truncated_completions"] == 1
+
+
+def test_prompts_and_groups_are_on_one_side_however_they_are_written(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    rows = [row("film"), row("FILM"), row(" film "), row("book"), row("hotel"), row("game")]
+    for number, one in enumerate(rows[2:], start=1):
+        one["group"] = number % 2  # type: ignore[assignment]
+    data = str(write_jsonl(tmp_path / "pairs.jsonl", [*rows, row("phone"), row("radio")]))
+    for seed in range(5):
+        run = make_run(data=data, held_out=2, samples=1, seed=seed)
+        held_out = {text.row for text in run.data.held_out_texts}
+        assert held_out
+        for joined in ({1, 2, 3, 5}, {4, 6}):
+            assert held_out & joined in (set(), joined)
+
+
+def test_a_run_of_which_most_rows_would_be_cut_asks_first(
+    make_recorded: MakeRun, make_run: MakeRun, tmp_path: Path
+) -> None:
+    rows = [row(topic, rejected="it was bad " * 20) for topic in ("film", "book", "hotel", "game")]
+    data = str(write_jsonl(tmp_path / "pairs.jsonl", [*rows, row("phone")]))
+    with pytest.raises(WorkbenchError, match=r"4 of 5 rows are longer than 64 tokens.*max-length"):
+        make_recorded(data=data, held_out=1, max_length=None)
+    assert not (tmp_path / "run").exists()
+    run = make_run(data=data, held_out=1, max_length=64)
+    assert len(run.truncated) == 4
 
 
 def test_no_held_out_pairs_and_no_samples_are_fine(make_recorded: MakeRun) -> None:
@@ -285,7 +321,7 @@ def test_the_summary_has_what_the_held_out_set_says_and_what_it_took(
     assert summary["settings"]["beta"] == 0.1
     names = {path.name for path in run.folder.iterdir()}
     assert names == {
-        "config.toml", "events.jsonl", "skipped.jsonl", "checkpoints", "summary.json"
+        "config.toml", "events.jsonl", "skipped.jsonl", "data.json", "checkpoints", "summary.json"
     }  # fmt: skip
 
 

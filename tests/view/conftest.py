@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from workbench.compare.handle_sources import handles
-from workbench.data.pairs import SkippedRow
+from workbench.data.pairs import SkippedRow, TruncatedRow
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.train.config import TrainConfig
@@ -79,6 +79,7 @@ class FakeRun:
         self.control, self.events = Control(), []
         self.reference_hash, self.folder = "5eed" * 16, None
         self.skipped = [SkippedRow(7, "the <b>chosen</b> side is empty")]
+        self.truncated = [TruncatedRow(9, ("chosen", "rejected"))]
         self.prompts = ["a held-out prompt"]
         self.settings = LiveSettings.start(self.config)
         self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, cast, get_type_hints
 import tyro
 
 from workbench.cli.command_settings import COMMANDS, Command, Train
+from workbench.core.losses import all_parameters
 from workbench.errors import WorkbenchError
 from workbench.train.config import find_preset
 
@@ -84,8 +85,7 @@ def _flag(part: Field[Any], kind: Any, default: Any) -> tuple[Any, ...]:
         kind = literal[facts["choices"]]
         kind = kind | str if facts.get("open") else kind
         kind = kind | None if part.default is None else kind
-    low, high = facts.get("low"), facts.get("high")
-    text = facts["help"] + (f" [{low:g} to {high:g}]" if low is not None else "")
+    text = facts["help"] + _accepted(part)
     if part.name == "source":
         return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
     hint = "" if default is None else None  # the help says what is taken then
@@ -94,6 +94,15 @@ def _flag(part: Field[Any], kind: Any, default: Any) -> tuple[Any, ...]:
         return Annotated[many, tyro.conf.arg(help=text)], dataclass_field(default=())
     told = Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
     return told, dataclass_field(default=default)
+
+
+def _accepted(part: Field[Any]) -> str:
+    """The range behind a flag's help; that of a loss's parameter in equal ratios is a usual one."""
+    low, high = part.metadata.get("low"), part.metadata.get("high")
+    if low is None:
+        return ""
+    wide = part.metadata.get("log") and part.name in all_parameters()
+    return f" [{'above 0, usually ' if wide else ''}{low:g} to {high:g}]"
 
 
 def build(config: type, values: Any) -> Any:

@@ -48,6 +48,7 @@ def train(command: Train) -> None:
             _list_set(bar.console, config, run)
             _list_unused(bar.console, config, run)
         _list_skipped(bar.console, run.skipped)
+        _tell_truncated(bar.console, run)
         with _stop_on_interrupt(run):
             for event in run:
                 _show(bar, task, event)
@@ -142,3 +143,15 @@ def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:
         out.print(f"row {row.row} skipped: {escape(row.reason)}", highlight=False)
     if len(rows) > LISTED:
         out.print(f"and {len(rows) - LISTED} more rows, all in skipped.jsonl of the run")
+
+
+def _tell_truncated(out: Console, run: Run) -> None:
+    if rows := run.truncated:
+        ends = sum(len(row.completions) for row in rows)
+        named = ", ".join(str(row.row) for row in rows[:LISTED])
+        more = f" and {len(rows) - LISTED} more, all in data.json of the run"
+        out.print(
+            f"{ends} completions were cut at {run.config.max_length} tokens and lost their end of "
+            f"sequence, in rows {named}{more if len(rows) > LISTED else ''}",
+            highlight=False,
+        )

@@ -55,14 +55,16 @@ def _read_conversation(row: Row) -> Parts:
         raise UnusableError("chosen and rejected follow different messages")
     if chosen[0] != "assistant" or rejected[0] != "assistant":
         raise UnusableError("the last message is not the assistant's")
+    asked, own = [text.strip() for role, text in context if role == "user"], row.get("prompt")
+    if isinstance(own, str) and own.strip() not in asked:
+        raise UnusableError("prompt is not among the user's messages of chosen and rejected")
     roles = [role for role, _ in context]
     if roles not in (["user"], ["system", "user"]):
         raise UnusableError(
             f"multi-turn: {' + '.join(roles) or 'nothing'} before the completion, "
             "accepted are user or system + user"
         )
-    system = context[0][1] if len(context) == 2 else None
-    return Parts(context[-1][1], chosen[1], rejected[1], system)
+    return Parts(context[-1][1], chosen[1], rejected[1], system_of(row, context))
 
 
 LAYOUTS = (
@@ -89,15 +91,38 @@ def text_of(row: Row, name: str) -> str:
     return row[name]
 
 
+def group_of(row: Row) -> str:
+    """What pairs of it are held out together by, a text or a number; empty without."""
+    value = row.get("group")
+    if value is None or value != value:  # NaN, as a table has it where nothing was given
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int | float):
+        raise UnusableError(f"field 'group' is {type(value).__name__}, expected text or a number")
+    return str(value)
+
+
 def _messages(row: Row, name: str) -> list[tuple[str, str]]:
     """The conversation of one side as (role, text), including a prompt in a column of its own.
 
-    A prompt as text next to a side with a whole conversation only repeats its first message.
+    A prompt as text next to a side with a whole conversation only repeats one of its messages.
     """
     side = as_messages(row, name, "assistant")
-    if "prompt" not in row or (isinstance(row["prompt"], str) and len(side) > 1):
+    if row.get("prompt") is None:
+        return side
+    if isinstance(row["prompt"], str) and len(side) > 1:
         return side
     return as_messages(row, "prompt", "user") + side
+
+
+def system_of(row: Row, messages: Sequence[tuple[str, str]]) -> str | None:
+    """The system message: the first of the messages, or in a column of its own."""
+    own = text_of(row, "system") if row.get("system") is not None else None
+    first = messages[0][1] if messages and messages[0][0] == "system" else None
+    if None not in (own, first) and own != first:
+        raise UnusableError("system and the system message of the conversation differ")
+    return own if first is None else first
 
 
 def as_messages(row: Row, name: str, role: str) -> list[tuple[str, str]]:

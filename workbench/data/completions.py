@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.batch import Completion
-from workbench.data.columns import UnusableError, as_messages, find_layout, text_of
+from workbench.data.columns import (
+    UnusableError,
+    as_messages,
+    find_layout,
+    group_of,
+    system_of,
+)
+from workbench.data.encoding import encode_rows
 from workbench.data.pairs import (
     SHIPPED,
     SkippedRow,
     TextPair,
+    TruncatedRow,
     columns_of,
     describe_columns,
     is_unicode,
@@ -110,9 +118,7 @@ def _usable(row: Any, number: int, labelled: bool) -> TextCompletion:
             raise UnusableError(f"{name} is empty")
         if text is not None and not is_unicode(text):
             raise UnusableError(f"{name} holds half of a Unicode character")
-    group = row.get("group")
-    own = group if isinstance(group, str) else ""
-    return TextCompletion(prompt, last[1], bool(label), number, own, system)
+    return TextCompletion(prompt, last[1], bool(label), number, group_of(row), system)
 
 
 def prompt_of(row: dict[str, Any]) -> tuple[str, str | None]:
@@ -121,13 +127,12 @@ def prompt_of(row: dict[str, Any]) -> tuple[str, str | None]:
     roles = [role for role, _ in messages]
     if roles not in (["user"], ["system", "user"]):
         raise UnusableError(f"multi-turn: {' + '.join(roles)}, accepted are user or system + user")
-    own = text_of(row, "system") if row.get("system") is not None else None
-    return messages[-1][1], messages[0][1] if len(messages) == 2 else own
+    return messages[-1][1], system_of(row, messages)
 
 
 def encode_completions(
     texts: Iterable[TextCompletion], tokenizer: Tokenizer, max_length: int
-) -> tuple[list[Completion], list[TextCompletion], list[SkippedRow], list[int]]:
+) -> tuple[list[Completion], list[TextCompletion], list[SkippedRow], list[TruncatedRow]]:
     """Token ids of at most `max_length` tokens, prompt included.
 
     A completion that is too long loses its end, and with it its end of sequence. A row is skipped
@@ -141,25 +146,14 @@ def encode_completions(
     items: list[Completion] = []
     kept: list[TextCompletion] = []
     skipped: list[SkippedRow] = []
-    cut: list[int] = []
-    for text in texts:
-        try:
-            prompt = tokenizer.render_prompt(text.prompt, text.system)
-            ids, most = tokenizer.completion(text.completion), max_length - len(prompt)
-            if not prompt:
-                raise UnusableError("the prompt has no tokens")
-            if most < 1:
-                raise UnusableError(
-                    f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
-                )
-            if len(ids) == 1:
-                raise UnusableError("the completion has no tokens but its end of sequence")
-        except (UnusableError, WorkbenchError) as error:
-            skipped.append(SkippedRow(text.row, str(error)))
+    cut: list[TruncatedRow] = []
+    for text, found in encode_rows(texts, ("completion",), tokenizer, max_length):
+        if isinstance(found, str):
+            skipped.append(SkippedRow(text.row, found))
             continue
-        items.append(Completion(tuple(prompt), tuple(ids[:most]), text.label))
+        items.append(Completion(found.prompt, found.completions[0], text.label))
         kept.append(text)
-        if len(ids) > most:
-            cut.append(text.row)
+        if found.truncated:
+            cut.append(TruncatedRow(text.row, found.truncated))
     require_rows(items, skipped, f"context of {max_length} tokens")
     return items, kept, skipped, cut

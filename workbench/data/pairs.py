@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from workbench.core.batch import Pair
 from workbench.data.cache import atomic_write
-from workbench.data.columns import LAYOUTS, Layout, UnusableError, find_layout
+from workbench.data.columns import LAYOUTS, Layout, UnusableError, find_layout, group_of
+from workbench.data.encoding import EncodedRow, encode_rows
 from workbench.data.json_rows import read_json_rows
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -45,6 +46,13 @@ class SkippedRow(NamedTuple):
     reason: str
 
 
+class TruncatedRow(NamedTuple):
+    """A row with completions that were cut at their end, and so lost their end of sequence."""
+
+    row: int
+    completions: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class PairFile:
     """The content of a source: the usable pairs, and the skipped rows."""
@@ -56,15 +64,12 @@ class PairFile:
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """Token pairs with their texts, in the same order.
-
-    `truncated` lists the rows with a completion that was cut at its end.
-    """
+    """Token pairs with their texts, in the same order."""
 
     pairs: list[Pair]
     texts: list[TextPair]
     skipped: list[SkippedRow]
-    truncated: list[int]
+    truncated: list[TruncatedRow]
 
 
 def read_pairs(source: str | Path) -> PairFile:
@@ -119,16 +124,18 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
     Raises WorkbenchError where no pair is left.
     """
     encoded = EncodedPairs([], [], [], [])
-    for text in pairs:
-        try:
-            pair, is_truncated = _encode_pair(text, tokenizer, max_length)
-        except (UnusableError, WorkbenchError) as error:
-            encoded.skipped.append(SkippedRow(text.row, str(error)))
+    for text, found in encode_rows(pairs, ("chosen", "rejected"), tokenizer, max_length):
+        if isinstance(found, EncodedRow) and found.completions[0] == found.completions[1]:
+            room = max_length - len(found.prompt)
+            cut = f" after truncation to {room}" if found.truncated else ""
+            found = f"chosen and rejected have the same tokens{cut}"
+        if isinstance(found, str):
+            encoded.skipped.append(SkippedRow(text.row, found))
             continue
-        encoded.pairs.append(pair)
+        encoded.pairs.append(Pair(found.prompt, *found.completions))
         encoded.texts.append(text)
-        if is_truncated:
-            encoded.truncated.append(text.row)
+        if found.truncated:
+            encoded.truncated.append(TruncatedRow(text.row, found.truncated))
     require_rows(encoded.pairs, encoded.skipped, f"context of {max_length} tokens")
     return encoded
 
@@ -171,8 +178,7 @@ def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
             raise UnusableError(f"{name} holds half of a Unicode character")
     if parts.chosen == parts.rejected:
         raise UnusableError("chosen and rejected are identical")
-    group = row.get("group")
-    return TextPair(*parts[:3], number, group if isinstance(group, str) else "", parts.system)
+    return TextPair(*parts[:3], number, group_of(row), parts.system)
 
 
 def is_unicode(text: str) -> bool:
@@ -188,24 +194,3 @@ def require_rows(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: 
     if not pairs:
         first = f"; row {skipped[0].row}: {skipped[0].reason}" if skipped else ""
         raise WorkbenchError(f"{where}: none of {len(skipped)} rows can be used{first}")
-
-
-def _encode_pair(text: TextPair, tokenizer: Tokenizer, max_length: int) -> tuple[Pair, bool]:
-    """The token pair, and whether a completion was truncated."""
-    prompt = tokenizer.render_prompt(text.prompt, text.system)
-    max_new = max_length - len(prompt)
-    if not prompt:
-        raise UnusableError("the prompt has no tokens")
-    if max_new < 1:
-        raise UnusableError(
-            f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
-        )
-    chosen, rejected = tokenizer.completion(text.chosen), tokenizer.completion(text.rejected)
-    for name, ids in (("chosen", chosen), ("rejected", rejected)):
-        if len(ids) == 1:
-            raise UnusableError(f"{name} has no tokens but its end of sequence")
-    is_truncated = max(len(chosen), len(rejected)) > max_new
-    if chosen[:max_new] == rejected[:max_new]:
-        cut = f" after truncation to {max_new}" if is_truncated else ""
-        raise UnusableError(f"chosen and rejected have the same tokens{cut}")
-    return Pair(tuple(prompt), tuple(chosen[:max_new]), tuple(rejected[:max_new])), is_truncated

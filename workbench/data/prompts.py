@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.core.batch import Completion
-from workbench.data.columns import UnusableError
+from workbench.data.columns import UnusableError, group_of
 from workbench.data.completions import TextCompletion, prompt_of, read_completions
+from workbench.data.encoding import encode_rows
 from workbench.data.pairs import (
     SHIPPED,
     SkippedRow,
@@ -18,7 +19,6 @@ from workbench.data.pairs import (
     rows_of,
 )
 from workbench.data.tokenizer import Tokenizer
-from workbench.errors import WorkbenchError
 
 
 def read_prompts(source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
@@ -44,9 +44,7 @@ def read_prompts(source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
                 raise UnusableError("prompt is empty")
             if not is_unicode(prompt):
                 raise UnusableError("prompt holds half of a Unicode character")
-            group = row.get("group")
-            own = group if isinstance(group, str) else ""
-            texts.append(TextCompletion(prompt, "", True, number, own, system))
+            texts.append(TextCompletion(prompt, "", True, number, group_of(row), system))
         except UnusableError as error:
             skipped.append(SkippedRow(number, str(error)))
     require_rows(texts, skipped, source)
@@ -74,19 +72,11 @@ def encode_prompts(
     items: list[Completion] = []
     kept: list[TextCompletion] = []
     skipped: list[SkippedRow] = []
-    for text in texts:
-        try:
-            prompt = tokenizer.render_prompt(text.prompt, text.system)
-            if not prompt:
-                raise UnusableError("the prompt has no tokens")
-            if len(prompt) >= max_length:
-                raise UnusableError(
-                    f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
-                )
-        except (UnusableError, WorkbenchError) as error:
-            skipped.append(SkippedRow(text.row, str(error)))
+    for text, found in encode_rows(texts, (), tokenizer, max_length):
+        if isinstance(found, str):
+            skipped.append(SkippedRow(text.row, found))
             continue
-        items.append(Completion(tuple(prompt), ()))
+        items.append(Completion(found.prompt, ()))
         kept.append(text)
     require_rows(items, skipped, f"context of {max_length} tokens")
     return items, kept, skipped

@@ -1,12 +1,12 @@
 """Train and held-out parts that share no prompt and no topic.
 
-A held-out pair whose prompt or topic also occurs in training measures memorisation. So a whole
-group belongs to one part.
+A held-out pair whose prompt or topic also occurs in training measures memorisation. So pairs that
+share either belong to one part.
 """
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from workbench.errors import WorkbenchError
@@ -15,15 +15,18 @@ T = TypeVar("T")
 
 
 def split_by_group(
-    items: Sequence[T], group: Callable[[T], str], held_out: int, seed: int
+    items: Sequence[T], keys: Callable[[T], Iterable[Hashable]], held_out: int, seed: int
 ) -> tuple[list[int], list[int]]:
     """Divide the indices of `items` into (train, held out), each in ascending order.
+
+    Items that share a key belong to one group, and so do those that are joined by others: "a" with
+    ("p", "q") and "b" with ("q", "r") are one group with "c" that has ("r",).
 
     Exactly `held_out` items are held out where whole groups add up to it, else the nearest number
     below. Where even the smallest group is larger than `held_out`, that group is held out, so that
     0 < `held_out` always holds something out. The groups are chosen at random from `seed` alone.
 
-    >>> split_by_group(["a", "b", "b", "c", "c"], str, held_out=3, seed=0)
+    >>> split_by_group(["a", "b", "b", "c", "c"], tuple, held_out=3, seed=0)
     ([1, 2], [0, 3, 4])
 
     Raises WorkbenchError when `held_out` is below 0 or would leave nothing to train on.
@@ -33,15 +36,12 @@ def split_by_group(
             f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}; "
             f"there are {len(items)} pairs, and at least one is needed for training"
         )
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, item in enumerate(items):
-        members[group(item)].append(index)
-    names = list(members)
-    random.Random(seed).shuffle(names)
-    chosen = [names[number] for number in _fill([len(members[name]) for name in names], held_out)]
+    groups = _groups([tuple(keys(item)) for item in items])
+    random.Random(seed).shuffle(groups)
+    chosen = [groups[number] for number in _fill([len(group) for group in groups], held_out)]
     if held_out and not chosen:
-        chosen = [min(names, key=lambda name: len(members[name]))]
-    held = sorted(index for name in chosen for index in members[name])
+        chosen = [min(groups, key=len)]
+    held = sorted(index for group in chosen for index in group)
     if len(held) == len(items) and items:
         raise WorkbenchError(
             f"held_out is {held_out}, but all {len(items)} pairs share one prompt or topic: "
@@ -51,21 +51,47 @@ def split_by_group(
     return [index for index in range(len(items)) if index not in is_held], held
 
 
+def _groups(keys: Sequence[Sequence[Hashable]]) -> list[list[int]]:
+    """Indices that are joined by their keys, in the order of the first of each group."""
+    first = list(range(len(keys)))  # of an index, one before it in its group, or itself
+
+    def root(index: int) -> int:
+        while first[index] != index:
+            first[index] = first[first[index]]
+            index = first[index]
+        return index
+
+    owners: dict[Hashable, int] = {}
+    for index, own in enumerate(keys):
+        for key in own:
+            one, other = sorted((root(owners.setdefault(key, index)), root(index)))
+            first[other] = one
+    members: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(keys)):
+        members[root(index)].append(index)
+    return list(members.values())
+
+
 def _fill(sizes: Sequence[int], target: int) -> list[int]:
     """Indices of sizes with the largest sum up to `target`; ties go to the earliest sizes.
 
-    0/1 knapsack: each sum keeps the size that first reached it and the sum before.
+    0/1 knapsack: each sum keeps the index that first reached it. The sums that are reached are the
+    bits of one number.
     """
-    reached: dict[int, tuple[int, int]] = {0: (-1, 0)}  # sum -> (last index, sum without it)
+    last = [-1] * (target + 1)  # by sum: the index that first reached it
+    reached, within = 1, (1 << (target + 1)) - 1
     for index, size in enumerate(sizes):
-        if target in reached:
+        if reached >> target & 1:
             break
-        for total in list(reached):
-            if total + size <= target:
-                reached.setdefault(total + size, (index, total))
+        new = (reached << size) & within & ~reached
+        reached |= new
+        while new:
+            lowest = new & -new
+            last[lowest.bit_length() - 1] = index
+            new ^= lowest
     indices = []
-    total = max(reached)
+    total = reached.bit_length() - 1
     while total:
-        index, total = reached[total]
-        indices.append(index)
+        indices.append(last[total])
+        total -= sizes[last[total]]
     return indices

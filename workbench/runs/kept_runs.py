@@ -19,7 +19,8 @@ from workbench.train.config import TrainConfig
 
 NEWEST = 50  # runs that are read of a folder
 TAIL = 400_000  # bytes of the events that are read for the last step and evaluation
-PARTS = ("events.jsonl", "skipped.jsonl", "summary.json", "config.toml")  # the config last
+GOING_ON = ("events.jsonl", "skipped.jsonl", "data.json", "config.toml")  # the config last
+PARTS = ("summary.json", *GOING_ON)
 HELD_OUT = "held_out/"
 
 
@@ -140,7 +141,7 @@ def copy_run(folder: Path, to: Path) -> Path:
     checkpoint = record.checkpoint()
     with naming(to):
         shutil.copytree(checkpoint, to / "checkpoints" / checkpoint.name)
-        for part in ("events.jsonl", "skipped.jsonl", "config.toml"):
+        for part in GOING_ON:
             if (folder / part).exists():
                 shutil.copy2(folder / part, to / part)
     return to

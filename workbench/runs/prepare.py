@@ -21,7 +21,7 @@ from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator, TextScores
 from workbench.runs.reward.named_rewards import GIVEN, check_prompts_of, find_reward
-from workbench.runs.run_data import RunData, load_data, write_answers
+from workbench.runs.run_data import KnownData, RunData, load_data, refuse_truncated, write_answers
 from workbench.train.base_model import Progress, tiny_base
 from workbench.train.batches import BatchSource, batches_for, in_order
 from workbench.train.config import MAX_TOKENS, TrainConfig
@@ -62,11 +62,12 @@ def prepare(
     progress: Progress | None = None,
     base: Model | None = None,
     reward: Reward | None = None,
+    known: KnownData | None = None,
 ) -> Parts:
     """Load or take the model, read the data, freeze the reference and score the data with it.
 
     `reward` is a Python function, for methods whose completions the policy writes; left out: that
-    of `config.reward`.
+    of `config.reward`. `known` is what a recorded run knows of its data.
     """
     tell = progress or (lambda text, share: None)
     model = base or open_model(config, tell)
@@ -81,7 +82,8 @@ def prepare(
         raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
-    data = load_data(config, method, model, config.device, config.precision)
+    data = load_data(config, method, model, config.device, config.precision, known)
+    refuse_truncated(data, asked.max_length, config.max_length or model.max_length)
     if method.rollouts:
         check_prompts_of(reward, [*data.train_texts, *data.held_out_texts])
     config = replace(config, **method.open_settings(data.train, asked))

@@ -2,7 +2,8 @@
 
     RUN/config.toml                      every setting, filled in
     RUN/events.jsonl                     one event per line
-    RUN/skipped.jsonl                  rows that can't be used, with the reason
+    RUN/skipped.jsonl                    rows that can't be used, with the reason
+    RUN/data.json                        hash of the rows; those held out, those cut
     RUN/checkpoints/step-000120/         policy.safetensors, optimizer.safetensors, state.json
     RUN/summary.json                     written when the run ends
 
@@ -23,9 +24,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.data.cache import atomic_folder
-from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import config_from_toml, config_to_toml, naming, write_text
+from workbench.runs.run_data import KnownData, RunData
 from workbench.train.config import TrainConfig
 from workbench.train.distributed import load_whole_state
 from workbench.train.events import Event, event_from_dict, event_to_dict
@@ -58,10 +59,29 @@ class Record:
         """The run's settings."""
         return config_from_toml(self.folder / "config.toml")
 
-    def list_skipped(self, rows: Iterable[SkippedRow]) -> None:
-        """Write skipped.jsonl: the rows of the data that can't be used, with the reason."""
-        lines = [json.dumps({"row": one.row, "reason": one.reason}) + "\n" for one in rows]
+    def describe_data(self, data: RunData) -> None:
+        """Write skipped.jsonl and data.json."""
+        lines = [json.dumps(row._asdict()) + "\n" for row in data.skipped]
         write_text(self.folder / "skipped.jsonl", "".join(lines))
+        truncated = [row._asdict() for row in data.truncated]
+        known = {**data.known._asdict(), "truncated": truncated}
+        write_text(self.folder / "data.json", json.dumps(known) + "\n")
+
+    def known_data(self) -> KnownData | None:
+        """What is known of the run's rows; None before a run's first checkpoint.
+
+        Raises:
+            WorkbenchError: data.json is not as it was written.
+        """
+        path = self.folder / "data.json"
+        if not path.exists():  # as before the rows were kept
+            numbers = self.numbers()
+            return None if numbers is None else KnownData(numbers["data_hash"], None)
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            return KnownData(str(known["hash"]), [int(row) for row in known["held_out"]])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkbenchError(f"{path} is not as it was written: {error!r}") from error
 
     def append(self, event: Event) -> None:
         """Add one line to the events."""

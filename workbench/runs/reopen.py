@@ -21,12 +21,12 @@ def load_run(folder: Path | str, progress: Progress | None = None, step: int | N
         step: of the checkpoint; left out: the newest.
 
     Raises:
-        WorkbenchError: no run there, no such checkpoint, or the model is not what it was.
+        WorkbenchError: no run there, no such checkpoint, or model or data are not what they were.
     """
     record = Record(Path(folder))
     config = record.config()
     record.checkpoint(step)  # raises before a model is loaded
-    run = Run(prepare(replace(config, out=None), progress))
+    run = Run(prepare(replace(config, out=None), progress, known=record.known_data()))
     _take_checkpoint(run, record, step)
     return run
 

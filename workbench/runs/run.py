@@ -25,7 +25,6 @@ from workbench.train.control import Control
 from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, StepEvent
 from workbench.train.loop import NonFiniteLossError, TrainState, fit
 from workbench.train.model_lock import model_lock
-from workbench.train.reference import cache_key
 from workbench.train.rollouts.reward_function import Reward
 from workbench.train.settings import check_in_run
 
@@ -51,7 +50,7 @@ class Run(RunView):
         self.policy = parts.model.policy
         self.method = parts.method
         self.reference_hash = parts.reference_hash
-        self.data_hash = cache_key("", [*parts.data.train, *parts.data.held_out])
+        self.data_hash = parts.data.hash
         self.control = Control(self._check_setting, self._check_together)
         self.events: list[Event] = []
         self.record: Record | None = None
@@ -88,7 +87,7 @@ class Run(RunView):
         run = cls(prepare(config, progress, base, reward))
         if run.config.out is not None and distributed.is_main():
             run.record = Record.create(Path(run.config.out), run.config)
-            run.record.list_skipped(run.skipped)
+            run.record.describe_data(run.data)
         return run
 
     @classmethod
@@ -108,7 +107,7 @@ class Run(RunView):
         config = replace(record.config(), out=str(folder))
         if (record.summary() or {}).get("reason") == "finished":
             raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-        run = cls(prepare(config, progress, reward=reward))
+        run = cls(prepare(config, progress, reward=reward, known=record.known_data()))
         run.record = record
         if numbers := record.numbers():
             run._refuse_other(numbers, "reference_hash", "data_hash")
@@ -165,7 +164,7 @@ class Run(RunView):
             beside = folder.with_name(f"{folder.name}-{suffix}")
             other.config = replace(self.config, out=str(beside))
             other.record = Record.create(beside, other.config)
-            other.record.list_skipped(self.skipped)
+            other.record.describe_data(self.data)
             other.events.append(other._checkpoint(keep_optimizer=True))
             other.record.reopen(other.events)
         return other

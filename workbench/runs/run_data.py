@@ -7,15 +7,17 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from workbench.data.cache import atomic_write, cache_folder
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.reviews.world import Reviews
 from workbench.data.split import split_by_group
+from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.generation.stops import cut
@@ -24,6 +26,17 @@ from workbench.runs.evaluate import TextScores
 from workbench.train.config import TrainConfig
 from workbench.train.method import Method
 from workbench.train.precision import computing
+from workbench.train.reference import cache_key
+
+
+class KnownData(NamedTuple):
+    """What is kept of the data of a run: its hash, and the rows that were held out.
+
+    `held_out` is None in a folder that was written before the rows were kept.
+    """
+
+    hash: str
+    held_out: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -31,8 +44,8 @@ class RunData:
     """The rows of one run and what is known of them.
 
     `train` and `held_out` are token ids, the `*_texts` the same rows as text in the same order;
-    `skipped` holds the rows that can't be used, `truncated` the rows of which a completion was cut;
-    `scores` rates a sampled text where the truth is known.
+    `skipped` holds the rows that can't be used, `truncated` those with completions that were cut;
+    `scores` rates a sampled text where the truth is known; `hash` is the sha256 of the token ids.
     """
 
     train: list[Any]
@@ -40,8 +53,18 @@ class RunData:
     train_texts: list[Any]
     held_out_texts: list[Any]
     skipped: list[SkippedRow]
-    truncated: list[int]
+    truncated: list[TruncatedRow]
     scores: TextScores | None = None
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the token ids, training and held-out."""
+        return cache_key("", [*self.train, *self.held_out])
+
+    @property
+    def known(self) -> KnownData:
+        """What the run's record keeps of it."""
+        return KnownData(self.hash, sorted({text.row for text in self.held_out_texts}))
 
     def prompts(self, count: int) -> list[Any]:
         """Texts of `count` prompts to sample, held-out ones where there are any, repeated if need
@@ -52,12 +75,21 @@ class RunData:
 
 
 def load_data(
-    config: TrainConfig, method: Method[Any], model: Model, device: str, precision: str
+    config: TrainConfig,
+    method: Method[Any],
+    model: Model,
+    device: str,
+    precision: str,
+    known: KnownData | None = None,
 ) -> RunData:
     """Read or write the rows that `config.data` names, for this method and model.
 
+    `known` is what an earlier run with these settings kept of the rows of a file. Those of
+    "reviews" are made anew; where the reference draws them, another machine may draw others.
+
     Raises:
-        WorkbenchError: no usable row, or fewer than `held_out` leaves to train on.
+        WorkbenchError: no usable row, or fewer than `held_out` leaves to train on; or the rows are
+            no longer those that are known.
     """
     scores, skipped = None, list[SkippedRow]()
     if config.data == "reviews":
@@ -76,20 +108,56 @@ def load_data(
         texts, skipped = method.read(config.data)
     longest = config.max_length or model.max_length
     encoded = method.encode(texts, model.tokenizer, longest)
-    train, held_out = split_by_group(
-        encoded.texts, lambda text: text.group or text.prompt, config.held_out or 0, config.seed
-    )
-    trained = [encoded.items[i] for i in train]
-    kept = [encoded.items[i] for i in held_out]
-    return RunData(
-        method.complete(trained, [], longest),
-        method.complete(kept, trained, longest),
-        [encoded.texts[i] for i in train],
-        [encoded.texts[i] for i in held_out],
-        sorted([*skipped, *encoded.skipped], key=lambda row: row.row),
-        encoded.truncated,
-        scores,
-    )
+    rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)
+
+    def divided(parts: tuple[list[int], list[int]]) -> RunData:
+        train, kept = ([encoded.items[i] for i in part] for part in parts)
+        texts, kept_texts = ([encoded.texts[i] for i in part] for part in parts)
+        train, kept = method.complete(train, [], longest), method.complete(kept, train, longest)
+        return RunData(train, kept, texts, kept_texts, rows, encoded.truncated, scores)
+
+    def split(keys: Callable[[Any], list[Any]]) -> RunData:
+        return divided(split_by_group(encoded.texts, keys, config.held_out or 0, config.seed))
+
+    if known is None or config.data == "reviews":
+        return split(_shared)
+    if known.held_out is not None:
+        found = divided(_as_known(encoded.texts, set(known.held_out)))
+    else:
+        found = split(_shared)
+        if found.hash != known.hash:
+            found = split(lambda text: [text.group or text.prompt])  # as rows were split before
+    if found.hash != known.hash:
+        raise WorkbenchError(
+            f"{config.data}: the {method.noun} of this run had data_hash {known.hash[:12]}, it is "
+            f"now {found.hash[:12]}; give back the file that the run was made with"
+        )
+    return found
+
+
+def _shared(text: Any) -> list[tuple[str, str]]:
+    """What a row shares with those that are held out with it: prompt, but for case and spaces, and
+    group."""
+    prompt = "prompt", " ".join(text.prompt.split()).casefold()
+    return [prompt, ("group", text.group)] if text.group else [prompt]
+
+
+def _as_known(texts: Sequence[Any], held_out: set[int]) -> tuple[list[int], list[int]]:
+    parts: tuple[list[int], list[int]] = [], []
+    for index, text in enumerate(texts):
+        parts[text.row in held_out].append(index)
+    return parts
+
+
+def refuse_truncated(data: RunData, asked: int | None, longest: int) -> None:
+    """Raise where most rows are cut at `longest` tokens though nobody `asked` for a length."""
+    rows = len(data.train_texts) + len(data.held_out_texts)
+    if asked is None and 2 * len(data.truncated) > rows:
+        raise WorkbenchError(
+            f"{len(data.truncated)} of {rows} rows are longer than {longest} tokens, and a "
+            "completion that is cut loses its end of sequence: give shorter texts or another "
+            f"model, or --max-length {longest} (max_length={longest}) to train on them cut"
+        )
 
 
 def write_answers(

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.core.policy import Policy
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.tokenizer import Tokenizer
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
@@ -92,6 +92,11 @@ class RunView:
         return self.data.skipped
 
     @property
+    def truncated(self) -> list[TruncatedRow]:
+        """Rows with completions that were cut at `max_length` and lost their end of sequence."""
+        return self.data.truncated
+
+    @property
     def prompts(self) -> list[str]:
         """A few prompts to try, held-out ones where there are any."""
         return list(dict.fromkeys(pair.prompt for pair in self.data.prompts(8)))
@@ -168,6 +173,9 @@ class RunView:
             "seconds": state.seconds,
             "pairs_per_second": state.pairs / state.seconds if state.seconds else 0.0,
             "peak_memory_bytes": peak_memory_bytes(self.config.device),
+            "skipped_rows": len(self.skipped),
+            "truncated_rows": len(self.truncated),
+            "truncated_completions": sum(len(row.completions) for row in self.truncated),
             "reference_hash": self.reference_hash,
             "method": self.method.name,
             "settings": {

@@ -161,7 +161,7 @@ def _start(parts: Parts, config: TrainConfig) -> Run:
     run = Run(replace(parts, model=model, config=replace(parts.config, **loop)))
     if config.out is not None:
         run.record = Record.create(Path(config.out), run.config)
-        run.record.list_skipped(run.skipped)
+        run.record.describe_data(run.data)
     return run
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from workbench.core.batch import SequenceBatch
 from workbench.core.losses import Loss, find_loss
 from workbench.core.policy import Policy
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -44,15 +44,12 @@ class Reference(Protocol):
 
 @dataclass(frozen=True)
 class Encoded(Generic[Item]):
-    """Items as token ids with the texts that they were made of, in the same order.
-
-    `truncated` lists the rows of which a completion was cut at its end.
-    """
+    """Items as token ids with the texts that they were made of, in the same order."""
 
     items: list[Item]
     texts: list[Any]
     skipped: list[SkippedRow]
-    truncated: list[int]
+    truncated: list[TruncatedRow]
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,14 @@ def error_card(error: BaseException) -> Html:
 
 
 def facts(run_state: RunState) -> Html:
-    """What does not change during a run: the model, the reference's hash and the skipped rows."""
+    """What does not change during a run: the model, the reference's hash, rows skipped or cut."""
     run = run_state.run
     about = ABOUT.get(run.config.model, "")
-    return render("facts", hash=run.reference_hash, skipped=skipped(run.skipped), about=about)
+    cut = [SkippedRow(row.row, " and ".join(row.completions)) for row in run.truncated]
+    rows = skipped(run.skipped), skipped(cut, "with completions cut, without their end")
+    return render("facts", hash=run.reference_hash, rows=rows, about=about)
 
 
-def skipped(rows: Sequence[SkippedRow]) -> Html:
-    """The rows that can't be trained on, folded."""
-    return render("skipped", count=len(rows), rows=rows[:MOST_ROWS])
+def skipped(rows: Sequence[SkippedRow], what: str = "skipped") -> Html:
+    """Rows that can't be trained on, or not as they are, folded; nothing where there are none."""
+    return render("skipped", what=what, count=len(rows), rows=rows[:MOST_ROWS])
