@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from workbench.runs import run_data
 from workbench.runs.run import Run
 from workbench.runs.run_data import remembered
-from workbench.train.config import TrainConfig
 
 
 @pytest.fixture
@@ -28,23 +28,25 @@ def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     return calls
 
 
-def test_the_same_texts_are_not_written_twice(small: dict[str, Any], written: list[int]) -> None:
-    config = TrainConfig(**small | {"pairs_from": "reference"})
-    first = Run.create(config)
+def test_the_same_texts_are_not_written_twice(
+    make_run: Callable[..., Run], written: list[int]
+) -> None:
+    first = make_run(pairs_from="reference")
     assert written
     calls = len(written)
-    again = Run.create(config)
+    again = make_run(pairs_from="reference")
     assert len(written) == calls
     assert again.data.train == first.data.train
     assert again.data.held_out_texts == first.data.held_out_texts
 
 
-def test_other_weights_write_their_own_texts(small: dict[str, Any], written: list[int]) -> None:
-    config = TrainConfig(**small | {"pairs_from": "reference"})
-    first = Run.create(config)
+def test_other_weights_write_their_own_texts(
+    make_run: Callable[..., Run], written: list[int]
+) -> None:
+    first = make_run(pairs_from="reference")
     calls = len(written)
     list(first)  # the policy is another model now
-    list(Run.create(config, base=first.model))
+    list(Run.create(first.config, base=first.model))
     assert len(written) > calls
 
 
