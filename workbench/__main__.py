@@ -1,4 +1,4 @@
-"""The command line: train, sample, evaluate, compare. Flags come from the dataclasses' fields."""
+"""The command line. Flags come from the fields of dataclasses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from workbench.errors import WorkbenchError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; exit code 2 for what a person can mend, 1 where nobody reads on."""
+    """Run one command; exit code 2 for what a person can mend, 1 where nobody reads on.
+
+    `preflight` ends with 1 where training goes wrong on the file.
+    """
     try:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
@@ -50,14 +53,13 @@ def _run(arguments: Sequence[str]) -> int:
         command = parse(arguments)
         from workbench.cli.commands import carry_out  # not before: it takes a second to load torch
 
-        carry_out(command)
+        return carry_out(command)
     except WorkbenchError as error:
         line = " ".join(f"error: {error}".splitlines())  # a file's name may hold a line break
         Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

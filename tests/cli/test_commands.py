@@ -447,3 +447,47 @@ def test_ctrl_c_ends_in_good_order(
     assert {path.name for path in checkpoint.iterdir()} == {
         "policy.safetensors", "optimizer.safetensors", "state.json"
     }  # fmt: skip
+
+
+def test_preflight_ends_with_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean, wrong = tmp_path / "clean.jsonl", tmp_path / "wrong.jsonl"
+    clean.write_text("\n".join(map(json.dumps, ROWS)))
+    turned = {**ROWS[0], "chosen": ROWS[0]["rejected"], "rejected": ROWS[0]["chosen"]}
+    wrong.write_text("\n".join(map(json.dumps, [*ROWS, turned])))
+    assert main(["preflight", str(clean), "--model", "tiny"]) == 0
+    assert "nothing found" in capsys.readouterr().out
+    assert main(["preflight", str(wrong), "--model", "tiny", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    (finding,) = found["findings"]
+    assert (finding["check"], finding["rows"]) == ("contradictions", [1, len(ROWS) + 1])
+    assert main(["preflight", str(wrong), "--model", "tiny"]) == 1
+    assert f"rows 1, {len(ROWS) + 1}" in capsys.readouterr().out
+    assert main(["preflight", str(tmp_path / "none.jsonl"), "--model", "tiny"]) == 2
+    assert main(["preflight", str(clean), "--model", "tiny", "--max-length", "9999"]) == 2
+
+
+def test_training_tells_what_the_preflight_finds_and_where_to_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, [*ROWS, ROWS[1]])))
+    flags = [*FLAGS, "--data", str(data), "--held-out", "1", "--out", "run"]
+    assert main(["train", *flags]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "preflight:" in one]
+    assert "suspicious: repeated pairs in 1 rows; see python -m workbench preflight" in line
+
+
+@pytest.mark.parametrize("rows", [4, 14])
+def test_cut_completions_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int
+) -> None:
+    long = {**ROWS[0], "rejected": "it was bad " * 60}
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, [long] * rows + ROWS)))
+    flags = [*FLAGS, "--data", str(data), "--held-out", "1", "--out", "run"]
+    assert main(["train", *flags, "--max-length", "64"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{rows} completions were cut at 64 tokens and lost their end of sequence" in told
+    assert ("more, all in data.json" in told) == (rows > 10)

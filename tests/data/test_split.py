@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 
 
 def split(names: list[str], held_out: int, seed: int = 0) -> tuple[list[int], list[int]]:
-    return split_by_group(names, lambda name: [name], held_out, seed)
+    return split_by_group(names, lambda name: name, held_out, seed)
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=30), st.data(), st.integers())
@@ -35,6 +35,7 @@ def test_a_split_is_the_best_that_whole_groups_allow(
 
 def test_sixty_of_mostly_single_prompts_are_exactly_sixty() -> None:
     names = [f"prompt {index}" for index in range(290)] + ["twice"] * 2 + ["six times"] * 6
+    assert split_by_group(names, lambda name: [name], 60, 0) == split(names, 60)
     train, held = split(names, 60)
     assert (len(train), len(held)) == (238, 60)
 

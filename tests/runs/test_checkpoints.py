@@ -27,7 +27,7 @@ def test_each_checkpoint_is_the_run_as_it_was(
             hashes[run.step], said[run.step] = model_hash(run.policy), list(run.events[:-1])
     loaded = []
     prepare = module.prepare
-    monkeypatch.setattr(module, "prepare", lambda *a: loaded.append(a) or prepare(*a))
+    monkeypatch.setattr(module, "prepare", lambda *a, **k: loaded.append(a) or prepare(*a, **k))
     for early, step in zip(walk_checkpoints(run.folder), hashes, strict=True):
         assert early.step == step
         assert model_hash(early.policy) == hashes[step]
@@ -60,7 +60,7 @@ def test_without_a_checkpoint_no_model_is_loaded(
     make_recorded: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_recorded().folder
-    monkeypatch.setattr(module, "prepare", lambda *a: pytest.fail("nothing to load it for"))
+    monkeypatch.setattr(module, "prepare", lambda *a, **k: pytest.fail("nothing to load it for"))
     for ask in (load_run, lambda folder: next(walk_checkpoints(folder)), open_handles):
         with pytest.raises(WorkbenchError, match="no checkpoint yet"):
             ask(folder)

@@ -140,8 +140,27 @@ class Constitution:
             check_field(part, getattr(self, part.name))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """Look for what is wrong or suspicious in a file of pairs, before training on it.
+
+    Ends with 0 where nothing is wrong, with 1 where training on it goes wrong, with 2 where the
+    file cannot be used.
+    """
+
+    source: str = setting("", "JSON or JSONL file of pairs, or a shipped set (assistant, brief)")
+    model: str = setting("smollm2", "that is to be trained: tiny, smollm2, a folder, an id")
+    max_length: int | None = setting(None, "longest row, tokens; left out: the model's", 2, 10**6)
+    json: bool = setting(False, "print JSON")
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            if getattr(self, part.name) is not None:
+                check_field(part, getattr(self, part.name))
+
+
 COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
-    "methods": Methods, "constitution": Constitution,
+    "methods": Methods, "constitution": Constitution, "preflight": Preflight,
 }  # fmt: skip
-Command: TypeAlias = Train | SampleCommand | Evaluate | Compare | Methods | Constitution
+Command: TypeAlias = Train | SampleCommand | Evaluate | Compare | Methods | Constitution | Preflight

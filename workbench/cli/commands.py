@@ -18,11 +18,13 @@ from workbench.cli.command_settings import (
     Constitution,
     Evaluate,
     Methods,
+    Preflight,
     SampleCommand,
     Train,
 )
 from workbench.cli.constitution_command import constitution
 from workbench.cli.methods_command import methods
+from workbench.cli.preflight_command import preflight
 from workbench.cli.terminal import console, progress, show_table
 from workbench.cli.train_command import train
 from workbench.compare.answers import answers_frame
@@ -37,13 +39,13 @@ from workbench.runs.prepare import answer
 from workbench.runs.reopen import load_run
 
 
-def carry_out(command: Command) -> None:
-    """Do what the command asks for."""
+def carry_out(command: Command) -> int:
+    """Do what the command asks for; the exit code, 0 where all is well."""
     actions: dict[type, Any] = {
         Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
-        Methods: methods, Constitution: constitution,
+        Methods: methods, Constitution: constitution, Preflight: preflight,
     }  # fmt: skip
-    actions[type(command)](command)
+    return actions[type(command)](command) or 0
 
 
 # -- sample and evaluate ----------------------------------------------------------------------

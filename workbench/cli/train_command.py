@@ -18,6 +18,7 @@ from workbench.cli.command_settings import Train
 from workbench.cli.terminal import console, progress, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.pairs import SkippedRow
+from workbench.data.preflight import preflight
 from workbench.errors import WorkbenchError
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.run import Run
@@ -49,6 +50,7 @@ def train(command: Train) -> None:
             _list_unused(bar.console, config, run)
         _list_skipped(bar.console, run.skipped)
         _tell_truncated(bar.console, run)
+        _tell_preflight(bar.console, run)
         with _stop_on_interrupt(run):
             for event in run:
                 _show(bar, task, event)
@@ -154,4 +156,26 @@ def _tell_truncated(out: Console, run: Run) -> None:
             f"{ends} completions were cut at {run.config.max_length} tokens and lost their end of "
             f"sequence, in rows {named}{more if len(rows) > LISTED else ''}",
             highlight=False,
+        )
+
+
+def _tell_preflight(out: Console, run: Run) -> None:
+    """One line for a file of pairs in which more was found than what is told or harmless here."""
+    data, longest = run.config.data, run.config.max_length
+    if data == "reviews" or not run.method.paired or longest is None:
+        return
+    told = {"rows that cannot be used", "cut completions", "tokens across the boundary"}
+    found = preflight(data, run.tokenizer, longest).findings
+    parts = [
+        f"{'wrong' if one.wrong else 'suspicious'}: {one.check}"
+        + (f" in {len(one.rows)} rows" if one.rows else "")
+        for one in found
+        if one.check not in told
+    ]
+    if parts:
+        out.print(
+            f"preflight: {'; '.join(parts)}; see python -m workbench preflight {escape(data)} "
+            f"--model {escape(run.config.model)}",
+            highlight=False,
+            soft_wrap=True,
         )

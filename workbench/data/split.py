@@ -15,18 +15,18 @@ T = TypeVar("T")
 
 
 def split_by_group(
-    items: Sequence[T], keys: Callable[[T], Iterable[Hashable]], held_out: int, seed: int
+    items: Sequence[T], keys: Callable[[T], str | Iterable[Hashable]], held_out: int, seed: int
 ) -> tuple[list[int], list[int]]:
     """Divide the indices of `items` into (train, held out), each in ascending order.
 
-    Items that share a key belong to one group, and so do those that are joined by others: "a" with
-    ("p", "q") and "b" with ("q", "r") are one group with "c" that has ("r",).
+    `keys` gives a text or several keys of an item. Items that share one belong to one group, and so
+    do those that are joined by others: items with ("p", "q"), ("q", "r") and ("r",) are one group.
 
     Exactly `held_out` items are held out where whole groups add up to it, else the nearest number
     below. Where even the smallest group is larger than `held_out`, that group is held out, so that
     0 < `held_out` always holds something out. The groups are chosen at random from `seed` alone.
 
-    >>> split_by_group(["a", "b", "b", "c", "c"], tuple, held_out=3, seed=0)
+    >>> split_by_group(["a", "b", "b", "c", "c"], str, held_out=3, seed=0)
     ([1, 2], [0, 3, 4])
 
     Raises WorkbenchError when `held_out` is below 0 or would leave nothing to train on.
@@ -36,7 +36,8 @@ def split_by_group(
             f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}; "
             f"there are {len(items)} pairs, and at least one is needed for training"
         )
-    groups = _groups([tuple(keys(item)) for item in items])
+    found = [keys(item) for item in items]
+    groups = _groups([(own,) if isinstance(own, str) else tuple(own) for own in found])
     random.Random(seed).shuffle(groups)
     chosen = [groups[number] for number in _fill([len(group) for group in groups], held_out)]
     if held_out and not chosen:

@@ -1,0 +1,72 @@
+"""`preflight`: every check on one file, for one model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.data.pairs import encode_pairs, read_pairs
+from workbench.data.preflight import text_checks, token_checks
+from workbench.data.preflight.finding import Check, Examined, Finding
+from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
+
+CHECKS: tuple[Check, ...] = (
+    token_checks.unusable,
+    token_checks.truncated,
+    token_checks.special_tokens,
+    token_checks.doubled_ends,
+    token_checks.unknown_tokens,
+    text_checks.contradicting,
+    text_checks.hardly_different,
+    text_checks.repeated,
+    token_checks.merged,
+    token_checks.length_explains,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a file; what is wrong comes first.
+
+    Attributes:
+        source: the file.
+        pairs: how many can be trained on.
+        findings: see `Finding`.
+    """
+
+    source: str
+    pairs: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> int:
+        """How many findings make training go wrong."""
+        return sum(finding.wrong for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def preflight(source: str | Path, tokenizer: Tokenizer, max_length: int) -> Report:
+    """Look for everything that is wrong or suspicious in a file of pairs.
+
+    Args:
+        source: as `read_pairs` takes it.
+        tokenizer, max_length: of the model that is to be trained.
+
+    Raises:
+        WorkbenchError: the file cannot be read, or none of its rows can be used as text.
+    """
+    file = read_pairs(source)
+    try:
+        encoded = encode_pairs(file.pairs, tokenizer, max_length)
+    except WorkbenchError as error:  # none fits the model
+        none = Finding("no pair fits the model", True, (), str(error), "give shorter prompts")
+        return Report(str(source), 0, (none,))
+    seen = Examined(file, encoded, tokenizer, max_length)
+    findings = [finding for check in CHECKS for finding in check(seen)]
+    findings.sort(key=lambda finding: not finding.wrong)
+    return Report(str(source), len(encoded.pairs), tuple(findings))
