@@ -40,6 +40,13 @@ def write(folder: Path, rows: Any, name: str = "pairs.json") -> Path:
         (GOOD, TextPair("p", "c", "r")),
         ({**GOOD, "system": "s", "group": "g"}, TextPair("p", "c", "r", group="g", system="s")),
         ({**GOOD, "system": None, "group": None}, TextPair("p", "c", "r")),
+        (
+            {
+                "chosen": "\n\nHuman: p\n\nq\n\nAssistant: c",
+                "rejected": "\n\nHuman: p\n\nq\n\nAssistant:  r",
+            },
+            TextPair("p\n\nq", "c", "r"),
+        ),
         ({**GOOD, "group": 7}, TextPair("p", "c", "r", group="7")),
         ({**GOOD, "group": 7.0}, TextPair("p", "c", "r", group="7")),
         ({**GOOD, "group": 7.5}, TextPair("p", "c", "r", group="7.5")),
@@ -339,3 +346,17 @@ def test_rows_that_the_template_refuses_are_skipped(byte_tokenizer: Tokenizer) -
 def test_no_pair_left_is_an_error(byte_tokenizer: Tokenizer) -> None:
     with pytest.raises(WorkbenchError, match=r"none of 1 rows can be used; row 7: the prompt has"):
         encode_pairs([PAIR], byte_tokenizer, 2)
+
+
+def test_a_transcript_of_several_turns_is_told_as_such(tmp_path: Path) -> None:
+    turns = "Human: a\n\nAssistant: b\n\nHuman: p\n\nAssistant: "
+    once = "Human: p\n\nAssistant: "
+    rows = [
+        {"chosen": turns + "c", "rejected": turns + "r"},
+        {"chosen": once + "c", "rejected": once + "r"},
+        {"chosen": "no transcript", "rejected": "Assistant:"},
+    ]
+    file = read_pairs(write(tmp_path, rows))
+    assert [pair.row for pair in file.pairs] == [2]
+    assert "multi-turn: user + assistant + user" in file.skipped[0].reason
+    assert "multi-turn: nothing before" in file.skipped[1].reason

@@ -4,11 +4,14 @@ A layout names its columns and reads a row that has them. Whether the texts of t
 checked in `pairs.py`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
+SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 
 
 class UnusableError(Exception):
@@ -48,7 +51,8 @@ def _read_instruction(row: Row) -> Parts:
 
 
 def _read_conversation(row: Row) -> Parts:
-    """Chat messages: the prompt is all but the last one, and the same for both sides."""
+    """Chat messages, or a transcript of both speakers: the prompt is all but the last message, and
+    the same for both sides."""
     *context, chosen = _messages(row, "chosen")
     *other_context, rejected = _messages(row, "rejected")
     if context != other_context:
@@ -83,6 +87,15 @@ def find_layout(rows: Sequence[Any]) -> Layout | None:
     return next(fitting, None)
 
 
+def as_object(row: Any) -> Row:
+    """The row, where it is one."""
+    if isinstance(row, UnusableError):
+        raise row
+    if not isinstance(row, dict):
+        raise UnusableError(f"the row is {type(row).__name__}, expected an object")
+    return row
+
+
 def text_of(row: Row, name: str) -> str:
     if name not in row:
         raise UnusableError(f"no field {name!r}")
@@ -108,12 +121,27 @@ def _messages(row: Row, name: str) -> list[tuple[str, str]]:
 
     A prompt as text next to a side with a whole conversation only repeats one of its messages.
     """
+    if row.get("prompt") is None and isinstance(row.get(name), str):
+        return _transcript(row[name])
     side = as_messages(row, name, "assistant")
     if row.get("prompt") is None:
         return side
     if isinstance(row["prompt"], str) and len(side) > 1:
         return side
     return as_messages(row, "prompt", "user") + side
+
+
+def _transcript(text: str) -> list[tuple[str, str]]:
+    """The messages of a text such as "Human: ... Assistant: ...", each after an empty line.
+
+    >>> _transcript("\\n\\nHuman: Why?\\n\\nAssistant: Because.")
+    [('user', 'Why?'), ('assistant', 'Because.')]
+    """
+    before, *pieces = TURN.split(text)
+    if before.strip() or not pieces:
+        return [("assistant", text)]
+    roles = [SPEAKERS[name] for name in pieces[::2]]
+    return list(zip(roles, map(str.strip, pieces[1::2]), strict=True))
 
 
 def system_of(row: Row, messages: Sequence[tuple[str, str]]) -> str | None:

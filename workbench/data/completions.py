@@ -12,8 +12,10 @@ from typing import Any
 
 from workbench.core.batch import Completion
 from workbench.data.columns import (
+    Row,
     UnusableError,
     as_messages,
+    as_object,
     find_layout,
     group_of,
     system_of,
@@ -102,8 +104,7 @@ def read_completions(
 
 
 def _usable(row: Any, number: int, labelled: bool) -> TextCompletion:
-    if not isinstance(row, dict):
-        raise UnusableError(f"the row is {type(row).__name__}, expected an object")
+    row = as_object(row)
     label = row.get("label", None if labelled else True)
     if not isinstance(label, bool) and label not in (0, 1):
         raise UnusableError(f"label is {label!r}, accepted are true and false")
@@ -121,7 +122,7 @@ def _usable(row: Any, number: int, labelled: bool) -> TextCompletion:
     return TextCompletion(prompt, last[1], bool(label), number, group_of(row), system)
 
 
-def prompt_of(row: dict[str, Any]) -> tuple[str, str | None]:
+def prompt_of(row: Row) -> tuple[str, str | None]:
     """The user's text and the system message, if there is one."""
     messages = as_messages(row, "prompt", "user")
     roles = [role for role, _ in messages]

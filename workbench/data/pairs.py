@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from workbench.core.batch import Pair
 from workbench.data.cache import atomic_write
-from workbench.data.columns import LAYOUTS, Layout, UnusableError, find_layout, group_of
+from workbench.data.columns import LAYOUTS, Layout, UnusableError, as_object, find_layout, group_of
 from workbench.data.encoding import EncodedRow, encode_rows
 from workbench.data.json_rows import read_json_rows
+from workbench.data.table_files import is_table, read_table
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -73,10 +74,10 @@ class EncodedPairs:
 
 
 def read_pairs(source: str | Path) -> PairFile:
-    """Read preference pairs from a JSON or JSONL file, or shipped ones by a name of `SHIPPED`.
+    """Read preference pairs from a file, or shipped ones by a name of `SHIPPED`.
 
     JSON is a list of objects, or an object with one list of them; JSONL is one object per line. The
-    content decides, not the file's suffix. Rows are numbered from 1; those that cannot be used are
+    content decides which of them a file is; a suffix .csv, .tsv or .parquet says a table. Rows are numbered from 1; those that cannot be used are
     in `skipped`, with the reason.
 
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns
@@ -141,7 +142,12 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
 
 
 def rows_of(path: Path) -> list[Any]:
-    """The rows of a JSON or JSONL file; of an object with a single list, those of the list."""
+    """The rows of a JSON, JSONL, CSV, TSV or Parquet file.
+
+    Of a JSON object with a single list, those of the list.
+    """
+    if is_table(path):
+        return read_table(path)
     rows = read_json_rows(path)
     if len(rows) == 1 and not (find_layout(rows) or "completion" in columns_of(rows)):
         return _only_list(rows[0]) or rows
@@ -168,9 +174,7 @@ def describe_columns(rows: Sequence[Any]) -> str:
 
 
 def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
-    if not isinstance(row, dict):
-        raise UnusableError(f"the row is {type(row).__name__}, expected an object")
-    parts = layout.read(row)
+    parts = layout.read(as_object(row))
     for name, text in parts._asdict().items():
         if name != "system" and not text.strip():
             raise UnusableError(f"{name} is empty")

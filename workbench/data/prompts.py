@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.core.batch import Completion
-from workbench.data.columns import UnusableError, group_of
+from workbench.data.columns import UnusableError, as_object, group_of
 from workbench.data.completions import TextCompletion, prompt_of, read_completions
 from workbench.data.encoding import encode_rows
 from workbench.data.pairs import (
@@ -37,8 +37,7 @@ def read_prompts(source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
     texts, skipped = [], []
     for number, row in enumerate(rows, start=1):
         try:
-            if not isinstance(row, dict):
-                raise UnusableError(f"the row is {type(row).__name__}, expected an object")
+            row = as_object(row)
             prompt, system = prompt_of(row)
             if not prompt.strip():
                 raise UnusableError("prompt is empty")
