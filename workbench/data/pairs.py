@@ -77,8 +77,8 @@ def read_pairs(source: str | Path) -> PairFile:
     """Read preference pairs from a file, or shipped ones by a name of `SHIPPED`.
 
     JSON is a list of objects, or an object with one list of them; JSONL is one object per line. The
-    content decides which of them a file is; a suffix .csv, .tsv or .parquet says a table. Rows are numbered from 1; those that cannot be used are
-    in `skipped`, with the reason.
+    content decides which of them a file is; a suffix .csv, .tsv or .parquet says a table. Rows are
+    numbered from 1; those that cannot be used are in `skipped`, with the reason.
 
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns
     have no known layout, or where no row can be used.
