@@ -202,6 +202,14 @@ def lab_options() -> list[str]:
     return options
 
 
+def local_kernels(arguments: list[str]) -> bool:
+    """Whether kernels run here, and nobody chose how pages are connected with them."""
+    others = ("--gateway-url", "--GatewayClient.", PROMPT.partition("=")[0])
+    return "JUPYTER_GATEWAY_URL" not in os.environ and not any(
+        argument.startswith(others) for argument in arguments
+    )
+
+
 def set_lab_defaults() -> None:
     """Let JupyterLab open without a question about news."""
     LAB_DEFAULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +219,8 @@ def set_lab_defaults() -> None:
 def program(command: str, arguments: list[str]) -> list[str]:
     """What Python is to run for a command, with the person's arguments untouched at the end."""
     if command == "lab":
-        return ["-m", "jupyterlab", *lab_options(), *arguments]
+        options = [one for one in lab_options() if one != PROMPT or local_kernels(arguments)]
+        return ["-m", "jupyterlab", *options, *arguments]
     if command == "test":
         return ["-m", "pytest", "-n", "auto", "--dist", "worksteal", *arguments]
     if command == "bench":

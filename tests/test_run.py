@@ -308,3 +308,18 @@ def test_help_is_given_by_any_python(
 ) -> None:
     monkeypatch.setattr(run, "load", lambda name: pytest.fail("no other Python is needed"))
     assert run.main(arguments) == code
+
+
+@pytest.mark.parametrize(
+    ("argument", "ours"),
+    [
+        ("--ServerApp.port=8899", True),
+        ("--gateway-url=http://127.0.0.1:9", False),
+        ("--GatewayClient.url=http://127.0.0.1:9", False),
+        ("--ServerApp.kernel_websocket_connection_class=other.Class", False),
+    ],
+)
+def test_kernels_elsewhere_keep_their_own_connection(argument: str, ours: bool) -> None:
+    command = run.program("lab", [argument])
+    assert (run.PROMPT in command) is ours
+    assert command[-1] == argument

@@ -50,6 +50,41 @@ def write(folder: Path, rows: Any, name: str = "pairs.json") -> Path:
         ({**GOOD, "group": 7}, TextPair("p", "c", "r", group="7")),
         ({**GOOD, "group": 7.0}, TextPair("p", "c", "r", group="7")),
         ({**GOOD, "group": 7.5}, TextPair("p", "c", "r", group="7.5")),
+        ({**GOOD, "group": float("nan")}, TextPair("p", "c", "r")),
+        ({**GOOD, "group": ["g"]}, TextPair("p", "c", "r", group='["g"]')),
+        *[
+            (
+                {
+                    "prompt": prompt,
+                    "system": system,
+                    "chosen": [user("p"), assistant("c")],
+                    "rejected": [user("p"), assistant("r")],
+                },
+                TextPair("p", "c", "r"),
+            )
+            for prompt in ("", " p\n", "user: p", None)
+            for system in ("", " ", None)
+        ],
+        (
+            {
+                "instruction": "p",
+                "input": "q",
+                "chosen": [user("p\nq"), assistant("c")],
+                "rejected": [user("p\nq"), assistant("r")],
+            },
+            TextPair("p\nq", "c", "r"),
+        ),
+        *[
+            (
+                {
+                    "system": own,
+                    "chosen": [system("s"), user("p"), assistant("c")],
+                    "rejected": [system("s"), user("p"), assistant("r")],
+                },
+                TextPair("p", "c", "r", system="s"),
+            )
+            for own in ("", "s\n", None)
+        ],
         (
             {"prompt": "p", "chosen": [assistant("c")], "rejected": "r", "system": "s"},
             TextPair("p", "c", "r", system="s"),
@@ -111,7 +146,6 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextPair) -> Non
         ({**GOOD, "chosen": 5}, "field 'chosen' is int, expected text"),
         ({**GOOD, "prompt": None}, "field 'prompt' is NoneType, expected text"),
         ({**GOOD, "system": 1}, "field 'system' is int, expected text"),
-        ({**GOOD, "group": ["g"]}, "field 'group' is list, expected text or a number"),
         (
             {
                 "system": "t",
@@ -126,7 +160,7 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextPair) -> Non
                 "chosen": [user("p"), assistant("c")],
                 "rejected": [user("p"), assistant("r")],
             },
-            "prompt is not among the user's messages of chosen and rejected",
+            "prompt has none of the user's messages in chosen",
         ),
         ({**GOOD, "prompt": " \n"}, "prompt is empty"),
         ({**GOOD, "chosen": ""}, "chosen is empty"),

@@ -258,3 +258,10 @@ def test_a_broken_folder_is_named(
     with pytest.raises(WorkbenchError, match=message) as caught:
         Tokenizer.from_folder(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_ids_may_have_gaps() -> None:
+    """As in vocabularies of which tokens were removed."""
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 7, "<eos>": 90}, "a"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    assert Tokenizer(backend, eos_id=90).completion("a b") == [0, 7, 90]

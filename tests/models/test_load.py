@@ -152,6 +152,16 @@ def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path, request)
         load_model(str(tmp_path))
 
 
+def test_whole_numbers_are_no_weights_of_any_model(foreign, tmp_path) -> None:
+    save_model(foreign, tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    name = next(name for name in weights if name.endswith("q_proj.weight"))
+    save_file({**weights, name: weights[name].to(torch.int8)}, path, {"format": "pt"})
+    with pytest.raises(WorkbenchError, match=f"{name} is I8; accepted are"):
+        load_model(str(tmp_path))
+
+
 def test_a_model_with_code_of_its_own_is_refused(foreign, tmp_path) -> None:
     save_model(foreign, tmp_path)
     path = tmp_path / "config.json"

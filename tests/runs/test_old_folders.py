@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -84,32 +85,40 @@ def test_it_resumes_bit_for_bit(stopped: Run, tmp_path: Path) -> None:
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
-def test_rows_that_were_split_by_prompt_or_group_alone_are_split_so_again(
-    make_recorded: Callable[..., Run], tmp_path: Path
+SIX = ("film", "film", "book", "hotel", "game", "phone")
+OLD_KEYS: dict[str, tuple[tuple[str, ...], list[Any]]] = {  # a group that is text, else the prompt
+    "prompts that differ in case": (("film", "Film", *SIX[2:]), [None] * 6),
+    "groups across prompts": (("film", "film", "book", "book", "game", "game"), list("abbccd")),
+    "groups that are numbers": (SIX, [1, 2, 1, 2, 1, 2]),
+    "numbers and texts": (("film", "book", *SIX[2:]), [1, "a", "a", 1, 2, 2]),
+}
+
+
+@pytest.mark.parametrize("kind", OLD_KEYS)
+def test_rows_are_held_out_as_they_were_then(
+    make_recorded: Callable[..., Run], tmp_path: Path, kind: str
 ) -> None:
-    """Today "film" and "Film" are one prompt; what was held out then is held out still."""
-    names = ("film", "Film", "book", "hotel", "game", "phone")
-    lines = [
-        json.dumps({"prompt": f"the {name} was", "chosen": "good", "rejected": "bad"})
-        for name in names
+    names, groups = OLD_KEYS[kind]
+    rows = [
+        {"prompt": f"the {name} was", "chosen": f"good {'so ' * number}", "rejected": "bad"}
+        | ({} if group is None else {"group": group})
+        for number, (name, group) in enumerate(zip(names, groups, strict=True))
     ]
     data = tmp_path / "pairs.jsonl"
-    data.write_text("\n".join(lines))
-    run = make_recorded(data=str(data), held_out=3, max_steps=1)
+    data.write_text("\n".join(map(json.dumps, rows)))
+    keys = [row["group"] if isinstance(row.get("group"), str) else row["prompt"] for row in rows]
+    train, held_out = split_by_group(keys, str, 2, 0)
+    run = make_recorded(data=str(data), held_out=0, max_steps=1)
     list(run)
     assert run.folder is not None
-    split_anew = split_by_group([f"the {name} was" for name in names], lambda text: [text], 3, 0)[1]
-    assert len({index in split_anew for index in (0, 1)}) == 2, "the seed has to tell them apart"
-    old = [*run.data.train, *run.data.held_out]
-    order = [text.row - 1 for text in [*run.data.train_texts, *run.data.held_out_texts]]
-    items = dict(zip(order, old, strict=True))
-    apart = [row for row in range(len(names)) if row not in split_anew]
-    hash = cache_key("", [items[row] for row in [*apart, *split_anew]])
+    config = run.folder / "config.toml"
+    config.write_text(config.read_text().replace("held_out = 0", "held_out = 2"))
+    hash = cache_key("", [run.data.train[row] for row in [*train, *held_out]])
     for state in run.folder.glob("checkpoints/*/state.json"):
         state.write_text(json.dumps({**json.loads(state.read_text()), "data_hash": hash}))
     (run.folder / "data.json").unlink()
     again = load_run(run.folder)
-    assert [text.row - 1 for text in again.data.held_out_texts] == split_anew
+    assert [text.row - 1 for text in again.data.held_out_texts] == held_out
 
 
 def test_a_file_that_has_changed_since_is_refused(

@@ -4,6 +4,7 @@ A layout names its columns and reads a row that has them. Whether the texts of t
 checked in `pairs.py`.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,13 @@ class Layout:
 
 def _read_prompt(row: Row) -> Parts:
     if any(isinstance(row.get(name), list) for name in ("prompt", "chosen", "rejected")):
-        return _read_conversation(row)
+        parts = _read_conversation(row)
+        _refuse_other_prompt(row)
+        return parts
+    return _read_texts(row)
+
+
+def _read_texts(row: Row) -> Parts:
     system = text_of(row, "system") if row.get("system") is not None else None
     return Parts(text_of(row, "prompt"), text_of(row, "chosen"), text_of(row, "rejected"), system)
 
@@ -47,7 +54,9 @@ def _read_instruction(row: Row) -> Parts:
     prompt = text_of(row, "instruction")
     if prompt.strip() and extra.strip():
         prompt = f"{prompt}\n\n{extra}"
-    return _read_prompt({**row, "prompt": prompt})
+    row = {**row, "prompt": prompt}
+    sides = row.get("chosen"), row.get("rejected")
+    return _read_conversation(row) if any(isinstance(s, list) for s in sides) else _read_texts(row)
 
 
 def _read_conversation(row: Row) -> Parts:
@@ -59,16 +68,26 @@ def _read_conversation(row: Row) -> Parts:
         raise UnusableError("chosen and rejected follow different messages")
     if chosen[0] != "assistant" or rejected[0] != "assistant":
         raise UnusableError("the last message is not the assistant's")
-    asked, own = [text.strip() for role, text in context if role == "user"], row.get("prompt")
-    if isinstance(own, str) and own.strip() not in asked:
-        raise UnusableError("prompt is not among the user's messages of chosen and rejected")
     roles = [role for role, _ in context]
     if roles not in (["user"], ["system", "user"]):
         raise UnusableError(
             f"multi-turn: {' + '.join(roles) or 'nothing'} before the completion, "
             "accepted are user or system + user"
         )
+    if isinstance(row.get("system"), str) and not row["system"].strip():
+        row = {**row, "system": None}  # as tables have it where nothing was given
     return Parts(context[-1][1], chosen[1], rejected[1], system_of(row, context))
+
+
+def _refuse_other_prompt(row: Row) -> None:
+    """Raise where the prompt as text has nothing of what the user says in the conversation."""
+    own, chosen = row.get("prompt"), row.get("chosen")
+    if not isinstance(own, str) or not own.strip() or not isinstance(chosen, list):
+        return
+    messages = as_messages(row, "chosen", "assistant")
+    asked = [text.strip() for role, text in messages if role == "user" and text.strip()]
+    if asked and not any(text in own for text in asked):
+        raise UnusableError("prompt has none of the user's messages in chosen")
 
 
 LAYOUTS = (
@@ -105,15 +124,14 @@ def text_of(row: Row, name: str) -> str:
 
 
 def group_of(row: Row) -> str:
-    """What pairs of it are held out together by, a text or a number; empty without."""
+    """What pairs of it are held out together by: a text, or the JSON of another value; empty
+    without."""
     value = row.get("group")
     if value is None or value != value:  # NaN, as a table has it where nothing was given
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, str | int | float):
-        raise UnusableError(f"field 'group' is {type(value).__name__}, expected text or a number")
-    return str(value)
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
 def _messages(row: Row, name: str) -> list[tuple[str, str]]:
@@ -146,9 +164,10 @@ def _transcript(text: str) -> list[tuple[str, str]]:
 
 def system_of(row: Row, messages: Sequence[tuple[str, str]]) -> str | None:
     """The system message: the first of the messages, or in a column of its own."""
-    own = text_of(row, "system") if row.get("system") is not None else None
+    given = row.get("system")
+    own = None if given is None or given != given else text_of(row, "system")
     first = messages[0][1] if messages and messages[0][0] == "system" else None
-    if None not in (own, first) and own != first:
+    if own is not None and first is not None and own.strip() not in ("", first.strip()):
         raise UnusableError("system and the system message of the conversation differ")
     return own if first is None else first
 

@@ -77,13 +77,19 @@ def _fill(sizes: Sequence[int], target: int) -> list[int]:
     """Indices of sizes with the largest sum up to `target`; ties go to the earliest sizes.
 
     0/1 knapsack: each sum keeps the index that first reached it. The sums that are reached are the
-    bits of one number.
+    bits of one number, or, as long as none is missing, all below `full`.
     """
     last = [-1] * (target + 1)  # by sum: the index that first reached it
-    reached, within = 1, (1 << (target + 1)) - 1
+    full, reached, within = 1, 0, (1 << (target + 1)) - 1
     for index, size in enumerate(sizes):
-        if reached >> target & 1:
+        if full > target or reached >> target & 1:
             break
+        if not reached and size <= full:
+            for total in range(full, min(full + size, target + 1)):
+                last[total] = index
+            full += size
+            continue
+        reached = reached or (1 << full) - 1
         new = (reached << size) & within & ~reached
         reached |= new
         while new:
@@ -91,7 +97,7 @@ def _fill(sizes: Sequence[int], target: int) -> list[int]:
             last[lowest.bit_length() - 1] = index
             new ^= lowest
     indices = []
-    total = reached.bit_length() - 1
+    total = reached.bit_length() - 1 if reached else min(full - 1, target)
     while total:
         indices.append(last[total])
         total -= sizes[last[total]]

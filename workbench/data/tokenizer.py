@@ -205,7 +205,7 @@ class Tokenizer:
 
     @cached_property
     def _same_ids(self) -> list[int]:
-        return list(range(self.vocab_size))
+        return list(range(max(self.backend.get_vocab().values()) + 1))  # there may be gaps
 
     def _readable(self, index: int) -> str:
         raw = self.backend.id_to_token(index)

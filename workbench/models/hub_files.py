@@ -15,7 +15,12 @@ import torch
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.hub import HubPolicy
-from workbench.models.llama import refuse_not_finite, weight_files
+from workbench.models.llama import (
+    refuse_not_finite,
+    refuse_whole_numbers,
+    weight_files,
+    whole_numbers,
+)
 from workbench.models.optional import optional
 
 
@@ -27,8 +32,7 @@ def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
     """
     transformers = optional("transformers")
     options: dict[str, Any] = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
-    if gguf is None:
-        weight_files(folder)
+    whole = {} if gguf else whole_numbers(weight_files(folder))
     with _quiet(transformers), torch.random.fork_rng(devices=[]):
         try:
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
@@ -47,6 +51,8 @@ def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
     if gguf:  # the weights are float32 now, and are saved as such
         model.hf_quantizer = None
         del model.config.quantization_config
+    if getattr(model.config, "quantization_config", None) is None:
+        refuse_whole_numbers(model, whole)
     refuse_not_finite(model, folder / (gguf or ""))
     return HubPolicy(model)
 

@@ -6,7 +6,8 @@ loads in `transformers` as `LlamaForCausalLM`. Neither direction imports `transf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,27 @@ def as_float(tensor: Tensor, path: Path, name: str) -> Tensor:
             "in floating point"
         )
     return tensor.to(torch.float32, copy=True)
+
+
+def whole_numbers(files: Sequence[Path]) -> dict[str, tuple[Path, str]]:
+    """Names of the tensors that are no floating point, each with its file and its kind."""
+    found = {}
+    for path in files:
+        with suppress(OSError, SafetensorError), safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                if (kind := file.get_slice(key).get_dtype()).startswith(("I", "U")):
+                    found[key] = path, kind
+    return found
+
+
+def refuse_whole_numbers(model: nn.Module, found: Mapping[str, tuple[Path, str]]) -> None:
+    """Raise where one of them is a weight of the model; buffers may be whole numbers."""
+    for name, _ in model.named_parameters():
+        for key, (path, kind) in found.items():
+            if name.endswith(key) or key.endswith(name):
+                raise WorkbenchError(
+                    f"{path}: {key} is {kind}; accepted are weights in floating point"
+                )
 
 
 def refuse_not_finite(model: nn.Module, path: Path) -> None:

@@ -122,17 +122,34 @@ def load_data(
     if known is None or config.data == "reviews":
         return split(_shared)
     if known.held_out is not None:
-        found = divided(_as_known(encoded.texts, set(known.held_out)))
+        found = [divided(_as_known(encoded.texts, set(known.held_out)))]
     else:
-        found = split(_shared)
-        if found.hash != known.hash:
-            found = split(lambda text: [text.group or text.prompt])  # as rows were split before
-    if found.hash != known.hash:
-        raise WorkbenchError(
-            f"{config.data}: the {method.noun} of this run had data_hash {known.hash[:12]}, it is "
-            f"now {found.hash[:12]}; give back the file that the run was made with"
-        )
-    return found
+        found = []
+        for keys in (_before, _before_by_texts, _shared):
+            with suppress(WorkbenchError):  # not a split that this rule allows
+                found.append(split(keys))
+    for one in found:
+        if one.hash == known.hash:
+            return one
+    now = found[-1].hash[:12] if found else "that of rows which cannot be split so"
+    raise WorkbenchError(
+        f"{config.data}: the {method.noun} of this run had data_hash {known.hash[:12]}, it is now "
+        f"{now}; give back the file that the run was made with"
+    )
+
+
+def _before(text: Any) -> list[str]:
+    """As rows were split before the held-out ones were kept: by group, else by prompt."""
+    return [text.group or text.prompt]
+
+
+def _before_by_texts(text: Any) -> list[str]:
+    """The same; a group that was no text did not count."""
+    try:
+        json.loads(text.group)
+    except ValueError:
+        return _before(text)
+    return [text.prompt]
 
 
 def _shared(text: Any) -> list[tuple[str, str]]:

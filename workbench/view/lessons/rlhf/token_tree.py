@@ -100,7 +100,8 @@ def _between(tree: TokenTree, prefix: tuple[int, ...]) -> list[tuple[float, floa
     places = [len(prefix) - 1, len(prefix)]
     name = LETTER * max(map(len, tree.tokens)) if len(prefix) > 1 else 0.0
     heights = [_height(tree, prefix[:-1]), _height(tree, prefix)]
-    left, right = places[0] + name, places[1] - LETTER
+    right = places[1] - LETTER
+    left = min(places[0] + name, right)  # a long name reaches the next one
     return [(x, float(np.interp(x, places, heights))) for x in (right, left)]
 
 
