@@ -167,8 +167,7 @@ def _tell_preflight(out: Console, run: Run) -> None:
     told = {"rows that cannot be used", "cut completions", "tokens across the boundary"}
     found = preflight(data, run.tokenizer, longest).findings
     parts = [
-        f"{'wrong' if one.wrong else 'suspicious'}: {one.check}"
-        + (f" in {len(one.rows)} rows" if one.rows else "")
+        f"{one.kind}: {one.check}" + (f" in {len(one.rows)} rows" if one.rows else "")
         for one in found
         if one.check not in told
     ]

@@ -45,6 +45,17 @@ class Report:
         """How many findings make training go wrong."""
         return sum(finding.wrong for finding in self.findings)
 
+    @property
+    def verdict(self) -> str:
+        """In a few words.
+
+        >>> Report("pairs.jsonl", 3, ()).verdict
+        '3 pairs: nothing found'
+        """
+        suspicious = len(self.findings) - self.wrong
+        found = f"{self.wrong} wrong, {suspicious} suspicious" if self.findings else "nothing found"
+        return f"{self.pairs} pairs: {found}"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)

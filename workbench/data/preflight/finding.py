@@ -10,6 +10,8 @@ from typing import TypeAlias
 from workbench.data.pairs import EncodedPairs, PairFile, TextPair
 from workbench.data.tokenizer import Tokenizer
 
+LISTED = 12  # rows of a finding that are named
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,6 +30,18 @@ class Finding:
     rows: tuple[int, ...]
     text: str
     fix: str
+
+    @property
+    def kind(self) -> str:
+        """In a word."""
+        return "wrong" if self.wrong else "suspicious"
+
+    @property
+    def where(self) -> str:
+        """Its rows, the first ones by number."""
+        more = len(self.rows) - LISTED
+        named = ", ".join(map(str, self.rows[:LISTED]))
+        return f"{named} and {more:,} more" if more > 0 else named
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,43 @@
+"""The findings of a preflight as a table: each with its rows, texts escaped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.view.html.preflight_table import check_pairs
+
+ASKED = "review of the film"
+
+
+def write(folder: Path, *rows: tuple[str, str, str]) -> Path:
+    path = folder / "<b>pairs.jsonl"
+    names = ("prompt", "chosen", "rejected")
+    path.write_text("\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows))
+    return path
+
+
+def test_a_finding_is_a_line_with_its_rows(tmp_path: Path) -> None:
+    good, bad = (ASKED, "it was superb", "it was awful"), (ASKED, "it was awful", "it was superb")
+    html = check_pairs(write(tmp_path, good, bad), "tiny")
+    assert "2 pairs: 1 wrong, 0 suspicious" in html
+    assert ">contradictions<" in html
+    assert ">1, 2<" in html
+    assert "&lt;b&gt;pairs.jsonl" in html
+    assert "<b>" not in html
+
+
+def test_a_clean_file_has_no_table(tmp_path: Path) -> None:
+    html = check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny")
+    assert "1 pairs: nothing found" in html
+    assert "<table" not in html
+
+
+def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="no file"):
+        check_pairs(tmp_path / "none.jsonl", "tiny")
+    with pytest.raises(WorkbenchError, match="is unknown"):
+        check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name")
