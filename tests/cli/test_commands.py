@@ -491,3 +491,22 @@ def test_cut_completions_are_told(
     told = " ".join(capsys.readouterr().out.split())
     assert f"{rows} completions were cut at 64 tokens and lost their end of sequence" in told
     assert ("more, all in data.json" in told) == (rows > 10)
+
+
+def test_columns_of_other_names_are_trained_on_and_found_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = [
+        {"question": row["prompt"], "chosen": row["chosen"], "rejected": row["rejected"]}
+        for row in ROWS
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, other)))
+    columns = ["--columns", "prompt=question"]
+    for loss in ("dpo", "kto", "sft"):
+        flags = [*FLAGS, "--data", str(data), "--held-out", "1", "--loss", loss, "--out", loss]
+        assert main(["train", *flags, *columns]) == 0
+        assert main(["evaluate", loss]) == 0
+    assert main(["preflight", str(data), "--model", "tiny", *columns]) == 0
+    assert main(["preflight", str(data), "--model", "tiny"]) == 2
+    assert "no prompt: no column of that name" in capsys.readouterr().err

@@ -264,7 +264,10 @@ def test_written_pairs_come_back(
         ([1, 2], "no known layout; found 2 rows that are not objects"),
         ({"train": [GOOD], "test": [GOOD]}, "no known layout; found columns 'train', 'test'"),
         ([{**GOOD, "chosen": "r"}] * 2, "none of 2 rows can be used; row 1: chosen and rejected"),
-        ([{"chosen": "c", "rejected": "r"}], "none of 1 rows can be used; row 1: multi-turn: noth"),
+        (
+            [{"chosen": "c", "rejected": "r"}],
+            "none of 1 rows can be used; row 1: no prompt: no colu",
+        ),
     ],
 )
 def test_unusable_files_are_one_line(tmp_path: Path, rows: Any, message: str) -> None:
@@ -393,4 +396,29 @@ def test_a_transcript_of_several_turns_is_told_as_such(tmp_path: Path) -> None:
     file = read_pairs(write(tmp_path, rows))
     assert [pair.row for pair in file.pairs] == [2]
     assert "multi-turn: user + assistant + user" in file.skipped[0].reason
-    assert "multi-turn: nothing before" in file.skipped[1].reason
+    assert "no prompt: no column" in file.skipped[1].reason
+
+
+def test_columns_with_other_names_are_read_by_the_names_that_are_meant(tmp_path: Path) -> None:
+    rows = [{"question": "p", "best": "c", "worst": "r", "prompt": "another", "group": 3}]
+    path, names = write(tmp_path, rows), "prompt=question, chosen=best,rejected=worst"
+    assert read_pairs(path, names).pairs == [TextPair("p", "c", "r", 1, "3")]
+    swapped = read_pairs(write(tmp_path, [GOOD]), "chosen=rejected,rejected=chosen").pairs
+    assert swapped == [TextPair("p", "r", "c", 1)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("prompt", "columns='prompt' is not accepted: NAME=COLUMN"),
+        ("prompt=", "is not accepted: NAME=COLUMN"),
+        ("question=prompt", "with a name of prompt, chosen, rejected"),
+        ("prompt=q,chosen=q", "each column once"),
+        ("prompt=q", "no column 'q', which columns='prompt=q' names; found columns 'prompt'"),
+    ],
+)
+def test_columns_that_cannot_be_meant_are_refused(
+    tmp_path: Path, columns: str, message: str
+) -> None:
+    with pytest.raises(WorkbenchError, match=message):
+        read_pairs(write(tmp_path, [GOOD]), columns)

@@ -150,6 +150,9 @@ class Preflight:
 
     source: str = setting("", "JSON or JSONL file of pairs, or a shipped set (assistant, brief)")
     model: str = setting("smollm2", "that is to be trained: tiny, smollm2, a folder, an id")
+    columns: str | None = setting(
+        None, "columns of the file that have other names: prompt=question,chosen=best"
+    )
     max_length: int | None = setting(None, "longest row, tokens; left out: the model's", 2, 10**6)
     json: bool = setting(False, "print JSON")
 

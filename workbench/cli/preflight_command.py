@@ -22,7 +22,7 @@ def preflight(command: Preflight) -> int:
         raise WorkbenchError(
             f"max_length={longest} is not accepted: {model.name} takes up to {model.max_length}"
         )
-    report = examine(command.source, model.tokenizer, longest)
+    report = examine(command.source, model.tokenizer, longest, command.columns)
     if command.json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:

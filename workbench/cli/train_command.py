@@ -165,7 +165,7 @@ def _tell_preflight(out: Console, run: Run) -> None:
     if data == "reviews" or not run.method.paired or longest is None:
         return
     told = {"rows that cannot be used", "cut completions", "tokens across the boundary"}
-    found = preflight(data, run.tokenizer, longest).findings
+    found = preflight(data, run.tokenizer, longest, run.config.columns).findings
     parts = [
         f"{one.kind}: {one.check}" + (f" in {len(one.rows)} rows" if one.rows else "")
         for one in found
@@ -174,7 +174,8 @@ def _tell_preflight(out: Console, run: Run) -> None:
     if parts:
         out.print(
             f"preflight: {'; '.join(parts)}; see python -m workbench preflight {escape(data)} "
-            f"--model {escape(run.config.model)}",
+            f"--model {escape(run.config.model)}"
+            + (f" --columns {escape(run.config.columns)}" if run.config.columns else ""),
             highlight=False,
             soft_wrap=True,
         )

@@ -10,7 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from workbench.errors import WorkbenchError
+
 Row = Mapping[str, Any]
+NAMES = (
+    "prompt", "chosen", "rejected", "instruction", "input", "system", "group", "completion", "label"
+)  # fmt: skip
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 
@@ -69,9 +74,11 @@ def _read_conversation(row: Row) -> Parts:
     if chosen[0] != "assistant" or rejected[0] != "assistant":
         raise UnusableError("the last message is not the assistant's")
     roles = [role for role, _ in context]
+    if not roles:
+        raise UnusableError("no prompt: no column of that name, no message before the completion")
     if roles not in (["user"], ["system", "user"]):
         raise UnusableError(
-            f"multi-turn: {' + '.join(roles) or 'nothing'} before the completion, "
+            f"multi-turn: {' + '.join(roles)} before the completion, "
             "accepted are user or system + user"
         )
     if isinstance(row.get("system"), str) and not row["system"].strip():
@@ -95,6 +102,38 @@ LAYOUTS = (
     Layout(("instruction", "chosen", "rejected"), _read_instruction),
     Layout(("chosen", "rejected"), _read_conversation),
 )
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """The columns of a file by the names that are meant: "prompt=question,chosen=best".
+
+    >>> parse_columns("prompt=question, chosen=best")
+    {'question': 'prompt', 'best': 'chosen'}
+    """
+    found: dict[str, str] = {}
+    for part in filter(str.strip, (text or "").split(",")):
+        ours, equals, theirs = map(str.strip, part.partition("="))
+        if not equals or not theirs or ours not in NAMES or theirs in found:
+            raise WorkbenchError(
+                f"columns={text!r} is not accepted: NAME=COLUMN,..., each column once, with a name "
+                f"of {', '.join(NAMES)}"
+            )
+        found[theirs] = ours
+    return found
+
+
+def renamed(rows: Sequence[Any], columns: Mapping[str, str]) -> list[Any]:
+    """The rows with their columns renamed; what had the new name before gives way."""
+    taken = set(columns.values())
+    return [
+        {
+            **{name: value for name, value in row.items() if name not in {*columns, *taken}},
+            **{ours: row[theirs] for theirs, ours in columns.items() if theirs in row},
+        }
+        if isinstance(row, dict)
+        else row
+        for row in rows
+    ]
 
 
 def find_layout(rows: Sequence[Any]) -> Layout | None:

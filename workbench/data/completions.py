@@ -61,7 +61,7 @@ class TextCompletion:
 
 
 def read_completions(
-    source: str | Path, labelled: bool = True
+    source: str | Path, labelled: bool = True, columns: str | None = None
 ) -> tuple[list[TextCompletion], list[SkippedRow]]:
     """Completions of a JSON or JSONL file, and the rows that cannot be used.
 
@@ -75,13 +75,13 @@ def read_completions(
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns are
     of no known layout, or where no row can be used.
     """
-    rows = [] if source in SHIPPED else rows_of(Path(source))
-    columns = columns_of(rows)
+    rows = [] if source in SHIPPED else rows_of(Path(source), columns)
+    found = columns_of(rows)
     needed = COLUMNS if labelled else COLUMNS[:2]
-    missing = [name for name in needed if name not in columns]
-    if "completion" not in columns or (missing and find_layout(rows)):
+    missing = [name for name in needed if name not in found]
+    if "completion" not in found or (missing and find_layout(rows)):
         try:
-            file = read_pairs(source)
+            file = read_pairs(source, columns)
         except WorkbenchError as error:
             if rows and "no known layout" in str(error):
                 raise WorkbenchError(f"{error} | {', '.join(COLUMNS)}") from None

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 from workbench.core.batch import Pair
 from workbench.data.cache import atomic_write
-from workbench.data.columns import LAYOUTS, Layout, UnusableError, as_object, find_layout, group_of
+from workbench.data.columns import (
+    LAYOUTS,
+    Layout,
+    UnusableError,
+    as_object,
+    find_layout,
+    group_of,
+    parse_columns,
+    renamed,
+)
 from workbench.data.encoding import EncodedRow, encode_rows
 from workbench.data.json_rows import read_json_rows
 from workbench.data.table_files import is_table, read_table
@@ -73,8 +82,10 @@ class EncodedPairs:
     truncated: list[TruncatedRow]
 
 
-def read_pairs(source: str | Path) -> PairFile:
+def read_pairs(source: str | Path, columns: str | None = None) -> PairFile:
     """Read preference pairs from a file, or shipped ones by a name of `SHIPPED`.
+
+    `columns` names those that are called otherwise, such as "prompt=question,chosen=best".
 
     JSON is a list of objects, or an object with one list of them; JSONL is one object per line. The
     content decides which of them a file is; a suffix .csv, .tsv or .parquet says a table. Rows are
@@ -85,7 +96,7 @@ def read_pairs(source: str | Path) -> PairFile:
     """
     is_shipped = source in SHIPPED
     path = Path(__file__).with_name(f"{source}.jsonl") if is_shipped else Path(source)
-    rows = rows_of(path)
+    rows = rows_of(path, columns)
     layout = find_layout(rows)
     if layout is None:
         raise WorkbenchError(
@@ -141,17 +152,22 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
     return encoded
 
 
-def rows_of(path: Path) -> list[Any]:
-    """The rows of a JSON, JSONL, CSV, TSV or Parquet file.
+def rows_of(path: Path, columns: str | None = None) -> list[Any]:
+    """The rows of a JSON, JSONL, CSV, TSV or Parquet file, columns renamed as `columns` says.
 
     Of a JSON object with a single list, those of the list.
     """
-    if is_table(path):
-        return read_table(path)
-    rows = read_json_rows(path)
-    if len(rows) == 1 and not (find_layout(rows) or "completion" in columns_of(rows)):
-        return _only_list(rows[0]) or rows
-    return rows
+    names = parse_columns(columns)
+    rows = read_table(path) if is_table(path) else read_json_rows(path)
+    meant = {"completion", *names} & set(columns_of(rows))
+    if len(rows) == 1 and not (is_table(path) or meant or find_layout(rows)):
+        rows = _only_list(rows[0]) or rows
+    if missing := set(names) - {*columns_of(rows)}:
+        raise WorkbenchError(
+            f"{path}: no column {min(missing)!r}, which columns={columns!r} names; found "
+            f"{describe_columns(rows)}"
+        )
+    return renamed(rows, names) if names else rows
 
 
 def _only_list(content: Any) -> list[Any]:

@@ -21,7 +21,9 @@ from workbench.data.pairs import (
 from workbench.data.tokenizer import Tokenizer
 
 
-def read_prompts(source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
+def read_prompts(
+    source: str, columns: str | None = None
+) -> tuple[list[TextCompletion], list[SkippedRow]]:
     """The prompts of a JSON or JSONL file, each once, and the rows that cannot be used.
 
     Accepted are rows with a column `prompt`, a text or a list of chat messages, beside it `system`
@@ -29,10 +31,10 @@ def read_prompts(source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
 
     Raises WorkbenchError as `read_completions` does.
     """
-    rows = [] if source in SHIPPED else rows_of(Path(source))
-    columns = columns_of(rows)
-    if "prompt" not in columns or {"completion", "chosen"} & set(columns):
-        found, skipped = read_completions(source, labelled=False)
+    rows = [] if source in SHIPPED else rows_of(Path(source), columns)
+    names = columns_of(rows)
+    if "prompt" not in names or {"completion", "chosen"} & set(names):
+        found, skipped = read_completions(source, labelled=False, columns=columns)
         return distinct(found), skipped
     texts, skipped = [], []
     for number, row in enumerate(rows, start=1):

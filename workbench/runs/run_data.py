@@ -105,7 +105,7 @@ def load_data(
         pairs = world.preferences(write if config.pairs_from == "reference" else None)
         texts, scores = method.from_pairs(pairs), review_scores(world)
     else:
-        texts, skipped = method.read(config.data)
+        texts, skipped = method.read(config.data, config.columns)
     longest = config.max_length or model.max_length
     encoded = method.encode(texts, model.tokenizer, longest)
     rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)

@@ -79,8 +79,11 @@ class Method(Generic[Item]):
 
     # -- data ---------------------------------------------------------------------------------
 
-    def read(self, source: str) -> tuple[list[Any], list[SkippedRow]]:
-        """The usable rows of a file, as texts, and the rows that were skipped."""
+    def read(self, source: str, columns: str | None = None) -> tuple[list[Any], list[SkippedRow]]:
+        """The usable rows of a file, as texts, and the rows that were skipped.
+
+        `columns` as `read_pairs` takes it.
+        """
         raise NotImplementedError
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[Any]:

@@ -61,17 +61,19 @@ class Report:
         return asdict(self)
 
 
-def preflight(source: str | Path, tokenizer: Tokenizer, max_length: int) -> Report:
+def preflight(
+    source: str | Path, tokenizer: Tokenizer, max_length: int, columns: str | None = None
+) -> Report:
     """Look for everything that is wrong or suspicious in a file of pairs.
 
     Args:
-        source: as `read_pairs` takes it.
+        source, columns: as `read_pairs` takes them.
         tokenizer, max_length: of the model that is to be trained.
 
     Raises:
         WorkbenchError: the file cannot be read, or none of its rows can be used as text.
     """
-    file = read_pairs(source)
+    file = read_pairs(source, columns)
     try:
         encoded = encode_pairs(file.pairs, tokenizer, max_length)
     except WorkbenchError as error:  # none fits the model

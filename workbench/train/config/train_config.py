@@ -69,6 +69,9 @@ class TrainConfig:
     data: str = setting(
         "reviews", "reviews (the embedded world), a shipped set (assistant, brief), a file"
     )
+    columns: str | None = setting(
+        None, "columns of the file that have other names: prompt=question,chosen=best"
+    )
     method: str | None = setting(
         None, "training method; left open: that of the loss", choices=METHODS
     )

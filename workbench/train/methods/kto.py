@@ -36,8 +36,10 @@ class KTO(Method[Completion]):
     name = "kto"
     noun = "labelled completions"
 
-    def read(self, source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        return read_completions(source)
+    def read(
+        self, source: str, columns: str | None = None
+    ) -> tuple[list[TextCompletion], list[SkippedRow]]:
+        return read_completions(source, columns=columns)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return [TextCompletion.of(pair, label) for pair in pairs for label in (True, False)]

@@ -30,8 +30,10 @@ class PairMethod(Method[Pair]):
 
     paired = True
 
-    def read(self, source: str) -> tuple[list[TextPair], list[SkippedRow]]:
-        file = read_pairs(source)
+    def read(
+        self, source: str, columns: str | None = None
+    ) -> tuple[list[TextPair], list[SkippedRow]]:
+        file = read_pairs(source, columns)
         return file.pairs, file.skipped
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextPair]:

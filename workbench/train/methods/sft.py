@@ -26,8 +26,10 @@ class SFT(Method[Completion]):
     noun = "completions"
     completions = 1
 
-    def read(self, source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        return read_completions(source, labelled=False)
+    def read(
+        self, source: str, columns: str | None = None
+    ) -> tuple[list[TextCompletion], list[SkippedRow]]:
+        return read_completions(source, labelled=False, columns=columns)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return [TextCompletion.of(pair, True) for pair in pairs]

@@ -32,8 +32,10 @@ class RolloutMethod(Method[Completion]):
     rollouts = True
     grouped = True
 
-    def read(self, source: str) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        return read_prompts(source)
+    def read(
+        self, source: str, columns: str | None = None
+    ) -> tuple[list[TextCompletion], list[SkippedRow]]:
+        return read_prompts(source, columns)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return distinct(TextCompletion.of(pair, True) for pair in pairs)
