@@ -61,14 +61,14 @@ def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
         "00_start": {},
         "01_derivation": {},
         "02_scored_tokens": {"model": str(small_model)},
-        "03_base_model": {"steps": 60, "texts": 2000},
+        "03_base_model": {"steps": 40, "texts": 1000},
         "04_train_dpo": {"pairs": 512, "epochs": 1},
         "05_before_and_after": {"pairs": 512, "epochs": 1, "model": str(small_model)},
         "06_beta_and_kl": {"pairs": 256, "seeds": 1},
         "07_methods": {"pairs": 256, "epochs": 1, "kto_pairs": 128, "seeds": 1},
         "07b_where_losses_fail": {
             "displacement_pairs": 256, "displacement_seeds": 1, "break_seeds": 1,
-            "bandit_seeds": 2, "proxy_worlds": 20,
+            "bandit_seeds": 2, "proxy_worlds": 10,
         },
         "08_rlhf": {"shown": ["DPO"], "steps": 2, "max_steps": 8, "own_steps": 4},
         "09_constitutional": {
