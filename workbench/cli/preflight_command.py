@@ -9,20 +9,12 @@ from rich.markup import escape
 from workbench.cli.command_settings import Preflight
 from workbench.cli.terminal import console
 from workbench.data.preflight import Report
-from workbench.data.preflight import preflight as examine
-from workbench.errors import WorkbenchError
-from workbench.train.base_model import model_to_check
+from workbench.train.check_file import check_file
 
 
 def preflight(command: Preflight) -> int:
     """Print what was found; 1 where something makes training go wrong."""
-    model = model_to_check(command.model)
-    longest = command.max_length or model.max_length
-    if longest > model.max_length:
-        raise WorkbenchError(
-            f"max_length={longest} is not accepted: {model.name} takes up to {model.max_length}"
-        )
-    report = examine(command.source, model.tokenizer, longest, command.columns)
+    report = check_file(command.source, command.model, command.max_length, command.columns)
     if command.json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:

@@ -124,10 +124,10 @@ def parse_columns(text: str | None) -> dict[str, str]:
 
 def renamed(rows: Sequence[Any], columns: Mapping[str, str]) -> list[Any]:
     """The rows with their columns renamed; what had the new name before gives way."""
-    taken = set(columns.values())
+    gone = {*columns, *columns.values()}
     return [
         {
-            **{name: value for name, value in row.items() if name not in {*columns, *taken}},
+            **{name: value for name, value in row.items() if name not in gone},
             **{ours: row[theirs] for theirs, ours in columns.items() if theirs in row},
         }
         if isinstance(row, dict)

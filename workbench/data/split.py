@@ -14,6 +14,15 @@ from workbench.errors import WorkbenchError
 T = TypeVar("T")
 
 
+def plain(text: str) -> str:
+    """A text without the difference of case and spaces.
+
+    >>> plain(" The  plot\\n")
+    'the plot'
+    """
+    return " ".join(text.split()).casefold()
+
+
 def split_by_group(
     items: Sequence[T], keys: Callable[[T], str | Iterable[Hashable]], held_out: int, seed: int
 ) -> tuple[list[int], list[int]]:

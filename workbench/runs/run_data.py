@@ -16,7 +16,7 @@ import torch
 from workbench.data.cache import atomic_write, cache_folder
 from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.reviews.world import Reviews
-from workbench.data.split import split_by_group
+from workbench.data.split import plain, split_by_group
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
@@ -155,7 +155,7 @@ def _before_by_texts(text: Any) -> list[str]:
 def _shared(text: Any) -> list[tuple[str, str]]:
     """What a row shares with those that are held out with it: prompt, but for case and spaces, and
     group."""
-    prompt = "prompt", " ".join(text.prompt.split()).casefold()
+    prompt = "prompt", plain(text.prompt)
     return [prompt, ("group", text.group)] if text.group else [prompt]
 
 

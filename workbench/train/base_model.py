@@ -135,11 +135,6 @@ def tiny_base(
     return model
 
 
-def model_to_check(name: str) -> Model:
-    """The model of that name, where its tokenizer and its context count: "tiny" is not trained."""
-    return new_model(Reviews(ReviewsConfig()), BaseConfig()) if name == "tiny" else load_model(name)
-
-
 def cached_base(world: ReviewsConfig, base: BaseConfig | None = None) -> Path:
     """Where this base model is kept: the name holds a hash of all that it depends on."""
     corpus = Reviews(world).corpus(64, 0)

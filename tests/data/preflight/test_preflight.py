@@ -91,6 +91,14 @@ def test_a_planted_flaw_is_found_in_its_rows(
     assert {finding.check for finding in report.findings} == expected, "a false alarm"
 
 
+def test_another_system_text_may_prefer_the_other_side(
+    byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    kind = {"prompt": "a\n", "chosen": "b", "rejected": "d", "system": "be kind"}
+    rude = {"prompt": "a\n", "chosen": "d", "rejected": "b", "system": "be rude"}
+    assert preflight(write(tmp_path, [kind, rude]), byte_tokenizer, LONGEST).findings == ()
+
+
 def test_unknown_words_are_counted(tmp_path: Path) -> None:
     """All but the end of sequence and the words that are known: 2 of 24 known, or none."""
     words = Tokenizer.from_words(["the", "robot", "number", "waits", "it", "stops", "goes"])

@@ -41,3 +41,5 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
         check_pairs(tmp_path / "none.jsonl", "tiny")
     with pytest.raises(WorkbenchError, match="is unknown"):
         check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name")
+    with pytest.raises(WorkbenchError, match="max_length=9999 is not accepted: tiny takes"):
+        check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", 9999)

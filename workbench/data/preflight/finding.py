@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from workbench.data.pairs import EncodedPairs, PairFile, TextPair
+from workbench.data.split import plain
 from workbench.data.tokenizer import Tokenizer
 
 LISTED = 12  # rows of a finding that are named
@@ -67,15 +68,6 @@ class Examined:
 
 
 Check: TypeAlias = Callable[[Examined], Iterator[Finding]]
-
-
-def plain(text: str) -> str:
-    """A text without the difference of case and spaces.
-
-    >>> plain(" The  plot\\n")
-    'the plot'
-    """
-    return " ".join(text.split()).casefold()
 
 
 def rows_of_pairs(pairs: Sequence[TextPair]) -> tuple[int, ...]:

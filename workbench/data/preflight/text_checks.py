@@ -36,10 +36,10 @@ def contradicting(seen: Examined) -> Iterator[Finding]:
     """A preferred over B, and B over A."""
     order = defaultdict[Any, list[TextPair]](list)
     for pair, alike in zip(seen.pairs, seen.alike, strict=True):
-        order[alike].append(pair)
+        order[(*alike, pair.system)].append(pair)
     found = []
-    for (prompt, chosen, rejected), pairs in order.items():
-        if chosen < rejected and (other := order.get((prompt, rejected, chosen))):
+    for (prompt, chosen, rejected, system), pairs in order.items():
+        if chosen < rejected and (other := order.get((prompt, rejected, chosen, system))):
             found += [*pairs, *other]
     if found:
         yield Finding(
