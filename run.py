@@ -41,8 +41,8 @@ SUPPORTED = ((3, 11), (3, 12), (3, 13), (3, 14))
 TORCH = "2.13"  # what the tests run on; pyproject.toml takes newer ones, which are larger
 # Read by a JupyterLab that is started from .venv; what a person sets in the browser comes first.
 LAB_DEFAULTS = VENV / "etc" / "jupyter" / "labconfig" / "default_setting_overrides.json"
-PROMPT = (  # small messages to the page leave at once
-    "--ServerApp.kernel_websocket_connection_class=workbench.cli.prompt_server.PromptConnection"
+QUICK = (  # small messages to the page leave at once
+    "--ServerApp.kernel_websocket_connection_class=workbench.cli.quick_connection.QuickConnection"
 )
 NO_NEWS = {  # otherwise a question about it covers the first page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
@@ -193,7 +193,6 @@ def lab_options() -> list[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={ROOT}",
         "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb",
-        PROMPT,
     ]
     if not has_browser(sys.platform, dict(os.environ)):
         options.append("--no-browser")  # JupyterLab prints the address in any case
@@ -204,7 +203,7 @@ def lab_options() -> list[str]:
 
 def local_kernels(arguments: list[str]) -> bool:
     """Whether kernels run here, and nobody chose how pages are connected with them."""
-    others = ("--gateway-url", "--GatewayClient.", PROMPT.partition("=")[0])
+    others = ("--gateway-url", "--GatewayClient.", QUICK.partition("=")[0])
     return "JUPYTER_GATEWAY_URL" not in os.environ and not any(
         argument.startswith(others) for argument in arguments
     )
@@ -219,8 +218,8 @@ def set_lab_defaults() -> None:
 def program(command: str, arguments: list[str]) -> list[str]:
     """What Python is to run for a command, with the person's arguments untouched at the end."""
     if command == "lab":
-        options = [one for one in lab_options() if one != PROMPT or local_kernels(arguments)]
-        return ["-m", "jupyterlab", *options, *arguments]
+        quick = [QUICK] if local_kernels(arguments) else []
+        return ["-m", "jupyterlab", *lab_options(), *quick, *arguments]
     if command == "test":
         return ["-m", "pytest", "-n", "auto", "--dist", "worksteal", *arguments]
     if command == "bench":

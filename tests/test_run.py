@@ -321,5 +321,5 @@ def test_help_is_given_by_any_python(
 )
 def test_kernels_elsewhere_keep_their_own_connection(argument: str, ours: bool) -> None:
     command = run.program("lab", [argument])
-    assert (run.PROMPT in command) is ours
+    assert (run.QUICK in command) is ours
     assert command[-1] == argument

@@ -89,7 +89,7 @@ def jupyter_lab(folder: Path, theme: str = "light") -> Iterator[str]:
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}",
         "--LabApp.expose_app_in_browser=True",
-        runpy.run_path(str(Path(__file__).parents[2] / "run.py"))["PROMPT"],
+        runpy.run_path(str(Path(__file__).parents[2] / "run.py"))["QUICK"],
     ]  # fmt: skip
     with (folder / ".server.log").open("wb") as log:
         server = subprocess.Popen(

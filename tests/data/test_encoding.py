@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,22 @@ def test_the_head_of_a_text_has_the_same_tokens_at_its_start(
 def test_a_long_text_is_not_read_whole(byte_tokenizer: Tokenizer) -> None:
     text = "the robot waits " * 1000
     assert len(head(text, 16 * longest_token(byte_tokenizer))) < 16 * 40
+
+
+def test_rows_beyond_the_context_are_not_tokenised_whole(
+    byte_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    whole = Tokenizer.encode_all
+    monkeypatch.setattr(
+        Tokenizer, "encode_all",
+        lambda self, texts: seen.extend(map(len, texts)) or whole(self, texts),
+    )  # fmt: skip
+    row = Asked("a", "the robot waits " * 1000, "no")
+    ((_, found),) = encode_rows([row], ("chosen", "rejected"), byte_tokenizer, 16)
+    assert isinstance(found, EncodedRow)
+    assert found.truncated == ("chosen",)
+    assert max(seen) < 16 * 40
 
 
 def test_texts_whose_tokens_leave_spaces_out_are_read_whole() -> None:

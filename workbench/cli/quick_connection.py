@@ -1,4 +1,4 @@
-"""A Jupyter server whose messages leave at once.
+"""A connection between page and kernel on which messages leave at once.
 
 A message of the kernel is held back, by Nagle's algorithm, while the page has not acknowledged the
 one before, and a page takes 40 ms for that: so a picture that was drawn in 10 ms arrived after 48.
@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 
-class PromptConnection(ZMQChannelsWebsocketConnection):
+class QuickConnection(ZMQChannelsWebsocketConnection):
     """Between a page and its kernel, for `ServerApp.kernel_websocket_connection_class`."""
 
     def connect(self) -> Any:
