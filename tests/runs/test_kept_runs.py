@@ -103,8 +103,10 @@ def test_deleted_with_nothing_else(tmp_path: Path) -> None:
 
 def test_copied_to_go_on_apart(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", "stopped")
+    (folder / "data.json").write_text('{"hash": "abc", "held_out": [2]}')
     copy = copy_run(folder, tmp_path / "b")
     assert Record(copy).numbers() == {"step": 3}
+    assert Record(copy).known_data() == ("abc", [2])
     assert Record(copy).events() == Record(folder).events()
     assert (read_run(copy).state, read_run(folder).state) == ("interrupted", "stopped")
     with pytest.raises(WorkbenchError, match="already holds a run"):

@@ -121,6 +121,29 @@ def test_rows_are_held_out_as_they_were_then(
     assert [text.row - 1 for text in again.data.held_out_texts] == held_out
 
 
+def test_the_rows_that_were_held_out_are_those_of_the_record(
+    make_recorded: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Whatever today's rule would hold out."""
+    lines = [
+        json.dumps({"prompt": f"the {name} was", "chosen": "good", "rejected": "bad"})
+        for name in SIX[1:]
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(lines))
+    run = make_recorded(data=str(data), held_out=0, max_steps=1)
+    list(run)
+    assert run.folder is not None
+    for held_out in ([1], [5], [2, 4]):
+        train = [item for row, item in enumerate(run.data.train, 1) if row not in held_out]
+        kept = [run.data.train[row - 1] for row in held_out]
+        known = {"hash": cache_key("", [*train, *kept]), "held_out": held_out, "truncated": []}
+        (run.folder / "data.json").write_text(json.dumps(known))
+        again = load_run(run.folder)
+        assert [text.row for text in again.data.held_out_texts] == held_out
+        assert again.data.held_out == kept
+
+
 def test_a_file_that_has_changed_since_is_refused(
     make_recorded: Callable[..., Run], tmp_path: Path
 ) -> None:

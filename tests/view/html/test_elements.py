@@ -88,6 +88,8 @@ def test_facts_name_the_reference_and_the_rows_set_aside(run_state: RunState) ->
     assert "5eed5eed5eed<" in facts
     assert "1 row skipped" in facts
     assert "row 7: <bdi>the &lt;b&gt;chosen&lt;/b&gt; side is empty" in facts
+    assert "1 row with completions cut" in facts
+    assert "row 9: <bdi>chosen and rejected" in facts
 
 
 def test_many_rows_set_aside_are_counted_not_listed() -> None:
