@@ -38,6 +38,14 @@ def test_a_config_reads_back_as_written(
     assert config_from_toml(path) == config
 
 
+def test_a_config_from_before_keeps_what_special_tokens_meant(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("beta = 0.2\n")
+    assert config_from_toml(path) == TrainConfig(beta=0.2, allow_special=True)
+    path.write_text("allow_special = false\n")
+    assert config_from_toml(path) == TrainConfig()
+
+
 @pytest.mark.parametrize(
     ("content", "part"),
     [

@@ -8,6 +8,7 @@ between them: every completion token is scored as itself. `transformers` is not 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from workbench.data.cache import atomic_write
 from workbench.data.chat import render_chat
 from workbench.data.json_rows import write_json
+from workbench.data.plain_names import PlainNames, without_end
 from workbench.data.tokenizer_files import (
     content_of,
     json_if_any,
@@ -42,8 +44,9 @@ class Tokenizer:
       taken from its post-processor.
     - `special_names` names tokens for the chat template, such as {"bos_token": "<s>"}.
 
-    A special token's name inside a text ("<eos>", "<|im_end|>") is read as that token, as in
-    `transformers`: so files whose completions spell out their end of sequence are read correctly.
+    The name of a special token inside a text ("<eos>", "<|im_end|>") is plain text; at the end of a
+    completion it is the end of sequence. `transformers` reads it as that token wherever it stands,
+    so that a text can forge a turn; with `allow_special` it is read so here too.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class Tokenizer:
         chat_template: str | None = None,
         stop_ids: Iterable[int] = (),
         special_names: Mapping[str, str] | None = None,
+        allow_special: bool = False,
     ) -> None:
         self.backend = backend
+        self.allow_special = allow_special
         self.eos_id = eos_id
         self.pad_id = eos_id if pad_id is None else pad_id
         self.bos_ids = leading_specials(backend) if bos_ids is None else tuple(bos_ids)
@@ -150,8 +155,19 @@ class Tokenizer:
         parts += [self.chat_template, sorted(self.stop_ids), sorted(self.special_names.items())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    def allowing_special(self) -> "Tokenizer":
+        """The same, with the names of special tokens read as those tokens."""
+        other = copy(self)
+        other.allow_special = True
+        return other
+
+    @cached_property
+    def plain_names(self) -> PlainNames:
+        """Of the special tokens."""
+        return PlainNames(self.backend)
+
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without special tokens before or after."""
+        """The ids of a text as it stands, names of special tokens read as those tokens."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
@@ -173,7 +189,7 @@ class Tokenizer:
         and the text, after the system text as a paragraph of its own.
         Raises WorkbenchError where the template rejects the messages or is broken.
         """
-        return [*self.leading_ids, *self.encode(self.prompt_text(text, system))]
+        return [*self.leading_ids, *self.encode_all([self.prompt_text(text, system)])[0]]
 
     @property
     def leading_ids(self) -> tuple[int, ...]:
@@ -181,10 +197,14 @@ class Tokenizer:
         return () if self.chat_template is not None else self.bos_ids
 
     def prompt_text(self, text: str, system: str | None = None) -> str:
-        """What `render_prompt` encodes, and raises for."""
+        """What `render_prompt` encodes, and raises for; names in its texts are put aside."""
+        text, system = self._plain(text), None if system is None else self._plain(system)
         if self.chat_template is not None:
             return render_chat(self.chat_template, text, system, self.special_names)
         return f"{system}\n\n{text}" if system else text
+
+    def _plain(self, text: str) -> str:
+        return text if self.allow_special else self.plain_names.put_aside(text)
 
     def completion(self, text: str) -> list[int]:
         """The ids of a completion, with the end of sequence appended unless it ends with it."""
@@ -192,16 +212,21 @@ class Tokenizer:
 
     def completions(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """`completion` of each text, on all cores."""
+        if not self.allow_special:
+            end = self.special_names["eos_token"]
+            texts = [self._plain(without_end(text, end)) for text in texts]
         return [
             ids if ids[-1:] == (self.eos_id,) else (*ids, self.eos_id)
             for ids in self.encode_all(texts)
         ]
 
     def encode_all(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """`encode` of each text, on all cores. Equal ids are one object, which saves memory."""
+        """`encode` of each text, on all cores; names that were put aside are plain text.
+
+        Equal ids are one object, which saves memory.
+        """
         same = self._same_ids
-        found = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [tuple(map(same.__getitem__, one.ids)) for one in found]
+        return [tuple(map(same.__getitem__, ids)) for ids in self.plain_names.encode(texts)]
 
     @cached_property
     def _same_ids(self) -> list[int]:

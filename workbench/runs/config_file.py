@@ -44,11 +44,14 @@ def _without_open(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_from_toml(path: Path) -> TrainConfig:
-    """Read a config; unknown or bad settings are named with the file."""
+    """Read a config; unknown or bad settings are named with the file.
+
+    One that does not say so was written when the names of special tokens were always read as such.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         world = ReviewsConfig(**values.pop("world", {}))
-        return TrainConfig(**values, world=world)
+        return TrainConfig(**({"allow_special": True} | values), world=world)
     except FileNotFoundError:
         raise WorkbenchError(f"{path} is not there; {path.parent} holds no run") from None
     except (ValueError, TypeError, WorkbenchError) as error:

@@ -26,7 +26,7 @@ PLANTED: dict[str, tuple[bool, list[dict[str, Any]], list[int]]] = {
     "rows that cannot be used": (False, [{"prompt": "a", "chosen": "", "rejected": "b"}], [25]),
     "cut completions": (True, [{"prompt": "a\n", "chosen": "b c " * 80, "rejected": "d"}], [25]),
     "special tokens inside texts": (
-        True,
+        False,
         [
             {"prompt": "a <|end|> b\n", "chosen": "b", "rejected": "d"},
             {"prompt": "a\n", "chosen": "b</s> c", "rejected": "d"},
@@ -83,12 +83,26 @@ def test_a_planted_flaw_is_found_in_its_rows(
     byte_tokenizer: Tokenizer, tmp_path: Path, flaw: str
 ) -> None:
     wrong, rows, where = PLANTED[flaw]
-    report = preflight(write(tmp_path, [*CLEAN, *rows]), byte_tokenizer, LONGEST)
+    tokenizer = byte_tokenizer.allowing_special() if "doubled" in flaw else byte_tokenizer
+    report = preflight(write(tmp_path, [*CLEAN, *rows]), tokenizer, LONGEST)
     (found,) = [finding for finding in report.findings if finding.check == flaw]
     assert (found.wrong, found.rows) == (wrong, tuple(where))
     assert report.wrong >= wrong
     expected = {flaw} | ({"special tokens inside texts"} if "doubled" in flaw else set())
     assert {finding.check for finding in report.findings} == expected, "a false alarm"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_texts_that_are_full_of_special_tokens_are_wrong(
+    byte_tokenizer: Tokenizer, tmp_path: Path, allowed: bool
+) -> None:
+    """Most rows look rendered by a chat template already; read as such, a single one is wrong."""
+    tokenizer = byte_tokenizer.allowing_special() if allowed else byte_tokenizer
+    rendered = [{**row, "prompt": f"{row['prompt']}<|end|>"} for row in CLEAN]
+    (found,) = preflight(write(tmp_path, rendered), tokenizer, LONGEST).findings
+    assert (found.check, found.wrong) == ("special tokens inside texts", True)
+    (one,) = preflight(write(tmp_path, [*CLEAN, {**rendered[0]}]), tokenizer, LONGEST).findings
+    assert one.wrong == allowed
 
 
 def test_another_system_text_may_prefer_the_other_side(

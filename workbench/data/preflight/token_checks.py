@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from workbench.data.encoding import longest_token
 from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.plain_names import without_end
 from workbench.data.preflight.finding import Examined, Finding, rows_of_pairs
 from workbench.data.tokenizer import UNKNOWN
 
@@ -45,26 +46,26 @@ def truncated(seen: Examined) -> Iterator[Finding]:
 
 def special_tokens(seen: Examined) -> Iterator[Finding]:
     """Names of special tokens inside the texts; the end of sequence may end a completion."""
-    added = seen.tokenizer.backend.get_added_tokens_decoder()
-    names = [token.content for token in added.values() if token.special]
-    if not names:
-        return
-    inside = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    names = seen.tokenizer.plain_names
     end = seen.tokenizer.special_names["eos_token"]
 
     def hits(pair: TextPair) -> list[str]:
-        sides = [side.rstrip().removesuffix(end) for side in (pair.chosen, pair.rejected)]
-        return inside.findall("\n".join([pair.prompt, pair.system or "", *sides]))
+        sides = [without_end(side, end) for side in (pair.chosen, pair.rejected)]
+        return names.inside("\n".join([pair.prompt, pair.system or "", *sides]))
 
     by_row = [(pair, found) for pair in seen.pairs if (found := hits(pair))]
-    if by_row:
-        names = sorted({name for _, found in by_row for name in found})
-        yield Finding(
-            "special tokens inside texts", True, rows_of_pairs([pair for pair, _ in by_row]),
-            f"{len(by_row)} pairs hold {', '.join(names)}, which the model reads as a turn or an "
-            "end, not as text",
-            "remove them from the texts; the template adds what is needed",
-        )  # fmt: skip
+    if not by_row:
+        return
+    named = ", ".join(sorted({name for _, found in by_row for name in found}))
+    allowed = seen.tokenizer.allow_special
+    yield Finding(
+        "special tokens inside texts", allowed or len(by_row) > MANY * len(seen.pairs),
+        rows_of_pairs([pair for pair, _ in by_row]),
+        f"{len(by_row)} pairs hold {named}, which the model reads as "
+        + ("a turn or an end, not as text" if allowed else "letters, not as a turn or an end"),
+        "remove them from the texts; the template adds what is needed"
+        + ("" if allowed else ", or, where they are meant, take --allow-special"),
+    )  # fmt: skip
 
 
 def doubled_ends(seen: Examined) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 train_config   `TrainConfig`: one frozen dataclass
 presets        settings that show something, by name
+loss_fields    the parameters of the losses as its fields
 defaults       what a field that is left open becomes
 field_checks   ranges and checks of fields
 """

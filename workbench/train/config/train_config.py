@@ -10,7 +10,6 @@ is there at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
 
 from workbench.core.config import KERNELS, LAYOUTS
 from workbench.core.losses import (
@@ -25,6 +24,7 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.train.config.defaults import DEFAULTS, MAX_TOKENS, ROLLOUTS, by_model
 from workbench.train.config.field_checks import check_field, setting
+from workbench.train.config.loss_fields import with_loss_parameters
 
 SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("auto", "float32", "bf16")
@@ -33,32 +33,8 @@ OF_ROLLOUTS = ("reward", "rollout_size", "group_size", "rollout_epochs", "kl_tar
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-C = TypeVar("C", bound=type)
-
-
-def _with_loss_parameters(cls: C) -> C:
-    """Add a field for every parameter of any loss, behind the field `loss`."""
-    own = dict(cls.__annotations__)
-    position = list(own).index("loss") + 1
-    added = {}
-    for name, (parameter, default) in all_parameters().items():
-        owners: dict[Any, list[str]] = {}
-        for loss in LOSSES.values():
-            if name in loss.parameters:
-                owners.setdefault(loss.defaults[name], []).append(loss.name)
-        values = ", ".join(f"{value!r} ({', '.join(names)})" for value, names in owners.items())
-        help = f"{parameter.help}; left open: {values}"
-        if name in MODIFIERS:
-            help = f"{parameter.help}; left open: {default}, which changes nothing"
-        facts = parameter.low, parameter.high, parameter.log, parameter.choices
-        setattr(cls, name, setting(None, help, *facts))
-        added[name] = f"{type(default).__name__} | None"
-    cls.__annotations__ = dict([*own.items()][:position]) | added | dict([*own.items()][position:])
-    return cls
-
-
 @dataclass(frozen=True)
-@_with_loss_parameters
+@with_loss_parameters
 class TrainConfig:
     """One run: model, data, method, loss and how to train."""
 
@@ -72,6 +48,9 @@ class TrainConfig:
     columns: str | None = setting(
         None, "columns of the file that have other names: prompt=question,chosen=best"
     )
+    allow_special: bool = setting(
+        False, "names of special tokens inside texts are read as those tokens, not as letters"
+    )
     method: str | None = setting(
         None, "training method; left open: that of the loss", choices=METHODS
     )
@@ -79,7 +58,7 @@ class TrainConfig:
         None, "loss, or a sum such as 0.8*dpo+0.2*nll; left open: dpo, or the first of the method",
         choices=tuple(LOSSES), open=True,
     )  # fmt: skip
-    beta: float | None = None  # as those of all losses, see `_with_loss_parameters`
+    beta: float | None = None  # as those of all losses, see `with_loss_parameters`
     ld_alpha: float | None = None
     lr: float | None = setting(
         None, f"learning rate of AdamW; {by_model('lr')}", 1e-7, 1e-1, log=True
