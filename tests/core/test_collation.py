@@ -1,10 +1,17 @@
 """From pairs to batches: what is accepted, and where everything ends up."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from workbench.core.batch import Pair
-from workbench.core.collation import collate, collate_sequences, pairs_from_prompt_mask
+from workbench.core.batch import Completion, Pair
+from workbench.core.collation import (
+    collate,
+    collate_labelled,
+    collate_sequences,
+    pairs_from_prompt_mask,
+)
 from workbench.errors import WorkbenchError
 
 PAIRS = [Pair((1, 2, 3), (4, 5), (6,)), Pair((7,), (8,), (9, 10, 11))]
@@ -39,6 +46,27 @@ def test_shared_prefix_by_hand():
 def test_index_follows_the_pairs():
     assert collate(PAIRS, 0, index=[5, 9]).index.tolist() == [5, 9]
     assert collate(PAIRS, 0).to("cpu").index.tolist() == [0, 1]
+
+
+def test_marks_tell_which_tokens_of_a_completion_are_scored():
+    marked = Pair((1, 2), (4, 5, 6), (7,), chosen_scored=(True, False, True))
+    assert collate([marked], 0).completion_mask.int().tolist() == [[0, 0, 1, 0, 1], [0, 0, 1, 0, 0]]
+    for layout in ("shared_prefix", "packed"):
+        mask = collate([marked], 0, layout).completion_mask
+        assert mask.int().tolist() == [[0, 0, 1, 0, 1, 0, 1]]
+    assert collate([marked], 0).lengths().tolist() == [2, 1]
+    other = Completion((1,), (2, 3), mismatched=(4, 5), scored=(True, False))
+    batch = collate_labelled(
+        [replace(other, mismatched_scored=(True, False)), other], 0, "stacked", [0, 1]
+    )
+    assert batch.lengths().tolist() == [1, 1]
+    assert batch.mismatched.lengths().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("marks", [(True,), (False, False), (True, True, True)])
+def test_marks_that_do_not_fit_are_refused(marks):
+    with pytest.raises(WorkbenchError, match="chosen_scored has"):
+        Pair((1,), (2, 3), (4,), chosen_scored=marks)
 
 
 def test_bad_batches_are_refused():

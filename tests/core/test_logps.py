@@ -28,16 +28,49 @@ QUICK.kernels = FAST
 BY_KERNELS = pytest.mark.parametrize("model", [MODEL, QUICK], ids=["plain", "fast"])
 
 ids = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9).map(tuple)
-pair = st.builds(Pair, ids, ids, ids)
+
+
+@st.composite
+def pairs_of_tokens(draw: st.DrawFn) -> Pair:
+    """Half of them score some tokens of their completions only."""
+    chosen, rejected = draw(ids), draw(ids)
+    marks = [
+        draw(st.lists(st.booleans(), min_size=len(s), max_size=len(s)).filter(any).map(tuple))
+        for s in (chosen, rejected)
+        if draw(st.booleans())
+    ]
+    if len(marks) < 2:
+        return Pair(draw(ids), chosen, rejected)
+    return Pair(draw(ids), chosen, rejected, *marks)
+
+
+pair = pairs_of_tokens()
+
+
+def sides_of(pairs: list[Pair]) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...]]]:
+    return [
+        (pair.prompt, side, marks or (True,) * len(side))
+        for pair in pairs
+        for side, marks in (
+            (pair.chosen, pair.chosen_scored), (pair.rejected, pair.rejected_scored),
+        )
+    ]  # fmt: skip
 
 
 @torch.no_grad()
-def one_by_one(prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
+def one_by_one(
+    prompt: tuple[int, ...], completion: tuple[int, ...], scored: tuple[bool, ...] | None = None
+) -> float:
     """Straight from the definition: a full softmax at each position, no batch, no mask."""
     tokens = torch.tensor([[*prompt, *completion]])
     probabilities = MODEL.logits(tokens)[0].softmax(-1)
     positions = range(len(prompt), tokens.shape[1])
-    return sum(math.log(probabilities[position - 1, tokens[0, position]]) for position in positions)
+    marks = (True,) * len(completion) if scored is None else scored
+    return sum(
+        math.log(probabilities[position - 1, tokens[0, position]])
+        for position, counts in zip(positions, marks, strict=True)
+        if counts
+    )
 
 
 def test_token_logps_by_hand():
@@ -69,9 +102,7 @@ def test_shapes_that_do_not_fit_are_refused():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(pair, min_size=1, max_size=4), st.integers(0, VOCAB - 1))
 def test_all_layouts_equal_the_definition(model, pairs, pad_id):
-    expected = torch.tensor(
-        [one_by_one(p.prompt, side) for p in pairs for side in (p.chosen, p.rejected)]
-    )
+    expected = torch.tensor([one_by_one(*side) for side in sides_of(pairs)])
     with torch.no_grad():
         stacked = collate(pairs, pad_id)
         logits = model.logits(stacked.tokens)
@@ -123,7 +154,10 @@ def test_layouts_have_the_same_gradient(pairs):
 def test_exactly_the_completion_is_scored(pairs, layout):
     # The padding id also occurs as a token, so masks can't have come from ids.
     batch = collate(pairs, pad_id=0, layout=layout)
-    sides = [side for p in pairs for side in (p.chosen, p.rejected)]
+    sides = [
+        tuple(token for token, counts in zip(side, marks, strict=True) if counts)
+        for _, side, marks in sides_of(pairs)
+    ]
     for number, side in enumerate(sides):
         scored = batch.completion_mask & (batch.sequence == number)
         assert tuple(batch.tokens[scored].tolist()) == side  # first token in, no pad token
@@ -141,8 +175,10 @@ def test_what_the_other_side_says_does_not_matter(model):
 @BY_KERNELS
 @pytest.mark.parametrize("layout", ["stacked", "packed"])
 def test_single_sequences(model, layout):
-    sequences = [((1, 2), (3,)), ((4,), (5, 6, 7))]
+    sequences = [((1, 2), (3,)), ((4,), (5, 6, 7)), ((4,), (5, 6, 7))]
+    scored = [(), (), (True, False, True)]
     with torch.no_grad():
-        values = completion_logps(model, collate_sequences(sequences, 0, layout))
-    expected = [one_by_one(*sequence) for sequence in sequences]
+        values = completion_logps(model, collate_sequences(sequences, 0, layout, scored=scored))
+    marks = [None, None, scored[2]]
+    expected = [one_by_one(*sequence, own) for sequence, own in zip(sequences, marks, strict=True)]
     assert values.tolist() == pytest.approx(expected, abs=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -116,8 +117,20 @@ def test_the_key_knows_all_that_the_values_depend_on(pairs: list[Pair]) -> None:
         cache_key("weights", pairs, "float32", "shared_prefix", "cpu", "8"),
         cache_key("weights", pairs, "float32", "stacked", "cpu", "4"),
     ]
+    for marks in ("chosen_scored", "rejected_scored"):
+        same = Pair((1,), (2, 3), (4, 5))
+        keys += [
+            cache_key("weights", [replace(same, **{marks: found})], *conditions)
+            for found in ((True, False), (True, True))
+        ]
     assert len(set(keys)) == len(keys)
     assert cache_key("weights", list(pairs), *conditions) == keys[0]
+
+
+def test_the_key_of_pairs_without_marks_is_what_it_was() -> None:
+    content = "w\nfloat32\n[[[1], [2, 3], [4]]]"
+    wanted = hashlib.sha256(content.encode()).hexdigest()
+    assert cache_key("w", [Pair((1,), (2, 3), (4,))], "float32") == wanted
 
 
 class Counting(LiveReference):

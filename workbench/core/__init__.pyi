@@ -3,6 +3,7 @@ from .batch import Completion as Completion
 from .batch import Pair as Pair
 from .batch import PreferenceBatch as PreferenceBatch
 from .collation import collate as collate
+from .collation import collate_completions as collate_completions
 from .collation import collate_labelled as collate_labelled
 from .collation import collate_sequences as collate_sequences
 from .collation import pairs_from_prompt_mask as pairs_from_prompt_mask

@@ -27,31 +27,47 @@ Lengths = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Pair:
-    """Token ids of a prompt and two completions; completions end with their end-of-sequence id."""
+    """Token ids of a prompt and two completions; completions end with their end-of-sequence id.
+
+    `chosen_scored` and `rejected_scored` tell which tokens of a completion are scored, where it
+    holds what others say in between; empty: all.
+    """
 
     prompt: tuple[int, ...]
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
+    chosen_scored: tuple[bool, ...] = ()
+    rejected_scored: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
-        for part in fields(self):
-            ids = tuple(getattr(self, part.name))
+        for name in ("prompt", "chosen", "rejected"):
+            ids = tuple(getattr(self, name))
             if not ids:
-                raise WorkbenchError(f"{part.name} has no tokens; at least one is needed")
-            object.__setattr__(self, part.name, ids)
+                raise WorkbenchError(f"{name} has no tokens; at least one is needed")
+            object.__setattr__(self, name, ids)
+        for name in ("chosen", "rejected"):
+            scored = getattr(self, f"{name}_scored")
+            if scored and (len(scored) != len(getattr(self, name)) or not any(scored)):
+                raise WorkbenchError(
+                    f"{name}_scored has {len(scored)} values, {sum(scored)} of them true; accepted "
+                    f"are {len(getattr(self, name))}, at least one of them true, or none at all"
+                )
 
 
 @dataclass(frozen=True)
 class Completion:
     """Token ids of a prompt and a completion, which is desirable or not.
 
-    `mismatched` is a completion of another prompt, as KTO compares with.
+    `mismatched` is a completion of another prompt, as KTO compares with. `scored` and
+    `mismatched_scored` tell which tokens are scored, as in `Pair`.
     """
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
     label: bool = True
     mismatched: tuple[int, ...] = ()
+    scored: tuple[bool, ...] = ()
+    mismatched_scored: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,24 @@ def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 
-def _stack(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> dict:
-    """Fields of one row per (prompt, completion)."""
+def _stack(
+    sequences: Sequence[tuple[Sequence[int], Sequence[int]]],
+    pad_id: int,
+    scored: Sequence[Sequence[bool]] = (),
+) -> dict:
+    """Fields of one row per (prompt, completion); `scored` as `collate_sequences` takes it."""
     tokens = _pad([[*prompt, *completion] for prompt, completion in sequences], pad_id)
     prompts = torch.tensor([len(prompt) for prompt, _ in sequences])
     ends = prompts + torch.tensor([len(completion) for _, completion in sequences])
     pos = torch.arange(tokens.shape[1])
+    mask = (pos >= prompts[:, None]) & (pos < ends[:, None])
+    for row, marks in enumerate(scored):
+        if marks:
+            mask[row, prompts[row] : ends[row]] = torch.tensor(marks)
     return {
         "tokens": tokens,
         "positions": pos.expand_as(tokens),
-        "completion_mask": (pos >= prompts[:, None]) & (pos < ends[:, None]),
+        "completion_mask": mask,
         "sequence": torch.arange(len(sequences))[:, None].expand_as(tokens),
         "sequences": len(sequences),
     }
@@ -49,21 +57,22 @@ def _share_prefix(pairs: Sequence[Pair], pad_id: int) -> dict:
         row: list[int] = list(shared)
         pos, side_of = list(range(len(shared))), [0] * len(shared)
         mask, owner = [0] * len(shared), [2 * number] * len(shared)
-        for side, completion in enumerate((pair.chosen, pair.rejected)):
+        sides = (pair.chosen, pair.chosen_scored), (pair.rejected, pair.rejected_scored)
+        for side, (completion, scored) in enumerate(sides):
             size = len(completion) + 1
             row += [last, *completion]
             pos += range(len(shared), len(shared) + size)
             side_of += [side + 1] * size
-            mask += [0] + [1] * (size - 1)
+            mask += [0, *(scored or [1] * (size - 1))]
             owner += [2 * number + side] * size
         for column, values in zip(columns, (row, pos, side_of, mask, owner), strict=True):
             column.append(values)
-    tokens, positions, branch, scored, sequence = columns
+    tokens, positions, branch, masks, sequence = columns
     return {
         "tokens": _pad(tokens, pad_id),
         "positions": _pad(positions, 0),
         "branch": _pad(branch, 0),
-        "completion_mask": _pad(scored, 0).bool(),
+        "completion_mask": _pad(masks, 0).bool(),
         "sequence": _pad(sequence, 0),
         "sequences": 2 * len(pairs),
     }
@@ -109,7 +118,9 @@ def collate(
         raise WorkbenchError(f"layout={layout!r} is unknown; accepted: {', '.join(LAYOUTS)}")
     if layout == "stacked":
         sides = [(p.prompt, side) for p in pairs for side in (p.chosen, p.rejected)]
-        parts = _stack(sides, pad_id)
+        parts = _stack(
+            sides, pad_id, [m for p in pairs for m in (p.chosen_scored, p.rejected_scored)]
+        )
     else:
         parts = (_pack if layout == "packed" else _share_prefix)(pairs, pad_id)
     return PreferenceBatch(**parts, index=_indices(len(pairs), index))
@@ -120,28 +131,39 @@ def collate_sequences(
     pad_id: int,
     layout: str = "stacked",
     index: Sequence[int] | None = None,
+    scored: Sequence[Sequence[bool]] = (),
 ) -> SequenceBatch:
     """One sequence per (prompt, completion), completions scored: for anything but pairs.
 
     Args:
         layout: "packed" for one row that holds all sequences; the others are one row each.
         index: each sequence's index in its data set; 0, 1, ... when left out.
+        scored: for each sequence, which tokens of its completion are scored; empty: all.
     """
     if not sequences:
         raise WorkbenchError("sequences is empty; a batch needs at least one")
-    rows = _stack(sequences, pad_id)
+    rows = _stack(sequences, pad_id, scored)
     if layout == "packed":
         lengths = tuple((len(prompt) + len(completion), 0, 0) for prompt, completion in sequences)
         rows = {**_pack_rows(rows, lengths), "sequences": len(sequences)}
     return SequenceBatch(**rows, index=_indices(len(sequences), index))
 
 
+def collate_completions(
+    items: Sequence[Completion], pad_id: int, layout: str, index: Sequence[int]
+) -> SequenceBatch:
+    """Completions with what is scored of them; their labels are not looked at."""
+    sequences, scored = [(i.prompt, i.completion) for i in items], [i.scored for i in items]
+    return collate_sequences(sequences, pad_id, layout, index, scored)
+
+
 def collate_labelled(
     items: Sequence[Completion], pad_id: int, layout: str, index: Sequence[int]
 ) -> LabelledBatch:
     """Completion completions, and in `mismatched` the same prompts with other completions."""
-    rows = collate_sequences([(i.prompt, i.completion) for i in items], pad_id, layout, index)
-    other = collate_sequences([(i.prompt, i.mismatched) for i in items], pad_id, layout, index)
+    rows = collate_completions(items, pad_id, layout, index)
+    others = [replace(i, completion=i.mismatched, scored=i.mismatched_scored) for i in items]
+    other = collate_completions(others, pad_id, layout, index)
     labels = torch.tensor([item.label for item in items])
     parts = {field.name: getattr(rows, field.name) for field in fields(rows)}
     return LabelledBatch(**parts, labels=labels, mismatched=replace(other, columns=(1,)))

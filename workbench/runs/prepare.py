@@ -73,6 +73,8 @@ def prepare(
     model = base or open_model(config, tell)
     if reward is not None:
         config = replace(config, reward=GIVEN + getattr(reward, "__name__", type(reward).__name__))
+    if config.allow_special:
+        model = replace(model, tokenizer=model.tokenizer.allowing_special())
     asked, config = config, _fill_in(config, model)
     method = find_method(str(config.method))
     if isinstance(method, RolloutMethod):

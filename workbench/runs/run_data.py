@@ -107,9 +107,7 @@ def load_data(
     else:
         texts, skipped = method.read(config.data, config.columns)
     longest = config.max_length or model.max_length
-    tokenizer = model.tokenizer
-    tokenizer = tokenizer.allowing_special() if config.allow_special else tokenizer
-    encoded = method.encode(texts, tokenizer, longest)
+    encoded = method.encode(texts, model.tokenizer, longest)
     rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)
 
     def divided(parts: tuple[list[int], list[int]]) -> RunData:

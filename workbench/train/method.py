@@ -198,5 +198,9 @@ def shorter(batch: SequenceBatch) -> Tensor:
 
 
 def token_ids(item: Any) -> list[Any]:
-    """The fields of an item, in order, for hashes of the data."""
-    return [getattr(item, field.name) for field in fields(item)]
+    """The fields of an item, in order, for hashes of the data; marks only where there are any."""
+    found = {field.name: getattr(item, field.name) for field in fields(item)}
+    marks = [name for name in found if name.endswith("scored")]
+    if not any(found[name] for name in marks):
+        found = {name: value for name, value in found.items() if name not in marks}
+    return list(found.values())

@@ -65,7 +65,10 @@ class KTO(Method[Completion]):
                     "kto compares with completions of other prompts; all rows have one prompt"
                 )
             most = max_length - len(item.prompt)
-            found.append(replace(item, mismatched=other.completion[:most]))
+            scored = other.scored[:most]
+            found.append(
+                replace(item, mismatched=other.completion[:most], mismatched_scored=scored)
+            )
         return found
 
     def open_settings(self, items: Sequence[Completion], asked: TrainConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.core.batch import Completion, SequenceBatch
-from workbench.core.collation import collate_sequences
+from workbench.core.collation import collate_completions
 from workbench.core.logps import completion_logps
 from workbench.data.completions import TextCompletion, encode_completions, read_completions
 from workbench.data.pairs import SkippedRow, TextPair
@@ -48,7 +48,7 @@ class SFT(Method[Completion]):
     def collate(
         self, items: Sequence[Completion], pad_id: int, layout: str, index: Sequence[int]
     ) -> SequenceBatch:
-        return collate_sequences([(i.prompt, i.completion) for i in items], pad_id, layout, index)
+        return collate_completions(items, pad_id, layout, index)
 
     def weights(self, batch: SequenceBatch) -> Tensor:
         return batch.lengths()

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.core.batch import Completion, SequenceBatch
-from workbench.core.collation import collate_sequences
+from workbench.core.collation import collate_completions
 from workbench.core.logps import ScoredLogps
 from workbench.core.policy_gradient import is_clipped
 from workbench.core.rollouts import Rollout, RolloutBatch, RolloutLogps
@@ -54,7 +54,7 @@ class RolloutMethod(Method[Completion]):
     def collate(
         self, items: Sequence[Completion], pad_id: int, layout: str, index: Sequence[int]
     ) -> SequenceBatch:
-        return collate_sequences([(i.prompt, i.completion) for i in items], pad_id, layout, index)
+        return collate_completions(items, pad_id, layout, index)
 
     def scored(self, policy: nn.Module, batch: SequenceBatch) -> tuple[ScoredLogps, Tensor | None]:
         """Log-probabilities and, with a value head, values, by one forward pass."""
