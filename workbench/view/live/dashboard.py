@@ -13,8 +13,10 @@ from IPython.display import display
 from workbench.runs.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
+from workbench.view.cell_output import CellOutput
 from workbench.view.live.dashboard_actions import DashboardActions, MakeRun
 from workbench.view.live.outputs.followers import Follower
+from workbench.view.live.outputs.saved_output import SavedOutput
 from workbench.view.live.static import StaticDashboard
 from workbench.view.live.worker import Worker
 
@@ -60,6 +62,17 @@ class Dashboard(DashboardActions):
         worker: drives the runs of the last Start; None before the first.
         box: all of it, as a widget.
     """
+
+    def start(self) -> None:
+        """As the button Start does: train from the reference, with the settings that are shown."""
+        self._act(self._start, self._inputs.buttons["Start"])
+
+    def save_in(self, output: CellOutput, before: str) -> None:
+        """Keep the picture for saved notebooks in an output that a cell shows already.
+
+        `before` is HTML that stands above it.
+        """
+        self._saved = SavedOutput(output, before)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until every run has ended; whether they have. Raises the error of a failed run."""

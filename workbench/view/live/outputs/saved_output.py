@@ -14,14 +14,17 @@ from pathlib import Path
 from IPython import get_ipython
 
 from workbench.view.cell_output import CellOutput
-from workbench.view.html.render import render
+from workbench.view.html.render import Html, render
 
 
 class SavedOutput:
-    """One output below the dashboard, replaced by `show` with the newest picture."""
+    """One output below the dashboard, replaced by `show` with the newest picture.
 
-    def __init__(self) -> None:
-        self._output: CellOutput | None = None
+    `output` is one that a cell shows already; `before` is HTML that stands above the picture.
+    """
+
+    def __init__(self, output: CellOutput | None = None, before: str = "") -> None:
+        self._output, self._before = output, before
         self._lock, self._state = threading.Lock(), object()
 
     def show(self, png: Callable[[], bytes], folder: Path | None) -> None:
@@ -30,6 +33,7 @@ class SavedOutput:
             return
         image = b64encode(png()).decode()
         html = render("saved_dashboard", image=image, folder=str(folder) if folder else "")
+        html = Html(self._before + html)
         with self._lock:
             self._output = self._output or CellOutput()
             self._output.show(html)
