@@ -479,6 +479,12 @@ def test_training_tells_what_the_preflight_finds_and_where_to_read_it(
     assert "suspicious: repeated pairs in 1 rows; see python -m workbench preflight" in line
 
 
+def test_training_tells_of_its_self_test(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *FLAGS, "--max-steps", "1", "--out", "run"]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "self-test:" in one]
+    assert "6 of 6 checks passed; reference" in line
+
+
 @pytest.mark.parametrize("rows", [4, 14])
 def test_cut_completions_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int

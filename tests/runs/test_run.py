@@ -321,7 +321,8 @@ def test_the_summary_has_what_the_held_out_set_says_and_what_it_took(
     assert summary["settings"]["beta"] == 0.1
     names = {path.name for path in run.folder.iterdir()}
     assert names == {
-        "config.toml", "events.jsonl", "skipped.jsonl", "data.json", "checkpoints", "summary.json"
+        "config.toml", "events.jsonl", "skipped.jsonl", "data.json", "self_test.json",
+        "checkpoints", "summary.json",
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from workbench.compare.handle_sources import handles
 from workbench.data.pairs import SkippedRow, TruncatedRow
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
+from workbench.runs.self_test.result import Check, SelfTest
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Sample, SampleEvent, StepEvent
@@ -80,6 +81,7 @@ class FakeRun:
         self.reference_hash, self.folder = "5eed" * 16, None
         self.skipped = [SkippedRow(7, "the <b>chosen</b> side is empty")]
         self.truncated = [TruncatedRow(9, ("chosen", "rejected"))]
+        self.self_test = SelfTest((Check("dropout is off", False, "it is on"),), (), None)
         self.prompts = ["a held-out prompt"]
         self.settings = LiveSettings.start(self.config)
         self.fail_at, self.error = fail_at, error or WorkbenchError("the loss is no number")

@@ -51,6 +51,8 @@ def train(command: Train) -> None:
         _list_skipped(bar.console, run.skipped)
         _tell_truncated(bar.console, run)
         _tell_preflight(bar.console, run)
+        if run.self_test:
+            bar.console.print(run.self_test.line, highlight=False, markup=False, soft_wrap=True)
         with _stop_on_interrupt(run):
             for event in run:
                 _show(bar, task, event)

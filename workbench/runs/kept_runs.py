@@ -19,7 +19,8 @@ from workbench.train.config import TrainConfig
 
 NEWEST = 50  # runs that are read of a folder
 TAIL = 400_000  # bytes of the events that are read for the last step and evaluation
-GOING_ON = ("events.jsonl", "skipped.jsonl", "data.json", "config.toml")  # the config last
+# The config last, for it makes a folder a run.
+GOING_ON = ("events.jsonl", "skipped.jsonl", "data.json", "self_test.json", "config.toml")
 PARTS = ("summary.json", *GOING_ON)
 HELD_OUT = "held_out/"
 

@@ -4,6 +4,7 @@
     RUN/events.jsonl                     one event per line
     RUN/skipped.jsonl                    rows that can't be used, with the reason
     RUN/data.json                        hash of the rows; those held out, those cut
+    RUN/self_test.json                   what was checked before the first step; the reference
     RUN/checkpoints/step-000120/         policy.safetensors, optimizer.safetensors, state.json
     RUN/summary.json                     written when the run ends
 
@@ -27,6 +28,7 @@ from workbench.data.cache import atomic_folder
 from workbench.errors import WorkbenchError
 from workbench.runs.config_file import config_from_toml, config_to_toml, naming, write_text
 from workbench.runs.run_data import KnownData, RunData
+from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig
 from workbench.train.distributed import load_whole_state
 from workbench.train.events import Event, event_from_dict, event_to_dict
@@ -59,13 +61,23 @@ class Record:
         """The run's settings."""
         return config_from_toml(self.folder / "config.toml")
 
-    def describe_data(self, data: RunData) -> None:
-        """Write skipped.jsonl and data.json."""
+    def describe(self, data: RunData, test: SelfTest | None) -> None:
+        """Write skipped.jsonl, data.json and self_test.json."""
         lines = [json.dumps(row._asdict()) + "\n" for row in data.skipped]
         write_text(self.folder / "skipped.jsonl", "".join(lines))
         truncated = [row._asdict() for row in data.truncated]
         known = {**data.known._asdict(), "truncated": truncated}
         write_text(self.folder / "data.json", json.dumps(known) + "\n")
+        if test is not None:
+            found = json.dumps(test.as_dict(), indent=1, ensure_ascii=False)
+            write_text(self.folder / "self_test.json", found + "\n")
+
+    def self_test(self) -> SelfTest | None:
+        """What was checked before the first step; None in a folder from before it was kept."""
+        path = self.folder / "self_test.json"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return SelfTest.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return None
 
     def known_data(self) -> KnownData | None:
         """What is known of the run's rows; None before a run's first checkpoint.

@@ -28,6 +28,7 @@ def load_run(folder: Path | str, progress: Progress | None = None, step: int | N
     record.checkpoint(step)  # raises before a model is loaded
     run = Run(prepare(replace(config, out=None), progress, known=record.known_data()))
     _take_checkpoint(run, record, step)
+    run.self_test = record.self_test()
     return run
 
 

@@ -18,6 +18,8 @@ from workbench.models.load import Model
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.record import Record
 from workbench.runs.run_view import RunView
+from workbench.runs.self_test.result import SelfTest
+from workbench.runs.self_test.self_test import self_test
 from workbench.train import distributed
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
@@ -42,6 +44,7 @@ class Run(RunView):
         data_hash: sha256 of the token ids, training and held-out.
         control: live changes, from any thread.
         events: all events so far.
+        self_test: what was checked before the first step; None where no record tells.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -54,6 +57,7 @@ class Run(RunView):
         self.control = Control(self._check_setting, self._check_together)
         self.events: list[Event] = []
         self.record: Record | None = None
+        self.self_test: SelfTest | None = None
         self.finished = False
         self._evaluator, self._batches = parts.evaluator, parts.batches.fork()
         self._scored_reference = parts.reference
@@ -84,10 +88,11 @@ class Run(RunView):
         """
         if config.out is not None:
             Record.refuse_existing(Path(config.out))
-        run = cls(prepare(config, progress, base, reward))
+        run = cls(parts := prepare(config, progress, base, reward))
+        run.self_test = self_test(parts, run._state)
         if run.config.out is not None and distributed.is_main():
             run.record = Record.create(Path(run.config.out), run.config)
-            run.record.describe_data(run.data)
+            run.record.describe(run.data, run.self_test)
         return run
 
     @classmethod
@@ -107,8 +112,9 @@ class Run(RunView):
         config = replace(record.config(), out=str(folder))
         if (record.summary() or {}).get("reason") == "finished":
             raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-        run = cls(prepare(config, progress, reward=reward, known=record.known_data()))
-        run.record = record
+        parts = prepare(config, progress, reward=reward, known=record.known_data())
+        run = cls(parts)
+        run.record, run.self_test = record, record.self_test()
         if numbers := record.numbers():
             run._refuse_other(numbers, "reference_hash", "data_hash")
             unfinished = numbers["step"] < run.total
@@ -119,6 +125,9 @@ class Run(RunView):
             run._batches.load_state_dict(numbers.get("batches", {"step": numbers["step"]}))
             kept = CheckpointEvent(numbers["step"], record.checkpoints()[-1].name)
             run.events = [*record.events()[: numbers["events"]], kept]
+        else:
+            run.self_test = self_test(parts, run._state)
+            record.describe(run.data, run.self_test)
         record.reopen(run.events)
         return run
 
@@ -164,7 +173,7 @@ class Run(RunView):
             beside = folder.with_name(f"{folder.name}-{suffix}")
             other.config = replace(self.config, out=str(beside))
             other.record = Record.create(beside, other.config)
-            other.record.describe_data(self.data)
+            other.record.describe(self.data, self.self_test)
             other.events.append(other._checkpoint(keep_optimizer=True))
             other.record.reopen(other.events)
         return other

@@ -16,6 +16,7 @@ from workbench.models.load import Model
 from workbench.runs.evaluate import Evaluator
 from workbench.runs.record import Record
 from workbench.runs.run_data import RunData
+from workbench.runs.self_test.result import SelfTest
 from workbench.train.batches import BatchSource
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, Event, Sample, StepEvent
@@ -39,6 +40,7 @@ class RunView:
     reference_hash: str
     events: list[Event]
     record: Record | None
+    self_test: SelfTest | None
     _evaluator: Evaluator
     _batches: BatchSource
     _state: TrainState

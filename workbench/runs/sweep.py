@@ -25,6 +25,7 @@ from workbench.runs.evaluate import PREFIX, TextScores
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.record import Record
 from workbench.runs.run import Run
+from workbench.runs.self_test.self_test import self_test
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
@@ -158,10 +159,12 @@ def _start(parts: Parts, config: TrainConfig) -> Run:
     open_filled = replace(config.resolved(), **found)
     loop = {name: getattr(open_filled, name) for name in OF_THE_LOOP}
     model = replace(parts.model, policy=copy.deepcopy(parts.model.policy))
-    run = Run(replace(parts, model=model, config=replace(parts.config, **loop)))
+    own = replace(parts, model=model, config=replace(parts.config, **loop))
+    run = Run(own)
+    run.self_test = self_test(own, run._state)
     if config.out is not None:
         run.record = Record.create(Path(config.out), run.config)
-        run.record.describe_data(run.data)
+        run.record.describe(run.data, run.self_test)
     return run
 
 

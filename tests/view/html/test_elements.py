@@ -89,6 +89,7 @@ def test_facts_name_the_reference_and_the_rows_set_aside(run_state: RunState) ->
     assert "1 row skipped" in facts
     assert "row 7: <bdi>the &lt;b&gt;chosen&lt;/b&gt; side is empty" in facts
     assert "1 row with completions cut" in facts
+    assert "self-test: 0 of 1 checks passed; failed: dropout is off: it is on" in facts
     assert "row 9: <bdi>chosen and rejected" in facts
 
 

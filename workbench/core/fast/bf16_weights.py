@@ -97,7 +97,7 @@ class BF16Weights:
                     total[span] += gradient[span].float()
             copy.grad = None
 
-    def _gradients(self, weight: Tensor) -> list[Tensor]:
+    def gradients(self, weight: Tensor) -> list[Tensor]:
         """What has to be added up to the gradient of a trained weight."""
         copy = self._copies.get(weight)
         found = [weight.grad]
@@ -110,7 +110,7 @@ class BF16Weights:
         """(weight, slice of it, its gradient in float32); the last is overwritten by the next."""
         scratch = torch.empty(PIECE)
         for weight in weights:
-            parts = [part.flatten() for part in self._gradients(weight)]
+            parts = [part.flatten() for part in self.gradients(weight)]
             for start in range(0, weight.numel() if parts else 0, PIECE):
                 span = slice(start, min(start + PIECE, weight.numel()))
                 here = scratch[: span.stop - start].copy_(parts[0][span])

@@ -101,12 +101,13 @@ def error_card(error: BaseException) -> Html:
 
 
 def facts(run_state: RunState) -> Html:
-    """What does not change during a run: the model, the reference's hash, rows skipped or cut."""
+    """What does not change during a run: model, reference, rows skipped or cut, the self-test."""
     run = run_state.run
     about = ABOUT.get(run.config.model, "")
     cut = [SkippedRow(row.row, " and ".join(row.completions)) for row in run.truncated]
     rows = skipped(run.skipped), skipped(cut, "with completions cut, without their end")
-    return render("facts", hash=run.reference_hash, rows=rows, about=about)
+    test = run.self_test.line if run.self_test else ""
+    return render("facts", hash=run.reference_hash, rows=rows, about=about, test=test)
 
 
 def skipped(rows: Sequence[SkippedRow], what: str = "skipped") -> Html:
