@@ -55,7 +55,7 @@ def write(folder: Path, rows: Any, name: str = "rows.json") -> Path:
     ],
 )
 def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextCompletion) -> None:
-    found, skipped = read_completions(write(tmp_path, [row, {**row, "label": row["label"]}]))
+    found, skipped, _ = read_completions(write(tmp_path, [row, {**row, "label": row["label"]}]))
     assert found == [replace(expected, row=1), replace(expected, row=2)]
     assert skipped == []
 
@@ -78,24 +78,31 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextCompletion) 
         ({"completion": "half \ud83d"}, "completion holds half of a Unicode character"),
         ({"system": "\ud83d"}, "system holds half of a Unicode character"),
         ({"completion": []}, "field 'completion' has no messages"),
-        ({"completion": [message("user", "c")]}, "not a single message of the assistant"),
+        *(
+            (
+                {"completion": [message("user", "q"), *more]},
+                "the completion does not begin with a message of the assistant",
+            )
+            for more in ([], [message("assistant", "c")])
+        ),
         (
-            {"completion": [message("user", "q"), message("assistant", "c")]},
-            "not a single message of the assistant",
+            {"completion": [message("assistant", "c"), message("user", "q")]},
+            "the last message is not the assistant's",
         ),
         ({"completion": ["c"]}, "holds a message that is not an object"),
         ({"prompt": []}, "field 'prompt' has no messages"),
         ({"prompt": [message("user", 1)]}, "field 'content' is int"),
         (
-            {"prompt": [message("user", "a"), message("assistant", "b"), message("user", "c")]},
-            r"multi-turn: user \+ assistant \+ user",
+            {"prompt": [message("user", "a"), message("assistant", "b")]},
+            "the last message before the completion is the assistant's own",
         ),
+        ({"prompt": [message("robot", "a")]}, "the role 'robot'; accepted are system"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_skipped_with_the_reason(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    found, skipped = read_completions(write(tmp_path, [GOOD, {**GOOD, **changes}, GOOD]))
+    found, skipped, _ = read_completions(write(tmp_path, [GOOD, {**GOOD, **changes}, GOOD]))
     assert [text.row for text in found] == [1, 3]
     (row,) = skipped
     assert row.row == 2
@@ -106,7 +113,7 @@ def test_a_row_that_cannot_be_used_is_skipped_with_the_reason(
 @pytest.mark.parametrize("name", ["prompt", "label", "completion"])
 def test_a_row_without_a_column_is_skipped(tmp_path: Path, name: str) -> None:
     lacking = {key: value for key, value in GOOD.items() if key != name}
-    found, skipped = read_completions(write(tmp_path, [GOOD, lacking]))
+    found, skipped, _ = read_completions(write(tmp_path, [GOOD, lacking]))
     assert [text.row for text in found] == [1]
     assert [row.row for row in skipped] == [2]
 
@@ -114,7 +121,7 @@ def test_a_row_without_a_column_is_skipped(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("odd", [5, "a completion", None, ["completion"], True])
 def test_rows_that_are_no_objects_are_skipped(tmp_path: Path, odd: Any) -> None:
     for rows in ([odd, GOOD], [GOOD, odd]):
-        found, skipped = read_completions(write(tmp_path, rows))
+        found, skipped, _ = read_completions(write(tmp_path, rows))
         assert len(found) == 1
         assert len(skipped) == 1
         assert "expected an object" in skipped[0].reason
@@ -158,7 +165,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [GOOD, [GOOD], {"data": [GOOD]}, {"data": [GOOD], "version": 1}])
 def test_a_single_row(tmp_path: Path, rows: Any) -> None:
     """As an object of its own, in a list, or in an object with one list."""
-    found, skipped = read_completions(write(tmp_path, rows))
+    found, skipped, _ = read_completions(write(tmp_path, rows))
     assert found == [TextCompletion("p", "c", True, row=1)]
     assert skipped == []
 
@@ -181,7 +188,7 @@ def test_pairs_are_a_desirable_and_an_undesirable_completion_each(tmp_path: Path
         {"prompt": "p", "chosen": "same", "rejected": "same"},
         {"instruction": "q", "chosen": "d", "rejected": "e"},
     ]
-    found, skipped = read_completions(write(tmp_path, rows[:2]))
+    found, skipped, _ = read_completions(write(tmp_path, rows[:2]))
     assert found == [
         TextCompletion("p", "c", True, 1, "g", "s"),
         TextCompletion("p", "r", False, 1, "g", "s"),
@@ -194,7 +201,7 @@ def test_pairs_are_a_desirable_and_an_undesirable_completion_each(tmp_path: Path
 
 
 def test_the_shipped_pairs_are_read_by_their_name() -> None:
-    found, skipped = read_completions("assistant")
+    found, skipped, _ = read_completions("assistant")
     pairs = read_pairs("assistant").pairs
     assert len(found) == 2 * len(pairs)
     assert found[:2] == [TextCompletion.of(pairs[0], True), TextCompletion.of(pairs[0], False)]
@@ -225,7 +232,7 @@ def test_every_row_is_used_or_skipped_once(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
     rows = [GOOD, *rows]
-    found, skipped = read_completions(write(tmp_path_factory.mktemp("rows"), rows))
+    found, skipped, _ = read_completions(write(tmp_path_factory.mktemp("rows"), rows))
     assert sorted([text.row for text in found] + [row.row for row in skipped]) == list(
         range(1, len(rows) + 1)
     )

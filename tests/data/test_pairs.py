@@ -173,15 +173,6 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextPair) -> Non
         ({**GOOD, "chosen": [{"role": "user"}]}, "no field 'content'"),
         (
             {
-                "prompt": [user("p"), assistant("a"), user("q")],
-                "chosen": [assistant("c")],
-                "rejected": [assistant("r")],
-            },
-            "multi-turn: user + assistant + user before the completion, "
-            "accepted are user or system + user",
-        ),
-        (
-            {
                 "prompt": "p",
                 "chosen": [user("p"), assistant("c")],
                 "rejected": [user("q"), assistant("r")],
@@ -258,7 +249,7 @@ def test_written_pairs_come_back(
         (
             [{"question": "q", "answer": "a"}],
             "no known layout; found columns 'question', 'answer', accepted are "
-            "prompt, chosen, rejected | instruction, chosen, rejected | chosen, rejected",
+            "prompt, chosen, rejected | instruction, chosen, rejected | conversations, chosen, ",
         ),
         ([], "no known layout; found no rows"),
         ([1, 2], "no known layout; found 2 rows that are not objects"),
@@ -385,7 +376,7 @@ def test_no_pair_left_is_an_error(byte_tokenizer: Tokenizer) -> None:
         encode_pairs([PAIR], byte_tokenizer, 2)
 
 
-def test_a_transcript_of_several_turns_is_told_as_such(tmp_path: Path) -> None:
+def test_transcripts_without_a_prompt_are_told_as_such(tmp_path: Path) -> None:
     turns = "Human: a\n\nAssistant: b\n\nHuman: p\n\nAssistant: "
     once = "Human: p\n\nAssistant: "
     rows = [
@@ -394,9 +385,8 @@ def test_a_transcript_of_several_turns_is_told_as_such(tmp_path: Path) -> None:
         {"chosen": "no transcript", "rejected": "Assistant:"},
     ]
     file = read_pairs(write(tmp_path, rows))
-    assert [pair.row for pair in file.pairs] == [2]
-    assert "multi-turn: user + assistant + user" in file.skipped[0].reason
-    assert "no prompt: no column" in file.skipped[1].reason
+    assert [pair.prompt for pair in file.pairs] == ["user: a\n\nassistant: b\n\nuser: p", "p"]
+    assert "no prompt: no column" in file.skipped[0].reason
 
 
 def test_columns_with_other_names_are_read_by_the_names_that_are_meant(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Names of special tokens inside texts are letters; those of the template and of the end are not."""
+"""Names of special tokens inside texts are letters; those of template and end are not."""
 
 from __future__ import annotations
 

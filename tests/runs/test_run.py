@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.compare.handle_sources import handles
 from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -510,3 +511,27 @@ def test_progress_is_told_as_a_share(base: Model, small: dict[str, Any], tmp_pat
     Run.create(config, progress=lambda text, share: told.append((text, share)), base=base)
     assert told[0] == ("reading the data", 0.0)
     assert all(0 <= share <= 1 for _, share in told)
+
+
+@pytest.mark.parametrize("turns", ["last", "every"])
+def test_a_run_on_conversations_asks_and_scores_them_as_they_are(
+    make_run: MakeRun, tmp_path: Path, turns: str
+) -> None:
+    """With a model that has no template: a transcript; the same scores as turn by turn."""
+    good, bad = ({"role": "assistant", "content": f"was {word} ."} for word in ("good", "bad"))
+    asked = [{"role": "user", "content": f"the plot {number}"} for number in range(8)]
+    rows = [
+        {"chosen": [one, good, asked[0], good], "rejected": [one, good, asked[0], bad]}
+        for one in asked
+    ]
+    path = tmp_path / "talk.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = make_run(data=str(path), turns=turns, held_out=2, samples=1)
+    assert run.data.layout == "two whole conversations (chosen, rejected)"
+    metrics = run.evaluate()
+    assert metrics["held_out/logratios/chosen"] == pytest.approx(0, abs=1e-5)
+    assert metrics["held_out/lengths/chosen"] == {"last": 4, "every": 7}[turns]
+    (text, *_), (item, *_) = run.data.held_out_texts, run.data.held_out
+    assert run.tokenizer.render_prompt(text.prompt) == list(item.prompt)
+    reference, _ = handles(run)
+    assert reference.tokenizer.render_prompt(text.prompt) == list(item.prompt)

@@ -48,6 +48,7 @@ def train(command: Train) -> None:
             run = Run.create(replace(config, out=folder), tell)
             _list_set(bar.console, config, run)
             _list_unused(bar.console, config, run)
+        _tell_layout(bar.console, run)
         _list_skipped(bar.console, run.skipped)
         _tell_truncated(bar.console, run)
         _tell_preflight(bar.console, run)
@@ -142,6 +143,14 @@ def _list_unused(out: Console, asked: TrainConfig, run: Run) -> None:
             out.print(f"{name} {value} is not used by {run.config.loss}", highlight=False)
 
 
+def _tell_layout(out: Console, run: Run) -> None:
+    """How the columns of a file were read."""
+    if data := run.data.layout:
+        train, held_out = len(run.data.train), len(run.data.held_out)
+        rows = f"{train} {run.method.noun} to train on, {held_out} held out"
+        out.print(f"{escape(run.config.data)}: {data}; {rows}", highlight=False, soft_wrap=True)
+
+
 def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:
     for row in rows[:LISTED]:
         out.print(f"row {row.row} skipped: {escape(row.reason)}", highlight=False)
@@ -167,7 +176,7 @@ def _tell_preflight(out: Console, run: Run) -> None:
     if data == "reviews" or not run.method.paired or longest is None:
         return
     told = {"rows that cannot be used", "cut completions", "tokens across the boundary"}
-    found = preflight(data, run.tokenizer, longest, run.config.columns).findings
+    found = preflight(data, run.tokenizer, longest, run.config.reading).findings
     parts = [
         f"{one.kind}: {one.check}" + (f" in {len(one.rows)} rows" if one.rows else "")
         for one in found

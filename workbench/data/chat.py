@@ -5,7 +5,7 @@ Templates are code from outside, so they run in a sandbox.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -21,16 +21,30 @@ def render_chat(
 ) -> str:
     """The rendered text of one user message, up to where the assistant's answer starts.
 
+    Errors are those of `render_messages`.
+    """
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    return render_messages(template, [*messages, {"role": "user", "content": user}], special_names)
+
+
+def render_messages(
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    special_names: Mapping[str, str],
+    tools: Sequence[Any] | None = None,
+    asks: bool = True,
+) -> str:
+    """The rendered text of messages and, where it `asks`, of what an answer begins with.
+
     `special_names` are the template's variables bos_token, eos_token and so on.
     Raises WorkbenchError where the template is broken or rejects the messages, for example because
     the model takes no system message.
     """
-    messages = [] if system is None else [{"role": "system", "content": system}]
-    messages.append({"role": "user", "content": user})
     try:
         return _compile(template).render(
-            messages=messages, add_generation_prompt=True, **special_names
-        )
+            messages=messages, tools=tools, documents=None, add_generation_prompt=asks,
+            **special_names,
+        )  # fmt: skip
     except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
         reason = " ".join(str(error).split())
         raise WorkbenchError(f"the chat template does not take this prompt: {reason}") from error

@@ -1,7 +1,7 @@
 """Preference pairs as text: read from a file, written, and turned into token ids.
 
 A row that cannot be used is never dropped silently: it is listed with its number and the reason.
-The column layouts are in `columns.py`.
+The column layouts are in `layouts/`.
 """
 
 import json
@@ -12,19 +12,13 @@ from typing import Any, NamedTuple
 
 from workbench.core.batch import Pair
 from workbench.data.cache import atomic_write
-from workbench.data.columns import (
-    LAYOUTS,
-    Layout,
-    UnusableError,
-    as_object,
-    find_layout,
-    group_of,
-    parse_columns,
-    renamed,
-)
-from workbench.data.encoding import EncodedRow, encode_rows
-from workbench.data.json_rows import read_json_rows
-from workbench.data.table_files import is_table, read_table
+from workbench.data.encoding.encode_rows import EncodedRow, encode_rows
+from workbench.data.layouts.columns import describe_columns
+from workbench.data.layouts.known_layouts import LAYOUTS, Layout, find_layout
+from workbench.data.layouts.messages import Dialogue
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source, name_of, rows_of
+from workbench.data.layouts.unusable import UnusableError, as_object, check_texts, group_of
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -38,7 +32,8 @@ class TextPair:
     """One preference: of two completions of a prompt, the chosen one is better.
 
     `row` is its number in the source, from 1. Pairs of one `group` are held out together; without a
-    group, pairs of one prompt are.
+    group, pairs of one prompt are. `gap` is by how much the score of the chosen one is higher,
+    where the source has scores. In a `dialogue` of several turns, the texts are transcripts of it.
     """
 
     prompt: str
@@ -47,6 +42,8 @@ class TextPair:
     row: int = 0
     group: str = ""
     system: str | None = None
+    dialogue: Dialogue | None = None
+    gap: float | None = None
 
 
 class SkippedRow(NamedTuple):
@@ -65,11 +62,20 @@ class TruncatedRow(NamedTuple):
 
 @dataclass(frozen=True)
 class PairFile:
-    """The content of a source: the usable pairs, and the skipped rows."""
+    """The content of a source: usable pairs, skipped rows, and how the columns were read."""
 
     source: str
     pairs: list[TextPair]
     skipped: list[SkippedRow]
+    layout: str = ""
+
+
+class ReadRows(NamedTuple):
+    """The content of a source: usable rows, skipped rows, and how the columns were read."""
+
+    texts: list[Any]
+    skipped: list[SkippedRow]
+    layout: str
 
 
 @dataclass(frozen=True)
@@ -82,43 +88,60 @@ class EncodedPairs:
     truncated: list[TruncatedRow]
 
 
-def read_pairs(source: str | Path, columns: str | None = None) -> PairFile:
-    """Read preference pairs from a file, or shipped ones by a name of `SHIPPED`.
-
-    `columns` names those that are called otherwise, such as "prompt=question,chosen=best".
+def read_pairs(source: Source, reading: Reading | str | None = None) -> PairFile:
+    """Read preference pairs from a source, or shipped ones by a name of `SHIPPED`.
 
     JSON is a list of objects, or an object with one list of them; JSONL is one object per line. The
     content decides which of them a file is; a suffix .csv, .tsv or .parquet says a table. Rows are
     numbered from 1; those that cannot be used are in `skipped`, with the reason.
 
+    Args:
+        source: a file, the folder of a saved data set, a list of objects, a DataFrame, a dataset.
+        reading: see `Reading`; a text names columns, such as "prompt=question,chosen=best".
+
     Raises WorkbenchError where the file is missing, unreadable or not JSON, where its columns
     have no known layout, or where no row can be used.
     """
-    is_shipped = source in SHIPPED
-    path = Path(__file__).with_name(f"{source}.jsonl") if is_shipped else Path(source)
-    rows = rows_of(path, columns)
+    reading = as_reading(reading)
+    is_shipped = isinstance(source, str) and source in SHIPPED
+    rows = rows_of(
+        Path(__file__).with_name(f"{source}.jsonl") if is_shipped else source, reading.columns
+    )
+    named = name_of(source)
     layout = find_layout(rows)
     if layout is None:
         raise WorkbenchError(
-            f"{source}: no known layout; found {describe_columns(rows)}, accepted are "
+            f"{named}: no known layout; found {describe_columns(rows)}, accepted are "
             + " | ".join(", ".join(layout.columns) for layout in LAYOUTS)
         )
     pairs: list[TextPair] = []
     skipped: list[SkippedRow] = []
     for number, row in enumerate(rows, start=1):
         try:
-            pairs.append(_usable_pair(layout, row, number))
+            pairs += _usable_pairs(layout, row, number, reading)
         except UnusableError as error:
             skipped.append(SkippedRow(number, str(error)))
-    require_rows(pairs, skipped, str(source))
-    return PairFile(str(source), pairs, skipped)
+    require_rows(pairs, skipped, named)
+    return PairFile(named, pairs, skipped, layout.told)
+
+
+def as_reading(reading: Reading | str | None) -> Reading:
+    """What is said of a file, where it is only its columns."""
+    return reading if isinstance(reading, Reading) else Reading(reading)
 
 
 def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
     """Write pairs so that `read_pairs` gives them back; only row numbers start again at 1."""
     lines = []
     for pair in pairs:
-        row = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+        row: dict[str, Any] = {
+            "prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected,
+        }  # fmt: skip
+        if talk := pair.dialogue:
+            parts = zip(row, (talk.before, *talk.sides), strict=True)
+            row = {name: [one.for_template() for one in messages] for name, messages in parts}
+            row |= {"tools": json.loads(talk.tools)} if talk.tools else {}
+        row |= {"chosen_score": pair.gap, "rejected_score": 0} if pair.gap is not None else {}
         row |= {"group": pair.group} if pair.group else {}
         row |= {"system": pair.system} if pair.system is not None else {}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
@@ -144,7 +167,9 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
         if isinstance(found, str):
             encoded.skipped.append(SkippedRow(text.row, found))
             continue
-        encoded.pairs.append(Pair(found.prompt, *found.completions))
+        chosen, rejected = found.completions
+        marks = found.scored or ((), ())
+        encoded.pairs.append(Pair(found.prompt, chosen, rejected, *marks))
         encoded.texts.append(text)
         if found.truncated:
             encoded.truncated.append(TruncatedRow(text.row, found.truncated))
@@ -152,62 +177,27 @@ def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: in
     return encoded
 
 
-def rows_of(path: Path, columns: str | None = None) -> list[Any]:
-    """The rows of a JSON, JSONL, CSV, TSV or Parquet file, columns renamed as `columns` says.
-
-    Of a JSON object with a single list, those of the list.
-    """
-    names = parse_columns(columns)
-    rows = read_table(path) if is_table(path) else read_json_rows(path)
-    meant = {"completion", *names} & set(columns_of(rows))
-    if len(rows) == 1 and not (is_table(path) or meant or find_layout(rows)):
-        rows = _only_list(rows[0]) or rows
-    if missing := set(names) - {*columns_of(rows)}:
-        raise WorkbenchError(
-            f"{path}: no column {min(missing)!r}, which columns={columns!r} names; found "
-            f"{describe_columns(rows)}"
+def _usable_pairs(layout: Layout, row: Any, number: int, reading: Reading) -> list[TextPair]:
+    found = []
+    for parts in layout.read(as_object(row), reading):
+        chosen, rejected = parts.completions
+        check_texts(prompt=parts.prompt, chosen=chosen, rejected=rejected, system=parts.system)
+        if chosen == rejected:
+            raise UnusableError("chosen and rejected are identical")
+        group = group_of(row)
+        found.append(
+            TextPair(
+                parts.prompt,
+                chosen,
+                rejected,
+                number,
+                group,
+                parts.system,
+                parts.dialogue,
+                parts.gap,
+            )
         )
-    return renamed(rows, names) if names else rows
-
-
-def _only_list(content: Any) -> list[Any]:
-    """The one list in an object such as {"data": [...]}, else an empty list."""
-    values = content.values() if isinstance(content, dict) else []
-    lists = [value for value in values if isinstance(value, list)]
-    return lists[0] if len(lists) == 1 else []
-
-
-def columns_of(rows: Sequence[Any]) -> list[str]:
-    """The columns of at least one row, in the order of their first appearance."""
-    return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
-
-
-def describe_columns(rows: Sequence[Any]) -> str:
-    columns = columns_of(rows)
-    if columns:
-        return "columns " + ", ".join(map(repr, columns[:12])) + (", ..." if columns[12:] else "")
-    return f"{len(rows)} rows that are not objects" if rows else "no rows"
-
-
-def _usable_pair(layout: Layout, row: Any, number: int) -> TextPair:
-    parts = layout.read(as_object(row))
-    for name, text in parts._asdict().items():
-        if name != "system" and not text.strip():
-            raise UnusableError(f"{name} is empty")
-        if text is not None and not is_unicode(text):
-            raise UnusableError(f"{name} holds half of a Unicode character")
-    if parts.chosen == parts.rejected:
-        raise UnusableError("chosen and rejected are identical")
-    return TextPair(*parts[:3], number, group_of(row), parts.system)
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text can be encoded: JSON can contain unpaired surrogates, which can't."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return found
 
 
 def require_rows(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: str) -> None:

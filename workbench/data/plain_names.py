@@ -76,8 +76,10 @@ class PlainNames:
         if model.get("unk_token") in names:
             model["unk_token"] = names[model["unk_token"]]
         renamed = tokenizers.Tokenizer.from_str(json.dumps(parts))
-        ids = {renamed.token_to_id(new): self._backend.token_to_id(n) for n, new in names.items()}
-        return renamed, ids
+        both = (
+            (renamed.token_to_id(new), self._backend.token_to_id(n)) for n, new in names.items()
+        )
+        return renamed, {new: old for new, old in both if new is not None and old is not None}
 
 
 def without_end(text: str, end: str) -> str:

@@ -4,59 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from workbench.core.batch import Completion
-from workbench.data.columns import UnusableError, as_object, group_of
-from workbench.data.completions import TextCompletion, prompt_of, read_completions
-from workbench.data.encoding import encode_rows
-from workbench.data.pairs import (
-    SHIPPED,
-    SkippedRow,
-    columns_of,
-    is_unicode,
-    require_rows,
-    rows_of,
-)
+from workbench.data.completions import TextCompletion, read_completions
+from workbench.data.encoding.encode_rows import encode_rows
+from workbench.data.layouts.columns import columns_of
+from workbench.data.layouts.conversations import asked
+from workbench.data.layouts.messages import as_messages
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source, name_of, rows_of
+from workbench.data.layouts.unusable import UnusableError, as_object, check_texts, group_of
+from workbench.data.pairs import SHIPPED, ReadRows, SkippedRow, as_reading, require_rows
 from workbench.data.tokenizer import Tokenizer
 
 
-def read_prompts(
-    source: str, columns: str | None = None
-) -> tuple[list[TextCompletion], list[SkippedRow]]:
-    """The prompts of a JSON or JSONL file, each once, and the rows that cannot be used.
+def read_prompts(source: Source, reading: Reading | str | None = None) -> ReadRows:
+    """The prompts of a source, each once, and the rows that cannot be used.
 
     Accepted are rows with a column `prompt`, a text or a list of chat messages, beside it `system`
-    and `group`; and every file of pairs or completions, whose completions are left out.
+    and `group`; and every source of pairs or completions, whose completions are left out.
 
     Raises WorkbenchError as `read_completions` does.
     """
-    rows = [] if source in SHIPPED else rows_of(Path(source), columns)
+    reading = as_reading(reading)
+    shipped = isinstance(source, str) and source in SHIPPED
+    rows = [] if shipped else rows_of(source, reading.columns)
     names = columns_of(rows)
     if "prompt" not in names or {"completion", "chosen"} & set(names):
-        found, skipped = read_completions(source, labelled=False, columns=columns)
-        return distinct(found), skipped
+        file = read_completions(source, labelled=False, reading=reading)
+        return file._replace(texts=distinct(file.texts))
     texts, skipped = [], []
     for number, row in enumerate(rows, start=1):
         try:
             row = as_object(row)
-            prompt, system = prompt_of(row)
-            if not prompt.strip():
-                raise UnusableError("prompt is empty")
-            if not is_unicode(prompt):
-                raise UnusableError("prompt holds half of a Unicode character")
-            texts.append(TextCompletion(prompt, "", True, number, group_of(row), system))
+            parts = asked(row, as_messages(row, "prompt", "user"), ())
+            check_texts(prompt=parts.prompt, system=parts.system)
+            group = group_of(row)
+            texts.append(
+                TextCompletion(parts.prompt, "", True, number, group, parts.system, parts.dialogue)
+            )
         except UnusableError as error:
             skipped.append(SkippedRow(number, str(error)))
-    require_rows(texts, skipped, source)
-    return distinct(texts), skipped
+    require_rows(texts, skipped, name_of(source))
+    return ReadRows(distinct(texts), skipped, "prompts (prompt)")
 
 
 def distinct(texts: Iterable[TextCompletion]) -> list[TextCompletion]:
     """Each prompt once, with its system message, in the order of the first rows."""
     found: dict[tuple[str | None, str], TextCompletion] = {}
     for text in texts:
-        found.setdefault((text.system, text.prompt), replace(text, completion=""))
+        talk = text.dialogue and replace(text.dialogue, sides=())
+        found.setdefault((text.system, text.prompt), replace(text, completion="", dialogue=talk))
     return list(found.values())
 
 

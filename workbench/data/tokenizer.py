@@ -62,6 +62,7 @@ class Tokenizer:
     ) -> None:
         self.backend = backend
         self.allow_special = allow_special
+        self.known: Mapping[str, Sequence[int]] = {}
         self.eos_id = eos_id
         self.pad_id = eos_id if pad_id is None else pad_id
         self.bos_ids = leading_specials(backend) if bos_ids is None else tuple(bos_ids)
@@ -161,6 +162,12 @@ class Tokenizer:
         other.allow_special = True
         return other
 
+    def knowing(self, prompts: Mapping[str, Sequence[int]]) -> "Tokenizer":
+        """The same, which renders these prompts as these ids: conversations by their transcript."""
+        other = copy(self)
+        other.known = dict(prompts)
+        return other
+
     @cached_property
     def plain_names(self) -> PlainNames:
         """Of the special tokens."""
@@ -189,6 +196,8 @@ class Tokenizer:
         and the text, after the system text as a paragraph of its own.
         Raises WorkbenchError where the template rejects the messages or is broken.
         """
+        if system is None and text in self.known:
+            return [*self.known[text]]
         return [*self.leading_ids, *self.encode_all([self.prompt_text(text, system)])[0]]
 
     @property
@@ -198,12 +207,13 @@ class Tokenizer:
 
     def prompt_text(self, text: str, system: str | None = None) -> str:
         """What `render_prompt` encodes, and raises for; names in its texts are put aside."""
-        text, system = self._plain(text), None if system is None else self._plain(system)
+        text, system = self.put_aside(text), None if system is None else self.put_aside(system)
         if self.chat_template is not None:
             return render_chat(self.chat_template, text, system, self.special_names)
         return f"{system}\n\n{text}" if system else text
 
-    def _plain(self, text: str) -> str:
+    def put_aside(self, text: str) -> str:
+        """A text whose names of special tokens `encode_all` reads as letters."""
         return text if self.allow_special else self.plain_names.put_aside(text)
 
     def completion(self, text: str) -> list[int]:
@@ -214,17 +224,14 @@ class Tokenizer:
         """`completion` of each text, on all cores."""
         if not self.allow_special:
             end = self.special_names["eos_token"]
-            texts = [self._plain(without_end(text, end)) for text in texts]
+            texts = [self.put_aside(without_end(text, end)) for text in texts]
         return [
             ids if ids[-1:] == (self.eos_id,) else (*ids, self.eos_id)
             for ids in self.encode_all(texts)
         ]
 
     def encode_all(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """`encode` of each text, on all cores; names that were put aside are plain text.
-
-        Equal ids are one object, which saves memory.
-        """
+        """`encode` of texts, on all cores; names put aside are letters; equal ids are one."""
         same = self._same_ids
         return [tuple(map(same.__getitem__, ids)) for ids in self.plain_names.encode(texts)]
 

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from workbench.data.cache import append_line
-from workbench.data.pairs import PairFile, SkippedRow, TextPair, is_unicode
+from workbench.data.layouts.unusable import is_unicode
+from workbench.data.pairs import PairFile, SkippedRow, TextPair
 from workbench.errors import WorkbenchError
 
 CHOICES = ("a", "b", "tie", "bad")

@@ -15,6 +15,7 @@ from workbench.core.batch import SequenceBatch
 from workbench.core.collation import collate_sequences
 from workbench.core.metrics import mean_and_error, mean_metrics, sampled_kl, wilson_interval
 from workbench.core.policy import Policy
+from workbench.data.encoding.encode_rows import prompt_ids
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -170,7 +171,7 @@ class Evaluator:
         return self._answers[key]
 
     def _render(self, prompts: Sequence[Any]) -> list[list[int]]:
-        return [self.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
+        return [prompt_ids(pair, self.tokenizer) for pair in prompts]
 
     def _generate(
         self,

@@ -85,6 +85,8 @@ def prepare(
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
     data = load_data(config, method, model, config.device, config.precision, known)
+    if talks := data.conversations:
+        model = replace(model, tokenizer=model.tokenizer.knowing(talks))
     refuse_truncated(data, asked.max_length, config.max_length or model.max_length)
     if method.rollouts:
         check_prompts_of(reward, [*data.train_texts, *data.held_out_texts])

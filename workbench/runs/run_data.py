@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from workbench.data.cache import atomic_write, cache_folder
+from workbench.data.encoding.encode_rows import prompt_ids
 from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.reviews.world import Reviews
 from workbench.data.split import plain, split_by_group
@@ -45,7 +46,8 @@ class RunData:
 
     `train` and `held_out` are token ids, the `*_texts` the same rows as text in the same order;
     `skipped` holds the rows that can't be used, `truncated` those with completions that were cut;
-    `scores` rates a sampled text where the truth is known; `hash` is the sha256 of the token ids.
+    `scores` rates a sampled text where the truth is known; `layout` says how the columns of a file
+    were read; `hash` is the sha256 of the token ids.
     """
 
     train: list[Any]
@@ -55,6 +57,7 @@ class RunData:
     skipped: list[SkippedRow]
     truncated: list[TruncatedRow]
     scores: TextScores | None = None
+    layout: str = ""
 
     @cached_property
     def hash(self) -> str:
@@ -65,6 +68,17 @@ class RunData:
     def known(self) -> KnownData:
         """What the run's record keeps of it."""
         return KnownData(self.hash, sorted({text.row for text in self.held_out_texts}))
+
+    @property
+    def conversations(self) -> dict[str, Sequence[int]]:
+        """Token ids of the prompts of several turns, by their transcript."""
+        items = [*self.train, *self.held_out]
+        texts = [*self.train_texts, *self.held_out_texts]
+        return {
+            text.prompt: item.prompt
+            for item, text in zip(items, texts, strict=True)
+            if text.dialogue is not None
+        }
 
     def prompts(self, count: int) -> list[Any]:
         """Texts of `count` prompts to sample, held-out ones where there are any, repeated if need
@@ -91,7 +105,7 @@ def load_data(
         WorkbenchError: no usable row, or fewer than `held_out` leaves to train on; or the rows are
             no longer those that are known.
     """
-    scores, skipped = None, list[SkippedRow]()
+    scores, skipped, layout = None, list[SkippedRow](), ""
     if config.data == "reviews":
         world = Reviews(config.world)
 
@@ -105,7 +119,7 @@ def load_data(
         pairs = world.preferences(write if config.pairs_from == "reference" else None)
         texts, scores = method.from_pairs(pairs), review_scores(world)
     else:
-        texts, skipped = method.read(config.data, config.columns)
+        texts, skipped, layout = method.read(config.data, config.reading)
     longest = config.max_length or model.max_length
     encoded = method.encode(texts, model.tokenizer, longest)
     rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)
@@ -114,7 +128,7 @@ def load_data(
         train, kept = ([encoded.items[i] for i in part] for part in parts)
         texts, kept_texts = ([encoded.texts[i] for i in part] for part in parts)
         train, kept = method.complete(train, [], longest), method.complete(kept, train, longest)
-        return RunData(train, kept, texts, kept_texts, rows, encoded.truncated, scores)
+        return RunData(train, kept, texts, kept_texts, rows, encoded.truncated, scores, layout)
 
     def split(keys: Callable[[Any], list[Any]]) -> RunData:
         return divided(split_by_group(encoded.texts, keys, config.held_out or 0, config.seed))
@@ -181,7 +195,7 @@ def write_answers(
     model: Model, prompts: Sequence[TextPair], sampling: SamplingConfig, device: str, precision: str
 ) -> list[str]:
     """The model's own completions of `prompts`."""
-    ids = [model.tokenizer.render_prompt(pair.prompt, pair.system) for pair in prompts]
+    ids = [prompt_ids(pair, model.tokenizer) for pair in prompts]
     tokenizer = model.tokenizer
     with computing(model.policy, device, precision):
         drawn = generate(

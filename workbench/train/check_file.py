@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
 from workbench.data.preflight import Report, preflight
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
@@ -13,14 +13,19 @@ from workbench.train.base_model import BaseConfig, new_model
 
 
 def check_file(
-    source: str | Path, model: str, max_length: int | None = None, columns: str | None = None
+    source: Source,
+    model: str,
+    max_length: int | None = None,
+    reading: Reading | str | None = None,
+    allow_special: bool = False,
 ) -> Report:
     """`preflight` with the tokenizer and the context of a model.
 
     Args:
-        source, columns: as `read_pairs` takes them.
+        source, reading: as `read_pairs` takes them.
         model: "tiny", whose weights do not count here, "smollm2", a folder, an id.
         max_length: of a row, in tokens; left out: what the model takes.
+        allow_special: names of special tokens inside texts are read as those tokens.
 
     Raises:
         WorkbenchError: the file cannot be used, there is no such model, or it takes less.
@@ -32,4 +37,5 @@ def check_file(
         raise WorkbenchError(
             f"max_length={longest} is not accepted: {model} takes up to {found.max_length}"
         )
-    return preflight(source, found.tokenizer, longest, columns)
+    tokenizer = found.tokenizer.allowing_special() if allow_special else found.tokenizer
+    return preflight(source, tokenizer, longest, reading)

@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from workbench.core.batch import SequenceBatch
 from workbench.core.losses import Loss, find_loss
 from workbench.core.policy import Policy
-from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
+from workbench.data.pairs import ReadRows, SkippedRow, TextPair, TruncatedRow
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -79,10 +81,9 @@ class Method(Generic[Item]):
 
     # -- data ---------------------------------------------------------------------------------
 
-    def read(self, source: str, columns: str | None = None) -> tuple[list[Any], list[SkippedRow]]:
-        """The usable rows of a file, as texts, and the rows that were skipped.
-
-        `columns` as `read_pairs` takes it.
+    def read(self, source: Source, reading: Reading | str | None = None) -> ReadRows:
+        """The usable rows of a source, as texts, and the rows that were skipped; arguments as those
+        of `read_pairs`.
         """
         raise NotImplementedError
 

@@ -89,9 +89,12 @@ class RewardJudge:
     ) -> Outcomes:
         tokenizer = self.tokenizer
         pairs = [
-            Pair(*map(tuple, (tokenizer.render_prompt(prompt), *map(tokenizer.completion, sides))))
-            for prompt, *sides in zip(prompts, answers_a, answers_b, strict=True)
-        ]
+            Pair(tuple(tokenizer.render_prompt(prompt)), one, other)
+            for prompt, one, other in zip(
+                prompts, tokenizer.completions(answers_a), tokenizer.completions(answers_b),
+                strict=True,
+            )
+        ]  # fmt: skip
         one, other = self.rewards(pairs).numpy()
         same = np.array([a == b for a, b in zip(answers_a, answers_b, strict=True)], bool)
         scores = np.where(same, TIE, compare(one, other))

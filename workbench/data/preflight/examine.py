@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
 from workbench.data.pairs import encode_pairs, read_pairs
 from workbench.data.preflight import text_checks, token_checks
 from workbench.data.preflight.finding import Check, Examined, Finding
@@ -34,11 +35,13 @@ class Report:
         source: the file.
         pairs: how many can be trained on.
         findings: see `Finding`.
+        layout: how its columns were read.
     """
 
     source: str
     pairs: int
     findings: tuple[Finding, ...]
+    layout: str = ""
 
     @property
     def wrong(self) -> int:
@@ -62,24 +65,27 @@ class Report:
 
 
 def preflight(
-    source: str | Path, tokenizer: Tokenizer, max_length: int, columns: str | None = None
+    source: Source,
+    tokenizer: Tokenizer,
+    max_length: int,
+    reading: Reading | str | None = None,
 ) -> Report:
     """Look for everything that is wrong or suspicious in a file of pairs.
 
     Args:
-        source, columns: as `read_pairs` takes them.
+        source, reading: as `read_pairs` takes them.
         tokenizer, max_length: of the model that is to be trained.
 
     Raises:
         WorkbenchError: the file cannot be read, or none of its rows can be used as text.
     """
-    file = read_pairs(source, columns)
+    file = read_pairs(source, reading)
     try:
         encoded = encode_pairs(file.pairs, tokenizer, max_length)
     except WorkbenchError as error:  # none fits the model
         none = Finding("no pair fits the model", True, (), str(error), "give shorter prompts")
-        return Report(str(source), 0, (none,))
+        return Report(file.source, 0, (none,), file.layout)
     seen = Examined(file, encoded, tokenizer, max_length)
     findings = [finding for check in CHECKS for finding in check(seen)]
     findings.sort(key=lambda finding: not finding.wrong)
-    return Report(str(source), len(encoded.pairs), tuple(findings))
+    return Report(file.source, len(encoded.pairs), tuple(findings), file.layout)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from workbench.data.encoding import longest_token
+from workbench.data.encoding.encode_rows import longest_token
 from workbench.data.pairs import SkippedRow, TextPair
 from workbench.data.plain_names import without_end
 from workbench.data.preflight.finding import Examined, Finding, rows_of_pairs

@@ -17,7 +17,8 @@ import pandas as pd
 
 from workbench.data.cache import atomic_write
 from workbench.data.json_rows import read_json_rows
-from workbench.data.pairs import SkippedRow, is_unicode
+from workbench.data.layouts.unusable import is_unicode
+from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.feedback.constitution.labelling import Label
 from workbench.feedback.constitution.revising import Revision

@@ -20,6 +20,7 @@ from workbench.core.losses import (
     check_parameter,
     find_loss,
 )
+from workbench.data.layouts.reading import RANKED, TURNS, Reading
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.train.config.defaults import DEFAULTS, MAX_TOKENS, ROLLOUTS, by_model
@@ -47,6 +48,15 @@ class TrainConfig:
     )
     columns: str | None = setting(
         None, "columns of the file that have other names: prompt=question,chosen=best"
+    )
+    turns: str = setting(
+        "last", "the assistant's turns that are scored in a conversation", choices=TURNS
+    )
+    ranked: str = setting(
+        "all", "pairs that a list of scored or ranked answers gives", choices=RANKED
+    )
+    min_gap: float = setting(
+        0.0, "least difference of the scores (or ranks) of a pair's sides", 0.0, 1e6
     )
     allow_special: bool = setting(
         False, "names of special tokens inside texts are read as those tokens, not as letters"
@@ -195,6 +205,11 @@ class TrainConfig:
                 f"reference='cached' is not accepted: {loss.name} scores what the policy writes; "
                 "use live"
             )
+
+    @property
+    def reading(self) -> Reading:
+        """How the file is read."""
+        return Reading(self.columns, self.turns, self.ranked, self.min_gap)
 
     def resolved(self) -> TrainConfig:
         """The same with every open field filled in for the model and the loss."""

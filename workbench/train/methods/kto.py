@@ -20,7 +20,9 @@ from workbench.core.logps import completion_logps
 from workbench.core.losses import LabelledLogps
 from workbench.core.metrics import label_metrics
 from workbench.data.completions import TextCompletion, encode_completions, read_completions
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
+from workbench.data.pairs import ReadRows, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
@@ -36,10 +38,8 @@ class KTO(Method[Completion]):
     name = "kto"
     noun = "labelled completions"
 
-    def read(
-        self, source: str, columns: str | None = None
-    ) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        return read_completions(source, columns=columns)
+    def read(self, source: Source, reading: Reading | str | None = None) -> ReadRows:
+        return read_completions(source, reading=reading)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return [TextCompletion.of(pair, label) for pair in pairs for label in (True, False)]

@@ -18,7 +18,9 @@ from workbench.core.logps import ScoredLogps
 from workbench.core.losses import PairLogps
 from workbench.core.losses.inputs import LOGPS
 from workbench.core.metrics import pair_metrics
-from workbench.data.pairs import SkippedRow, TextPair, encode_pairs, read_pairs
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
+from workbench.data.pairs import ReadRows, TextPair, encode_pairs, read_pairs
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
@@ -30,11 +32,9 @@ class PairMethod(Method[Pair]):
 
     paired = True
 
-    def read(
-        self, source: str, columns: str | None = None
-    ) -> tuple[list[TextPair], list[SkippedRow]]:
-        file = read_pairs(source, columns)
-        return file.pairs, file.skipped
+    def read(self, source: Source, reading: Reading | str | None = None) -> ReadRows:
+        file = read_pairs(source, reading)
+        return ReadRows(file.pairs, file.skipped, file.layout)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextPair]:
         return list(pairs)

@@ -14,7 +14,9 @@ from workbench.core.batch import Completion, SequenceBatch
 from workbench.core.collation import collate_completions
 from workbench.core.logps import completion_logps
 from workbench.data.completions import TextCompletion, encode_completions, read_completions
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
+from workbench.data.pairs import ReadRows, TextPair
 from workbench.data.tokenizer import Tokenizer
 from workbench.train.method import Encoded, Method, Outcome, Reference, Settings
 
@@ -26,10 +28,8 @@ class SFT(Method[Completion]):
     noun = "completions"
     completions = 1
 
-    def read(
-        self, source: str, columns: str | None = None
-    ) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        return read_completions(source, labelled=False, columns=columns)
+    def read(self, source: Source, reading: Reading | str | None = None) -> ReadRows:
+        return read_completions(source, labelled=False, reading=reading)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return [TextCompletion.of(pair, True) for pair in pairs]

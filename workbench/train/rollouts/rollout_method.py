@@ -13,7 +13,9 @@ from workbench.core.logps import ScoredLogps
 from workbench.core.policy_gradient import is_clipped
 from workbench.core.rollouts import Rollout, RolloutBatch, RolloutLogps
 from workbench.data.completions import TextCompletion
-from workbench.data.pairs import SkippedRow, TextPair
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import Source
+from workbench.data.pairs import ReadRows, TextPair
 from workbench.data.prompts import distinct, encode_prompts, read_prompts
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -32,10 +34,8 @@ class RolloutMethod(Method[Completion]):
     rollouts = True
     grouped = True
 
-    def read(
-        self, source: str, columns: str | None = None
-    ) -> tuple[list[TextCompletion], list[SkippedRow]]:
-        return read_prompts(source, columns)
+    def read(self, source: Source, reading: Reading | str | None = None) -> ReadRows:
+        return read_prompts(source, reading)
 
     def from_pairs(self, pairs: Sequence[TextPair]) -> list[TextCompletion]:
         return distinct(TextCompletion.of(pair, True) for pair in pairs)

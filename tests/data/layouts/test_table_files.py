@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from workbench.data.completions import read_completions
+from workbench.data.layouts.table_files import read_table
 from workbench.data.pairs import read_pairs
-from workbench.data.table_files import read_table
 from workbench.errors import WorkbenchError
 
 COLUMNS = ("prompt", "chosen", "rejected", "system", "group")
@@ -70,7 +70,7 @@ def test_pairs_of_every_kind_of_file_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("labels", [("true", "False"), ("1", "0"), ("TRUE", " false")])
 def test_labels_of_a_table_are_switches(tmp_path: Path, labels: tuple[str, str]) -> None:
     rows = [{"prompt": "p", "completion": "c", "label": label} for label in labels]
-    found, skipped = read_completions(as_csv(tmp_path / "labels.csv", rows))
+    found, skipped, _ = read_completions(as_csv(tmp_path / "labels.csv", rows))
     assert [text.label for text in found] == [True, False]
     assert skipped == []
 

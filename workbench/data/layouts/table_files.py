@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from workbench.data.columns import UnusableError
+from workbench.data.json_rows import read_json
+from workbench.data.layouts.unusable import UnusableError
 from workbench.errors import WorkbenchError
 
 DELIMITERS = ",\t;"
@@ -81,15 +82,49 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
+def read_data_set(folder: Path) -> list[Any]:
+    """The rows of a data set as `datasets` saves it: a folder of Arrow files with their list.
+
+    Raises:
+        WorkbenchError: it is no such folder, or holds several parts; those are named.
+    """
+    parts = folder / "dataset_dict.json"
+    if parts.is_file():
+        names = ", ".join(str(folder / str(name)) for name in read_json(parts).get("splits", []))
+        raise WorkbenchError(f"{folder} holds several parts: name one of {names}")
+    if not (folder / "state.json").is_file():
+        raise WorkbenchError(
+            f"{folder} is a folder: name a JSON, JSONL, CSV, TSV or Parquet file in it, or the "
+            "folder of a saved data set"
+        )
+    listed = read_json(folder / "state.json").get("_data_files")
+    found: list[Any] = []
+    for entry in listed if isinstance(listed, list) else []:
+        name = entry.get("filename") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or Path(name).name != name:
+            raise WorkbenchError(f"{folder}/state.json names {name!r}, which is no file beside it")
+        with _arrow(folder / name) as arrow, arrow.memory_map(str(folder / name)) as file:
+            found += import_module("pyarrow.ipc").open_stream(file).read_all().to_pylist()
+    return found
+
+
 def _read_parquet(path: Path) -> list[Any]:
+    with _arrow(path):
+        return import_module("pyarrow.parquet").read_table(path).to_pylist()
+
+
+@contextmanager
+def _arrow(path: Path) -> Iterator[Any]:
+    """The package pyarrow; what it can't read is told in one line."""
     try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        arrow = import_module("pyarrow")
     except ImportError as error:
         raise WorkbenchError(
-            f"{path}: Parquet needs the package pyarrow: pip install 'dpo-workbench[parquet]'"
+            f"{path}: this file needs the package pyarrow: pip install 'dpo-workbench[parquet]'"
         ) from error
     try:
-        return parquet.read_table(path).to_pylist()
+        yield arrow
     except (arrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise WorkbenchError(f"{path} is not Parquet: {reason}") from error
+        kind = "Parquet" if path.suffix.lower() == ".parquet" else "a file of Arrow"
+        raise WorkbenchError(f"{path} is not {kind}: {reason}") from error

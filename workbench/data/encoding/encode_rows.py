@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from workbench.data.encoding.dialogue_ids import Side, dialogue_ids
+from workbench.data.layouts.messages import Dialogue
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -24,17 +27,24 @@ class Row(Protocol):
     @property
     def system(self) -> str | None: ...
 
+    @property
+    def dialogue(self) -> Dialogue | None: ...
+
 
 R = TypeVar("R", bound=Row)
 Ids = tuple[int, ...]
 
 
 class EncodedRow(NamedTuple):
-    """Token ids of a prompt and of its completions; `truncated` names those that were cut."""
+    """Token ids of a prompt and of its completions; `truncated` names those that were cut.
+
+    `scored` marks the tokens of each completion that are scored; empty where all are.
+    """
 
     prompt: Ids
     completions: tuple[Ids, ...]
     truncated: tuple[str, ...]
+    scored: tuple[tuple[bool, ...], ...] = ()
 
 
 def encode_rows(
@@ -59,37 +69,58 @@ def _encode_block(
     rendered: dict[int, str] = {}
     for index, row in enumerate(rows):
         try:
-            rendered[index] = tokenizer.prompt_text(row.prompt, row.system)
+            if row.dialogue is not None:
+                prompt, sides = dialogue_ids(row.dialogue, row.system, tokenizer)
+                found[index] = _fitted(prompt, dict(zip(names, sides, strict=True)), max_length)
+            else:
+                rendered[index] = tokenizer.prompt_text(row.prompt, row.system)
         except WorkbenchError as error:
             found[index] = str(error)
     prompts = tokenizer.encode_all(list(rendered.values()))
     fitting: dict[int, Ids] = {}
     for index, ids in zip(rendered, prompts, strict=True):
-        prompt = (*tokenizer.leading_ids, *ids)
-        if not prompt:
-            found[index] = "the prompt has no tokens"
-        elif len(prompt) >= max_length:
-            found[index] = (
-                f"the prompt has {len(prompt)} tokens, no room for a completion in {max_length}"
-            )
-        else:
-            fitting[index] = prompt
+        fitting[index] = (*tokenizer.leading_ids, *ids)
+        if reason := _no_room(fitting[index], max_length):
+            found[index] = reason
+            del fitting[index]
     texts = [head(getattr(rows[index], name), most) for index in fitting for name in names]
     encoded = iter(tokenizer.completions(texts))
     for index, prompt in fitting.items():
-        sides = {name: next(encoded) for name in names}
-        room = max_length - len(prompt)
-        empty = next((name for name, ids in sides.items() if len(ids) == 1), None)
-        found[index] = (
-            EncodedRow(
-                prompt,
-                tuple(ids[:room] for ids in sides.values()),
-                tuple(name for name, ids in sides.items() if len(ids) > room),
-            )
-            if empty is None
-            else f"{empty} has no tokens but its end of sequence"
-        )
+        found[index] = _fitted(prompt, {name: Side(next(encoded)) for name in names}, max_length)
     return found
+
+
+def _no_room(prompt: Ids, max_length: int) -> str:
+    if not prompt:
+        return "the prompt has no tokens"
+    count = len(prompt)
+    room = f"the prompt has {count} tokens, no room for a completion in {max_length}"
+    return room if count >= max_length else ""
+
+
+def _fitted(prompt: Ids, sides: dict[str, Side], max_length: int) -> EncodedRow | str:
+    """A row cut to its length, or why it can't be used."""
+    if reason := _no_room(prompt, max_length):
+        return reason
+    for name, side in sides.items():
+        if len(side.ids) == 1:
+            return f"{name} has no tokens but its end of sequence"
+    room = max_length - len(prompt)
+    cut = tuple(name for name, side in sides.items() if len(side.ids) > room)
+    scored = tuple(side.scored[:room] for side in sides.values())
+    completions = tuple(side.ids[:room] for side in sides.values())
+    return EncodedRow(prompt, completions, cut, scored if any(scored) else ())
+
+
+def prompt_ids(row: Row, tokenizer: Tokenizer) -> list[int]:
+    """The ids of a row's prompt, up to where the completion starts.
+
+    Raises:
+        WorkbenchError: the chat template rejects the messages.
+    """
+    if row.dialogue is None:
+        return tokenizer.render_prompt(row.prompt, row.system)
+    return [*dialogue_ids(replace(row.dialogue, sides=()), row.system, tokenizer)[0]]
 
 
 def longest_token(tokenizer: Tokenizer) -> int:

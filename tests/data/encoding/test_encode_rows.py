@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.data import encoding
-from workbench.data.encoding import EncodedRow, encode_rows, head, longest_token
+from workbench.data.encoding import encode_rows as encoding
+from workbench.data.encoding.encode_rows import EncodedRow, encode_rows, head, longest_token
 from workbench.data.tokenizer import Tokenizer
 
 
@@ -19,6 +19,7 @@ class Asked:
     chosen: str
     rejected: str
     system: str | None = None
+    dialogue: None = None
 
 
 TEXTS = st.text("robt wais<|end|></s>\n 7.", max_size=60)

@@ -1,0 +1,212 @@
+"""The column layouts of preference files: a new layout is one entry in `LAYOUTS`.
+
+A layout names its columns and reads a row that has them. Whether the texts of the row are usable is
+checked in `pairs.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from workbench.data.layouts.answer_lists import answer_pairs
+from workbench.data.layouts.conversations import Parts, asked, divide
+from workbench.data.layouts.messages import Message, as_messages, parse_transcript
+from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.unusable import Row, UnusableError, is_given, number_of, text_of
+
+SIDES = ("chosen", "rejected")
+SCORED = (
+    ("chosen_score", "rejected_score"), ("score_chosen", "score_rejected"),
+    ("chosen_rating", "rejected_rating"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A set of columns, what they are, and how a row that has them is read.
+
+    `read` gives the pairs of a row, one or more, and raises UnusableError where there is none.
+    """
+
+    columns: tuple[str, ...]
+    about: str
+    read: Callable[[Row, Reading], Iterator[Parts]]
+
+    @property
+    def told(self) -> str:
+        """For a person."""
+        return f"{self.about} ({', '.join(self.columns)})"
+
+
+def read_prompt(row: Row, reading: Reading) -> Iterator[Parts]:
+    """Prompt, chosen and rejected, as texts or as messages; `system` may stand beside them.
+
+    >>> row = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
+    >>> [parts.completions for parts in read_prompt(row, Reading())]
+    [('So.', 'No.')]
+    """
+    parts = _read_parts(row, reading)
+    _refuse_other_prompt(row)
+    yield _with_scores(row, parts, reading)
+
+
+def read_instruction(row: Row, reading: Reading) -> Iterator[Parts]:
+    """An instruction, with an input behind it if there is one.
+
+    >>> row = {"instruction": "Add.", "input": "1 2", "chosen": "3", "rejected": "4"}
+    >>> [parts.prompt for parts in read_instruction(row, Reading())]
+    ['Add.\\n\\n1 2']
+    """
+    row = {**row, "prompt": _instruction(row)}
+    yield _with_scores(row, _read_parts(row, reading), reading)
+
+
+def read_conversation(row: Row, reading: Reading) -> Iterator[Parts]:
+    """Whole conversations, as messages or as transcripts; the prompt is all but the last message.
+
+    >>> chosen, rejected = ("Human: Why?\\n\\nAssistant: " + text for text in ("So.", "No."))
+    >>> [parts.prompt for parts in read_conversation(
+    ...     {"chosen": chosen, "rejected": rejected}, Reading())]
+    ['Why?']
+    """
+    yield _with_scores(row, _read_sides(row, reading), reading)
+
+
+def read_shared(row: Row, reading: Reading) -> Iterator[Parts]:
+    """One conversation, and two ways to go on, as ShareGPT files have it.
+
+    >>> row = {"conversations": [{"from": "human", "value": "Why?"}],
+    ...        "chosen": {"from": "gpt", "value": "So."},
+    ...        "rejected": {"from": "gpt", "value": "No."}}
+    >>> [(parts.prompt, parts.completions) for parts in read_shared(row, Reading())]
+    [('Why?', ('So.', 'No.'))]
+    """
+    before = as_messages(row, "conversations", "user")
+    whole = [[*before, *as_messages(row, name, "assistant")] for name in SIDES]
+    yield _with_scores(row, divide(row, whole, reading.turns), reading)
+
+
+def read_answers(row: Row, reading: Reading, name: str) -> Iterator[Parts]:
+    """Several answers to one prompt, with scores (the higher, the better) or ranks (1 the best).
+
+    >>> row = {"prompt": "Why?", "responses": ["No.", "So.", "So what."], "scores": [1, 3, 2]}
+    >>> [(parts.completions, parts.gap) for parts in read_answers(row, Reading(), "responses")]
+    [(('So.', 'So what.'), 1.0), (('So.', 'No.'), 2.0), (('So what.', 'No.'), 1.0)]
+    """
+    if "prompt" not in row:
+        row = {**row, "prompt": _instruction(row)}
+    before = as_messages(row, "prompt", "user")
+    for better, worse in answer_pairs(row, name, reading):
+        whole = [[*before, *better.messages], [*before, *worse.messages]]
+        parts = divide(row, whole, reading.turns)
+        yield parts._replace(gap=better.score - worse.score)
+
+
+def read_vote(row: Row, reading: Reading) -> Iterator[Parts]:
+    """A blind vote of the workbench: two answers, `a` and `b`, and which one is better.
+
+    >>> row = {"prompt": "Why?", "a": "No.", "b": "So.", "vote": "b"}
+    >>> [parts.completions for parts in read_vote(row, Reading())]
+    [('So.', 'No.')]
+    """
+    vote = row.get("vote")
+    if "undo" in row:
+        raise UnusableError("an undone vote")
+    if vote in ("tie", "bad"):
+        raise UnusableError("a tie: neither is better" if vote == "tie" else "both bad")
+    if vote not in ("a", "b"):
+        raise UnusableError(f"vote is {vote!r}, accepted are a, b, tie and bad")
+    order = ("a", "b") if vote == "a" else ("b", "a")
+    sides = tuple((Message("assistant", text_of(row, name)),) for name in order)
+    yield asked(row, [Message("user", text_of(row, "prompt"))], sides)
+
+
+LAYOUTS = (
+    Layout(("prompt", *SIDES), "a prompt and two completions", read_prompt),
+    Layout(("instruction", *SIDES), "an instruction and two completions", read_instruction),
+    Layout(("conversations", *SIDES), "a conversation and two ways to go on", read_shared),
+    Layout(SIDES, "two whole conversations", read_conversation),
+    Layout(("prompt", "a", "b", "vote"), "votes", read_vote),
+    *(
+        Layout((asked_by, name), "scored or ranked answers", partial(read_answers, name=name))
+        for asked_by, name in (
+            ("prompt", "responses"), ("prompt", "answers"), ("prompt", "completions"),
+            ("instruction", "responses"), ("instruction", "completions"),
+        )
+    ),
+)  # fmt: skip
+
+
+def find_layout(rows: Sequence[Any]) -> Layout | None:
+    """The first layout whose columns are all in at least one row."""
+    columns = {frozenset(row) for row in rows if isinstance(row, dict)}
+    fitting = (
+        layout for layout in LAYOUTS if any(names.issuperset(layout.columns) for names in columns)
+    )
+    return next(fitting, None)
+
+
+def _instruction(row: Row) -> str:
+    extra = text_of(row, "input") if is_given(row.get("input")) else ""
+    prompt = text_of(row, "instruction")
+    return f"{prompt}\n\n{extra}" if prompt.strip() and extra.strip() else prompt
+
+
+def _read_parts(row: Row, reading: Reading) -> Parts:
+    """Of a prompt and two completions; those may be whole conversations."""
+    if any(isinstance(row.get(name), list | dict) for name in ("prompt", *SIDES)):
+        return _read_sides(row, reading)
+    question = [Message("user", text_of(row, "prompt"))]
+    return asked(row, question, tuple((Message("assistant", text_of(row, n)),) for n in SIDES))
+
+
+def _read_sides(row: Row, reading: Reading) -> Parts:
+    if isinstance(row.get("system"), str) and not row["system"].strip():
+        row = {**row, "system": None}  # as tables have it where nothing was given
+    return divide(row, [_conversation(row, name) for name in SIDES], reading.turns)
+
+
+def _conversation(row: Row, name: str) -> list[Message]:
+    """The conversation of one side, including a prompt in a column of its own.
+
+    A prompt as text next to a side with a whole conversation only repeats one of its messages.
+    """
+    if not is_given(row.get("prompt")) and isinstance(row.get(name), str):
+        return parse_transcript(row[name])
+    side = as_messages(row, name, "assistant")
+    if not is_given(row.get("prompt")):
+        return side
+    if isinstance(row["prompt"], str) and len(side) > 1 and side[0].role != "assistant":
+        return side
+    return as_messages(row, "prompt", "user") + side
+
+
+def _refuse_other_prompt(row: Row) -> None:
+    """Raise where the prompt as text has nothing of what the user says in the conversation."""
+    own, chosen = row.get("prompt"), row.get("chosen")
+    if not isinstance(own, str) or not own.strip() or not isinstance(chosen, list):
+        return
+    messages = as_messages(row, "chosen", "assistant")
+    said = [one.content.strip() for one in messages if one.role == "user" and one.content.strip()]
+    if messages[0].role != "assistant" and said and not any(text in own for text in said):
+        raise UnusableError("prompt has none of the user's messages in chosen")
+
+
+def _with_scores(row: Row, parts: Parts, reading: Reading) -> Parts:
+    """The parts with the difference of the scores, where both sides have one."""
+    found = (names for names in SCORED if all(is_given(row.get(name)) for name in names))
+    names = next(found, None)
+    if names is None:
+        if reading.min_gap:
+            raise UnusableError(f"no scores, which min_gap={reading.min_gap:g} is about")
+        return parts
+    chosen, rejected = (number_of(row[name], name) for name in names)
+    if reading.min_gap and chosen - rejected < reading.min_gap:
+        raise UnusableError(
+            f"{names[0]} is {chosen:g} and {names[1]} {rejected:g}: less than {reading.min_gap:g} "
+            "apart"
+        )
+    return parts._replace(gap=chosen - rejected)

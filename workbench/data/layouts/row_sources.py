@@ -1,0 +1,111 @@
+"""Where rows come from: a file, a folder of a data set, or a table in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from workbench.data.cache import atomic_write
+from workbench.data.json_rows import read_json_rows
+from workbench.data.layouts.columns import columns_of, describe_columns, parse_columns, renamed
+from workbench.data.layouts.known_layouts import find_layout
+from workbench.data.layouts.table_files import is_table, read_data_set, read_table
+from workbench.errors import WorkbenchError
+
+# A path, or what holds rows in memory: a list of objects, a DataFrame, a Hugging Face dataset.
+Source: TypeAlias = Any
+
+
+def name_of(source: Source) -> str:
+    """A path, or what holds the rows."""
+    named = isinstance(source, str | Path)
+    return str(source) if named else f"{type(source).__name__} of {len(source)} rows"
+
+
+def rows_of(source: Source, columns: str | None = None) -> list[Any]:
+    """The rows of a source, columns renamed as `columns` says.
+
+    A file is JSON, JSONL, CSV, TSV or Parquet; of a JSON object with a single list, the rows are
+    those of the list. A folder is a data set as `datasets` saves it.
+
+    Raises:
+        WorkbenchError: there is no such file, or it can't be read; or a column that is named is
+            missing.
+    """
+    names = parse_columns(columns)
+    rows = _read(source)
+    meant = {"completion", *names} & set(columns_of(rows))
+    if len(rows) == 1 and not (_is_table(source) or meant or find_layout(rows)):
+        rows = _only_list(rows[0]) or rows
+    if missing := set(names) - {*columns_of(rows)}:
+        raise WorkbenchError(
+            f"{name_of(source)}: no column {min(missing)!r}, which columns={columns!r} names; "
+            f"found {describe_columns(rows)}"
+        )
+    return renamed(rows, names) if names else rows
+
+
+def write_rows(rows: Source, path: str | Path) -> Path:
+    """Write rows that are in memory as JSONL, for `--data` and for runs that can be resumed.
+
+    Args:
+        rows: a list of objects, a DataFrame or a Hugging Face dataset.
+
+    Raises:
+        WorkbenchError: a value has no form in JSON; the row is named.
+    """
+    lines = []
+    for number, row in enumerate(_in_memory(rows), start=1):
+        try:
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        except (TypeError, ValueError) as error:
+            raise WorkbenchError(f"row {number} can't be written as JSON: {error}") from error
+    content = "".join(lines).encode("utf-8", "surrogatepass")
+    atomic_write(Path(path), lambda part: part.write_bytes(content))
+    return Path(path)
+
+
+def _read(source: Source) -> list[Any]:
+    if not isinstance(source, str | Path):
+        return _in_memory(source)
+    path = Path(source)
+    if path.is_dir():
+        return read_data_set(path)
+    return read_table(path) if is_table(path) else read_json_rows(path)
+
+
+def _is_table(source: Source) -> bool:
+    return not isinstance(source, str | Path) or is_table(Path(source)) or Path(source).is_dir()
+
+
+def _in_memory(source: Source) -> list[Any]:
+    """The rows of a list, a DataFrame, an Arrow table or a Hugging Face dataset."""
+    if hasattr(source, "to_pylist"):
+        return source.to_pylist()
+    if hasattr(source, "to_dict") and hasattr(source, "iloc"):
+        rows = source.to_dict("records")
+        return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+    if isinstance(source, Iterable) and not isinstance(source, dict):
+        return [dict(row) if hasattr(row, "keys") else row for row in source]
+    raise WorkbenchError(
+        f"{type(source).__name__} holds no rows; accepted are a path, a list of objects, a "
+        "DataFrame and a dataset"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Lists for arrays, and numbers of Python for those of others."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _only_list(content: Any) -> list[Any]:
+    """The one list in an object such as {"data": [...]}, else an empty list."""
+    values = content.values() if isinstance(content, dict) else []
+    lists = [value for value in values if isinstance(value, list)]
+    return lists[0] if len(lists) == 1 else []
