@@ -59,6 +59,24 @@ PLANTED: dict[str, tuple[bool, list[dict[str, Any]], list[int]]] = {
     ),
     "repeated pairs": (False, [CLEAN[3]], [25]),
     "nearly repeated pairs": (False, [{**CLEAN[3], "chosen": CLEAN[3]["chosen"] + " "}], [25]),
+    "chosen with the lower score": (
+        True,
+        [{"prompt": "a\n", "chosen": "b", "rejected": "d", "chosen_score": 1, "rejected_score": 2}],
+        [25],
+    ),
+    "equal scores": (
+        False,
+        [{"prompt": "a\n", "chosen": "b", "rejected": "d", "chosen_score": 2, "rejected_score": 2}],
+        [25],
+    ),
+    "prompts that are nearly the same": (
+        False,
+        [
+            {"prompt": "what, now?\n", "chosen": "b", "rejected": "d"},
+            {"prompt": "What now\n", "chosen": "b", "rejected": "d"},
+        ],
+        [25, 26],
+    ),
     "tokens across the boundary": (
         False,
         [{"prompt": "the rob", "chosen": "ot", "rejected": "x"}],
@@ -103,6 +121,16 @@ def test_texts_that_are_full_of_special_tokens_are_wrong(
     assert (found.check, found.wrong) == ("special tokens inside texts", True)
     (one,) = preflight(write(tmp_path, [*CLEAN, {**rendered[0]}]), tokenizer, LONGEST).findings
     assert one.wrong == allowed
+
+
+def test_prompts_of_one_group_may_be_nearly_the_same(
+    byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    rows = [
+        {"prompt": prompt, "chosen": "b", "rejected": "d", "group": "g"}
+        for prompt in ("what, now?\n", "what now\n")
+    ]
+    assert preflight(write(tmp_path, rows), byte_tokenizer, LONGEST).findings == ()
 
 
 def test_another_system_text_may_prefer_the_other_side(

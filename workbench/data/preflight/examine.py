@@ -20,8 +20,10 @@ CHECKS: tuple[Check, ...] = (
     token_checks.doubled_ends,
     token_checks.unknown_tokens,
     text_checks.contradicting,
+    text_checks.scored_otherwise,
     text_checks.hardly_different,
     text_checks.repeated,
+    text_checks.prompts_alike,
     token_checks.merged,
     token_checks.length_explains,
 )
