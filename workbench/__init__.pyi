@@ -17,6 +17,7 @@ from .view import ProgressLine as ProgressLine
 from .view import ask_models as ask_models
 from .view import blind_votes as blind_votes
 from .view import checkpoint_slider as checkpoint_slider
+from .view import choose_data as choose_data
 from .view import compare_answers as compare_answers
 from .view import compare_runs as compare_runs
 from .view import dashboard as dashboard

@@ -24,7 +24,7 @@ from jupyter_page import (
     write_notebook,
 )
 from page_checks import HEIGHT, at_each_width, barriers, change_theme
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -45,21 +45,37 @@ from workbench.view import blind_votes
 blind_votes(IterativeDPO(config, new_model(Reviews(config.world), base),
                          Reviews(config.world).prompts[:4], "votes.jsonl"))
 """
+DATA = """
+from workbench import choose_data, save_model
+save_model(new_model(Reviews(config.world), base), "small")
+choose_data(replace(config, model="small", max_steps=4, held_out=None))
+"""
+DROP = """zone => {
+    const files = new DataTransfer();
+    files.items.add(new File(["no JSON"], "../broken.json"));
+    const traits = {dataTransfer: files, bubbles: true, cancelable: true};
+    zone.dispatchEvent(new DragEvent("drop", traits));
+}"""
+CHOSEN = """prompt,chosen,rejected
+review of the film,it was superb .,it was awful .
+review of the hotel,the room was superb .,the room was awful .
+"""
 ROOTS = {
-    "dashboard": ".wb-dashboard:not(.wb-asking, .wb-votes)",
+    "dashboard": ".wb-dashboard:not(.wb-asking, .wb-votes, .wb-data)",
     "runs": ".wb-run-table",
     "explorer": ".wb-explorer",
     "asking": ".wb-asking",
     "several": ".wb-explorer .wb-comparison",
     "votes": ".wb-votes",
+    "data": ".wb-data",
 }
 KEEPING = NOTEBOOK.replace(", keep=False", "")  # so that the table of runs has rows
 
 
 @pytest.fixture
 def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
-    """A notebook with a dashboard, explorers, comparisons and votes, run from top to bottom."""
-    write_notebook(tmp_path / "all.ipynb", KEEPING, EXPLORERS, COMPARISON, VOTES)
+    """A notebook with a dashboard, explorers, comparisons, votes and a file, run through."""
+    write_notebook(tmp_path / "all.ipynb", KEEPING, EXPLORERS, COMPARISON, VOTES, DATA)
     with (
         jupyter_lab(tmp_path) as address,
         browser_page(chromium, width=1280, height=HEIGHT) as page,
@@ -70,7 +86,8 @@ def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
 
 
 def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
-    expect(page.locator(ROOTS["votes"]).first).to_be_visible(timeout=4 * PATIENCE)
+    chooser = page.locator(ROOTS["data"])
+    expect(chooser).to_be_visible(timeout=4 * PATIENCE)
     board = Board(page)
     board.press("Start")
     run = board.root.locator("tr[data-name]").first.get_attribute("data-name") or ""
@@ -79,6 +96,7 @@ def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
     board.shows(run, state="paused")
     expect(page.locator(".wb-announced [aria-live=polite]")).to_have_text(f"{run} paused")
     page.locator(".wbc-open").first.click()
+    train = chooses_a_file(chooser)
     found = []
     for theme in THEMES:
         change_theme(page, theme)
@@ -87,6 +105,29 @@ def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
             seen = barriers(page, root) + at_each_width(page, root, pictures, f"{name}-{theme}")
             found += [f"{theme} {root}: {what}" for what in seen]
     assert not found, "\n".join(found)
+    trains_on_the_file(page, train)
+
+
+def chooses_a_file(chooser: Locator) -> Locator:
+    """Drops a broken file, picks another one; the button that trains on it."""
+    chooser.locator(".wb-drop").evaluate(DROP)
+    expect(chooser.locator(".wb-error")).to_contain_text("broken.json is not JSON: line 1")
+    table = {"name": "my pairs.csv", "mimeType": "text/csv", "buffer": CHOSEN.encode()}
+    chooser.locator("input[type=file]").set_input_files(table)
+    train = chooser.get_by_role("button", name="Train on this", exact=True)
+    expect(train).to_be_visible(timeout=2 * PATIENCE)
+    expect(chooser.locator(".wb-error")).to_have_count(0)
+    return train
+
+
+def trains_on_the_file(page: Page, train: Locator) -> None:
+    """One press, and the dashboard of the new run is in sight."""
+    train.click()
+    board = page.locator(".wb-training .wb-dashboard")
+    status = board.locator(".wb-status[data-run]")
+    expect(status).to_have_attribute("data-state", "finished", timeout=2 * PATIENCE)
+    expect(board.locator(".wb-drive")).to_be_in_viewport(ratio=1)
+    expect(board.locator(".wb-curves-root")).to_be_in_viewport(ratio=1)
 
 
 def test_controls_curves_and_answers_are_seen_at_once(

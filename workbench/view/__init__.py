@@ -6,6 +6,7 @@ plot/        figures
 curves/      the curves of runs, drawn in the browser
 html/        HTML, templates and style sheets
 controls/    widgets that a person sets
+data/        a file chosen, looked through and trained on
 live/        the dashboard
 compare/     what training changed
 votes/       blind votes

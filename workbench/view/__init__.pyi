@@ -17,6 +17,7 @@ from .constitution.intervals_figure import intervals_figure as intervals_figure
 from .constitution.revision_panes import critique_and_revise as critique_and_revise
 from .controls.progress import ProgressLine as ProgressLine
 from .controls.watch import watch as watch
+from .data.data_chooser import choose_data as choose_data
 from .html.preflight_table import check_pairs as check_pairs
 from .html.side_by_side import answers_beside as answers_beside
 from .html.tokens import Strip as Strip
