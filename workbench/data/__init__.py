@@ -1,7 +1,9 @@
 """Preference pairs: from a file, shipped with the package, or from a world with a known reward.
 
 pairs      pairs as text: read, written, encoded as token ids
-columns    the column layouts of preference files
+layouts    the column layouts of preference files, and where rows come from
+encoding   texts, and conversations of several turns, as token ids
+preflight  what is wrong in a file
 json_rows  JSON and JSONL files
 split      train and held-out parts without shared prompts or topics
 tokenizer  text to token ids and back

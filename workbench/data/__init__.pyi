@@ -1,5 +1,7 @@
 from .completions import TextCompletion as TextCompletion
 from .completions import read_completions as read_completions
+from .layouts.reading import Reading as Reading
+from .layouts.row_sources import write_rows as write_rows
 from .pairs import PairFile as PairFile
 from .pairs import SkippedRow as SkippedRow
 from .pairs import TextPair as TextPair

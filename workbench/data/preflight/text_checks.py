@@ -104,7 +104,7 @@ def prompts_alike(seen: Examined) -> Iterator[Finding]:
         yield Finding(
             "prompts that are nearly the same", False,
             rows_of_pairs([pair for group in apart for pair in group]),
-            f"{len(apart)} prompts come back with other punctuation: they may stand in training and "
-            "among the held-out rows",
+            f"{len(apart)} prompts come back with other punctuation: they may be trained on and be "
+            "held out",
             "give such rows one value in a column `group`, which keeps them together",
         )  # fmt: skip
