@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -199,6 +200,22 @@ def test_a_run_that_goes_on_is_not_thrown_away(
     person.view.train.click()
     assert "stop it first" in person.reads("problem")
     assert person.chooser.board is first
+
+
+def test_a_saved_notebook_keeps_what_was_chosen_until_there_is_a_run(
+    person: Person, write: Write
+) -> None:
+    shown: list[str] = []
+    person.chooser._saved = SimpleNamespace(show=shown.append)  # type: ignore[assignment]
+    person.choose(write("pairs.jsonl", {}, {}))
+    assert "2 pairs can be used" in shown[-1]
+    person.chooser.train()
+    board = person.chooser.board
+    assert board is not None
+    assert "2 pairs can be used" in board._saved._before
+    assert board.join(PATIENCE)
+    person.choose("brief")
+    assert not any("brief" in one for one in shown)
 
 
 def test_without_widgets_the_file_of_the_settings_is_shown(write: Write) -> None:

@@ -189,16 +189,15 @@ class DataChooser:
     # -- showing --------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Keep what is shown for a saved notebook."""
-        if self._saved is not None:
+        """Keep what is shown for a saved notebook; later a run keeps its picture there."""
+        if self._saved is not None and self.board is None:
             self._saved.show(render("saved_data", shown=self.view.html))
 
     def _ipython_display_(self) -> None:
         if not self._live:
             display(HTML(self.view.html))
             return
-        still = render("line", text="Choose a file of preference pairs here: run this cell.")
-        display({**self.view.box._repr_mimebundle_(), "text/html": still}, raw=True)
+        display({**self.view.box._repr_mimebundle_(), "text/html": ""}, raw=True)
         if self._source:  # within the cell, so that a saved notebook holds what it shows
             with suppress(KeyboardInterrupt):
                 while not self._over.wait(0.2):  # an endless wait can't be interrupted on Windows
