@@ -14,7 +14,6 @@ from workbench.compare import answers as module
 from workbench.compare.answers import (
     answers_frame,
     changed,
-    repetition,
     sample_answers,
 )
 from workbench.compare.checkpoint_answers import checkpoint_answers
@@ -34,12 +33,6 @@ def run(make_run: MakeRun) -> Run:
     run = make_run(lr=1e-2)
     list(run)
     return run
-
-
-def test_repetition_by_hand() -> None:
-    # a b a b a b: the threes are aba bab aba bab, of which two are new.
-    assert repetition("a b A b a B") == 1 - 2 / 4
-    assert repetition("a b c d") == repetition("a b") == repetition("") == 0.0
 
 
 def test_changed_by_hand() -> None:

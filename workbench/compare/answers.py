@@ -6,7 +6,6 @@ distribution along the answer is compared, nothing is estimated from samples.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -22,12 +21,12 @@ from workbench.core.logps import next_token_kl
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.decoding_rows import max_length_of
+from workbench.generation.repetition import repetition, words_of
 from workbench.runs.evaluate import TextScores
 from workbench.train.base_model import Progress
 
 LOGP = "logp/"  # + name: log-probability of the answer under this model
 AT_ONCE = 4  # prompts whose answers are scored together; limits the distributions in memory
-GRAM = 3  # words
 
 
 @dataclass(frozen=True)
@@ -38,29 +37,6 @@ class Answer:
     text: str
     ids: tuple[int, ...]
     ended: bool
-
-
-def words_of(text: str) -> list[str]:
-    """Words and punctuation marks.
-
-    >>> words_of("It was good, I think.")
-    ['It', 'was', 'good', ',', 'I', 'think', '.']
-    """
-    return re.findall(r"\w+|[^\w\s]", text)
-
-
-def repetition(text: str, size: int = GRAM) -> float:
-    """Share of a text's n-grams of `size` words that came before in it, 0 to 1; 0 for short texts.
-
-    1 - distinct / all, which is seq-rep-n of Welleck et al. 2020 (Neural text generation with
-    unlikelihood training), here over words and punctuation, case ignored.
-
-    >>> repetition("so good, so good, so good,")  # 4 of 7 came before
-    0.5714285714285714
-    """
-    words = [word.lower() for word in words_of(text)]
-    grams = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def changed(before: str, after: str) -> float:

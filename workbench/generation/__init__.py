@@ -6,6 +6,7 @@ beam_search    the likeliest text instead of the likeliest token at each step
 filters        changes to logits: top-k, top-p, min-p, top-a, repetition penalty, contrast
 stops          end tokens and stop strings
 decoding_rows  rows of tokens while they are decoded, with mask and cache
+repetition     how much a text repeats itself
 scoped_policy  a policy within a context, such as with its adapters switched off
 """
 
