@@ -25,7 +25,7 @@ from workbench.errors import WorkbenchError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit code 2 for what a person can mend, 1 where nobody reads on.
 
-    `preflight` ends with 1 where training goes wrong on the file.
+    `preflight` and `doctor` end with 1 where they find what makes a run go wrong.
     """
     try:
         try:

@@ -162,8 +162,24 @@ class Preflight:
                 check_field(part, getattr(self, part.name))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Say what a run suffers from, with the evidence and the next thing to try.
+
+    The run may have finished or still train; no model is loaded. Ends with 0 where nothing is
+    found, with 1 where something is, with 2 where there is no run that can be read.
+    """
+
+    source: str = setting(
+        "", "folder of a run, or TRL's trainer_state.json or a folder that holds one"
+    )
+    json: bool = setting(False, "print JSON")
+
+
 COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
-    "methods": Methods, "constitution": Constitution, "preflight": Preflight,
+    "methods": Methods, "constitution": Constitution, "preflight": Preflight, "doctor": Doctor,
 }  # fmt: skip
-Command: TypeAlias = Train | SampleCommand | Evaluate | Compare | Methods | Constitution | Preflight
+Command: TypeAlias = (
+    Train | SampleCommand | Evaluate | Compare | Methods | Constitution | Preflight | Doctor
+)

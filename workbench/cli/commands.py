@@ -16,6 +16,7 @@ from workbench.cli.command_settings import (
     Command,
     Compare,
     Constitution,
+    Doctor,
     Evaluate,
     Methods,
     Preflight,
@@ -23,6 +24,7 @@ from workbench.cli.command_settings import (
     Train,
 )
 from workbench.cli.constitution_command import constitution
+from workbench.cli.doctor_command import doctor
 from workbench.cli.methods_command import methods
 from workbench.cli.preflight_command import preflight
 from workbench.cli.terminal import console, progress, show_table
@@ -44,6 +46,7 @@ def carry_out(command: Command) -> int:
     actions: dict[type, Any] = {
         Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
         Methods: methods, Constitution: constitution, Preflight: preflight,
+        Doctor: doctor,
     }  # fmt: skip
     return actions[type(command)](command) or 0
 

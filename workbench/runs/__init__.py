@@ -6,6 +6,7 @@
 * `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
   again; `kept_runs`: all runs in a folder, renamed, copied and deleted.
 * `self_test/`: a run looked through before its first step.
+* `doctor/`: what a run suffers from, by what it has logged.
 * `sweep`: many runs, one table; `exact/`: experiments where every number is exact.
 * `equal_kl/`: training methods compared at an equal distance from the reference.
 * `choosing`: which method fits: needs, costs, and the questions that decide.

@@ -1,5 +1,6 @@
 from .choosing.method_costs import method_costs as method_costs
 from .choosing.method_questions import METHOD_QUESTIONS as METHOD_QUESTIONS
+from .doctor.diagnose import diagnose as diagnose
 from .equal_kl.intervals import t_interval as t_interval
 from .equal_kl.method_comparison import MethodComparison as MethodComparison
 from .equal_kl.method_comparison import compare_methods as compare_methods

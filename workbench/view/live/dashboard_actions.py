@@ -24,7 +24,6 @@ from workbench.view.live.dashboard_inputs import Inputs
 from workbench.view.live.outputs.followers import Followers, mark_earlier
 from workbench.view.live.outputs.saved_output import SavedOutput
 from workbench.view.live.run_state import RunState, branch_names
-from workbench.view.live.runs_table.recorded_answers import last_samples
 from workbench.view.live.runs_table.shelf import Shelf
 from workbench.view.live.runs_table.table_actions import TableActions
 from workbench.view.live.screen import LiveScreen, Outputs
@@ -162,7 +161,7 @@ class DashboardActions:
         self._actions.show(entry.name)
         told = f"{entry.name} · {entry.state} · step {entry.step} of {entry.total} · opened again"
         self._outputs.status.value = waiting(entry.state, told, 1.0)
-        self._outputs.samples.value = last_samples(folder)
+        self._outputs.show_recorded(folder)
 
     def _held_worker(self) -> Worker:
         """The worker; without one, a new one that is paused before the first step."""

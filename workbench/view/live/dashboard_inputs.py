@@ -240,7 +240,7 @@ class Inputs:
             row("wb-drive", *drive, PressGuard(), self.runs),
             out.status,
             out.problem,
-            widgets.VBox([out.curves]).add_class("wb-drawing"),
+            widgets.VBox([out.curves, out.doctor]).add_class("wb-drawing"),
             widgets.VBox([ask, out.answer]).add_class("wb-asked-here"),
             out.samples,
             table.table,

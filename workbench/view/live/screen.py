@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import ipywidgets as widgets
 
-from workbench.train.events import ChangeEvent, Event, Sample, SampleEvent
+from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Event, Sample, SampleEvent
+from workbench.view.curves.doctor_panel import DoctorPanel
 from workbench.view.curves.live_curves import LiveCurves
 from workbench.view.html import elements
 from workbench.view.live.outputs.announcer import Announcer, News
@@ -21,6 +23,7 @@ from workbench.view.live.run_answers import (
     with_newest,
 )
 from workbench.view.live.run_state import RunState
+from workbench.view.live.runs_table.recorded_answers import last_samples
 from workbench.view.live.screen_protocol import Driver, Screen
 from workbench.view.live.worker import Answers
 from workbench.view.live.writing import FINISHED
@@ -53,6 +56,7 @@ class Outputs:
         )
     )
     curves: LiveCurves = field(default_factory=LiveCurves)
+    doctor: DoctorPanel = field(default_factory=DoctorPanel)
     facts: widgets.HTML = field(default_factory=lambda: _html("wb-footer"))
     problem: widgets.HTML = field(default_factory=lambda: _html("wb-problem"))
     answer: widgets.HTML = field(default_factory=lambda: _html("wb-answer", NO_ANSWERS))
@@ -62,6 +66,11 @@ class Outputs:
         """Whether answers and texts are of a run before the one that is being made."""
         for output in (self.answer, self.samples):
             mark_earlier(output, earlier)
+
+    def show_recorded(self, folder: Path) -> None:
+        """The texts and the diagnosis of a run of an earlier day."""
+        self.samples.value = last_samples(folder)
+        self.doctor.examine(folder)
 
 
 class LiveScreen(Screen):
@@ -105,7 +114,9 @@ class LiveScreen(Screen):
         if parent is not None:
             self._out.curves.fork(parent.name, run_state.name)
             return self._on_branch(run_state)
+        self._out.doctor.clear()
         if run_state.run.events:  # it goes on
+            self._out.doctor.examine(run_state.run)
             self._out.curves.remove(run_state.name)
             self._out.curves.load(run_state.name, run_state.run.events)
         self._out.facts.value = elements.facts(run_state)
@@ -115,8 +126,10 @@ class LiveScreen(Screen):
         self._out.mark_earlier(False)
 
     def event(self, run_state: RunState, event: Event) -> None:
-        """Add an event to the curves or the table of samples."""
+        """Add an event to the curves or the table of samples; at evaluations, diagnose."""
         self._out.curves.add(run_state.name, event)
+        if isinstance(event, EvalEvent | EndEvent):
+            self._out.doctor.examine(run_state.run)
         self._changed |= isinstance(event, ChangeEvent)
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
