@@ -80,7 +80,7 @@ def test_columns_of_other_names_are_chosen_beside_the_first_rows(person: Person)
     Path("asked.json").write_text(json.dumps([row] * 4))
     person.choose("asked.json")
     columns = person.view.columns
-    assert "none of those known" in person.reads("found")
+    assert "not those of pairs" in person.reads("found")
     assert columns.box.selected_index == 0
     assert "it was superb ." in columns._table.value
     assert not person.may_train

@@ -12,7 +12,7 @@ def found(opened: OpenedFile) -> Html:
     """Name and layout of a file, how many of its rows can be used, and why the others cannot."""
     name = opened.source
     if opened.pairs is None:
-        facts, rows = "its columns are none of those known: choose which is which", Html()
+        facts, rows = "its columns are not those of pairs: choose which is which", Html()
     else:
         count = len(opened.pairs.pairs)
         known_as = f" · {opened.columns.replace(',', ', ')}" if opened.columns else ""
