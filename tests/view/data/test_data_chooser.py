@@ -15,6 +15,7 @@ from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.view.data.data_chooser import DataChooser, choose_data
+from workbench.view.data.opened_file import OpenedFile, open_file
 from workbench.view.live.dashboard import Dashboard, dashboard
 
 PATIENCE = 20
@@ -73,6 +74,24 @@ def test_pairs_are_stepped_through(person: Person, write: Write) -> None:
     assert "<b>row 5</b>" in person.reads("pairs")
     person.choose(write("other.jsonl", {}))
     assert (person.view.at.value, person.view.at.max) == (1, 1)
+
+
+def test_a_file_is_not_shown_once_another_one_is_chosen(
+    person: Person, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = write("first.jsonl", {}), write("second.jsonl", {})
+
+    def reading(source: str, *arguments: Any) -> OpenedFile:
+        if source == str(first):
+            person.chooser.choose(str(second))  # while the first is still being read
+        return open_file(source, *arguments)
+
+    shown: list[str] = []
+    monkeypatch.setattr("workbench.view.data.data_chooser.open_file", reading)
+    monkeypatch.setattr(person.view, "show", lambda opened: shown.append(opened.source))
+    person.choose(first)
+    person.choose(second)  # which waits for all before it
+    assert set(shown) == {str(second)}
 
 
 def test_columns_of_other_names_are_chosen_beside_the_first_rows(person: Person) -> None:
