@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from workbench.runs.doctor.parts import Parts
@@ -46,9 +46,9 @@ class Series:
         return max(self.points, key=lambda point: point[1])
 
     @property
-    def newest(self) -> list[float]:
-        """The last two values after the first, so that one of them alone need not count."""
-        return self.values[1:][-2:] or [self.last]
+    def settled(self) -> float:
+        """The median of the last three values after the first: one of them alone does not count."""
+        return median(self.values[1:][-3:] or [self.last])
 
     @property
     def beginning(self) -> float:

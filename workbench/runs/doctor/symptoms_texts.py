@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from workbench.generation.repetition import repetition
 from workbench.runs.doctor.diagnosis import CANNOT_TELL, FOUND, NOT_FOUND, Diagnosis
@@ -27,7 +27,7 @@ def over_optimised(seen: Readings) -> Diagnosis:
     name = "over-optimisation"
     todo = "take a checkpoint near step {step}, raise beta, or lower epochs or learning rate"
     fluent = seen.held_out.get("samples/grammatical")
-    if fluent is not None and fmean(fluent.newest) < fluent.first - BROKEN:
+    if fluent is not None and fluent.settled < fluent.first - BROKEN:
         step = max(s for s, value in fluent.points if value >= fluent.highest[1] - BROKEN / 3)
         told = f"{fluent.first:.0%} of its texts parsed at the start, {fluent.last:.0%} do now"
         return Diagnosis(name, FOUND, told, todo.format(step=step))
@@ -37,11 +37,12 @@ def over_optimised(seen: Readings) -> Diagnosis:
         told = (
             f"the true score of its texts is {score.last:+.2f}, at best {best:+.2f} (step {step})"
         )
-        if max(score.newest) < best - WORSE - chance(seen) and best > score.first:
+        if score.settled < best - WORSE - chance(seen) and best > score.first:
             return Diagnosis(name, FOUND, told, todo.format(step=step))
         return Diagnosis(name, NOT_FOUND, told)
     loss = seen.held_out.get("loss")
-    if loss is None or len(loss.points) < 3:
+    writes = any(n.startswith("logps/") for n in (*seen.held_out, *seen.training))
+    if loss is None or len(loss.points) < 3 or not writes:
         return Diagnosis(name, CANNOT_TELL, "neither texts with a score nor three held-out losses")
     step, best = loss.lowest
     told = f"the held-out loss is {loss.last:.3g}, at best {best:.3g} (step {step})"
@@ -67,7 +68,7 @@ def exploding_kl(seen: Readings) -> Diagnosis:
     step, value = kl[-1]
     whole = dict(seen.held_out["kl/policy_reference"].points)[step]
     told = f"{whole:.3g} nats per answer at step {step}, {value:.2g} per token"
-    if min(other for s, other in kl[-2:] if s > 0) <= FAR:
+    if median([other for _, other in kl[1:]][-3:]) <= FAR:
         return Diagnosis(name, NOT_FOUND, told)
     near = [s for s, other in kl if other <= FAR / 2]
     told += f"; at most half the limit of {FAR} until step {near[-1]}" if near and near[-1] else ""
@@ -123,7 +124,7 @@ def growing_length(seen: Readings) -> Diagnosis:
         lengths, where = seen.training.get("lengths/completion"), "completions written"
         if lengths is None or not (seen.texts or "scores" in seen.training):
             return Diagnosis(name, CANNOT_TELL, "no answers were written twice")
-    start, now = lengths.first, fmean(lengths.newest)
+    start, now = lengths.first, lengths.settled
     if where != "answers":
         start, now = lengths.beginning, lengths.end
     told = f"{where} have {now:.3g} tokens, {start:.3g} at the start"
@@ -138,7 +139,7 @@ def growing_length(seen: Readings) -> Diagnosis:
             "balance the pairs by length, or take a loss that follows it less: --loss rdpo, "
             "dpo_norm or simpo; or --ld-alpha 0",
         )  # fmt: skip
-    if isinstance(most, int) and start > CUT * most:
+    if isinstance(most, int) and min(start, now) > CUT * most:
         return Diagnosis(name, CANNOT_TELL, f"{told}, and {most} are the most that is written")
     return Diagnosis(name, NOT_FOUND, told)
 
