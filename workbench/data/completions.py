@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from reprlib import repr
 
 from workbench.core.batch import Completion
 from workbench.data.encoding.encode_rows import encode_rows
@@ -117,7 +118,7 @@ def read_completions(
 def _usable(row: Row, number: int, labelled: bool, first: str, reading: Reading) -> TextCompletion:
     label = row.get("label", None if labelled else True)
     if not isinstance(label, bool) and label not in (0, 1):
-        raise UnusableError(f"label is {label!r}, accepted are true and false")
+        raise UnusableError(f"label is {repr(label)}, accepted are true and false")
     if not labelled and not label:
         raise UnusableError("the completion is labelled as not desirable")
     parts = _parts(row, first, reading)

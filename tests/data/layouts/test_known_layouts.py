@@ -172,6 +172,13 @@ def test_lists_of_answers_are_all_pairs_of_different_scores(kind: str) -> None:
     assert 0 < len(far) < 5
 
 
+def test_a_list_in_a_table_is_written_as_json(tmp_path: Path) -> None:
+    row = LISTS["scores"]
+    cells = {name: json.dumps(value) if name != "prompt" else value for name, value in row.items()}
+    pd.DataFrame([cells]).to_csv(tmp_path / "lists.csv", index=False)
+    assert read_pairs(tmp_path / "lists.csv").pairs == read_pairs([row]).pairs
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

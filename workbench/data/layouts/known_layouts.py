@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from reprlib import repr
 from typing import Any
 
 from workbench.data.layouts.answer_lists import answer_pairs
@@ -118,7 +119,7 @@ def read_vote(row: Row, reading: Reading) -> Iterator[Parts]:
     if vote in ("tie", "bad"):
         raise UnusableError("a tie: neither is better" if vote == "tie" else "both bad")
     if vote not in ("a", "b"):
-        raise UnusableError(f"vote is {vote!r}, accepted are a, b, tie and bad")
+        raise UnusableError(f"vote is {repr(vote)}, accepted are a, b, tie and bad")
     order = ("a", "b") if vote == "a" else ("b", "a")
     sides = tuple((Message("assistant", text_of(row, name)),) for name in order)
     yield asked(row, [Message("user", text_of(row, "prompt"))], sides)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from reprlib import repr
 from typing import Any, NamedTuple
 
 from workbench.data.layouts.unusable import Row, UnusableError, text_of
@@ -95,7 +96,7 @@ def _message(value: Any, name: str) -> Message:
     given = text_of(value, keys[0])
     if given.lower() not in ROLES:
         raise UnusableError(
-            f"field {name!r} holds the role {given!r}; accepted are {', '.join(ROLES)}"
+            f"field {name!r} holds the role {repr(given)}; accepted are {', '.join(ROLES)}"
         )
     kept = {key: value[key] for key in KEPT if value.get(key) is not None}
     more = json.dumps(kept, ensure_ascii=False) if kept else ""

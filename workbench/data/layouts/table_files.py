@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from workbench.data.layouts.unusable import UnusableError
 from workbench.errors import WorkbenchError
 
 DELIMITERS = ",\t;"
+LISTS = ("responses", "answers", "completions", "scores", "ranks", "messages", "conversations")
 SWITCHES = {"true": True, "false": False, "1": True, "0": False}  # of a column `label`
 
 
@@ -27,7 +29,8 @@ def read_table(path: Path) -> list[Any]:
     """The rows of a table, an object each; one that is not like its header is an UnusableError.
 
     The first line of a CSV or TSV file names the columns, and shows whether commas, tabs or
-    semicolons divide them. An empty cell of `system`, `group`, `input` or `label` is none.
+    semicolons divide them. An empty cell of `system`, `group`, `input` or `label` is none; a list,
+    such as of `scores`, is written as JSON.
 
     Raises:
         WorkbenchError: the file is missing, empty, not UTF-8 or broken; or it is Parquet, and
@@ -69,6 +72,9 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[Any]:
 def _value(name: str, cell: str) -> Any:
     if not cell and name in ("system", "group", "input", "label"):
         return None
+    if name in LISTS and cell.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):
+            return json.loads(cell)
     return SWITCHES.get(cell.strip().lower(), cell) if name == "label" else cell
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from reprlib import repr
 from typing import Any, TypeAlias
 
 Row: TypeAlias = Mapping[str, Any]
@@ -44,7 +45,7 @@ def number_of(value: Any, name: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise UnusableError(f"{name} is {value!r}, expected a number")
+        raise UnusableError(f"{name} is {repr(value)}, expected a number")
     return number
 
 
