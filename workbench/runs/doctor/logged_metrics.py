@@ -11,6 +11,7 @@ from typing import Any
 from workbench.runs.doctor.parts import Parts
 
 SHARE = 0.1  # of the steps that a beginning or an end is averaged over
+LARGEST = 1e30  # of a value; larger ones overflow where they are squared
 LOG_2 = math.log(2)
 
 
@@ -138,10 +139,15 @@ class Readings:
         return None if found is None or len(found.points) < 2 else (found, "training")
 
 
+def is_step(value: object) -> bool:
+    """Whether a file's value is a number of steps."""
+    return isinstance(value, int) and 0 <= value < 10**12
+
+
 def series_of(
     logged: Iterable[tuple[int, Mapping[str, Any]]],
 ) -> tuple[dict[str, Series], tuple[str, int] | None]:
-    """Series by metric, and the first value that is no finite number.
+    """Series by metric, and the first value that is no finite number, or larger than any can be.
 
     Of two values at one step, as a resumed run may have them, the later one counts. What is no
     number is left out.
@@ -152,12 +158,8 @@ def series_of(
         for name, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            try:
-                value = float(value)
-            except OverflowError:
-                value = math.inf
-            if math.isfinite(value):
-                found.setdefault(name, {})[step] = value
+            if -LARGEST < value < LARGEST:
+                found.setdefault(name, {})[step] = float(value)
             elif broken is None:
                 broken = (name, step)
     return {name: Series(tuple(sorted(by_step.items()))) for name, by_step in found.items()}, broken

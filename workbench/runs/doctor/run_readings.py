@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.core.losses import find_loss
 from workbench.errors import WorkbenchError
-from workbench.runs.doctor.logged_metrics import Readings, Texts, series_of
+from workbench.runs.doctor.logged_metrics import Readings, Texts, is_step, series_of
 from workbench.runs.doctor.parts import Parts
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.record import Record
@@ -92,11 +92,12 @@ def _logged(events: Sequence[StepEvent | EvalEvent]) -> list[tuple[int, dict[str
 
 def _is_sound(event: Event) -> bool:
     """Whether its values are of their types, which a file may not keep."""
-    kinds: list[tuple[object, Any]] = [(event.step, int)]
+    kinds = list[tuple[object, Any]]()
+    counts: list[object] = [event.step]
     if isinstance(event, StepEvent | EvalEvent):
         kinds.append((event.metrics, dict))
     if isinstance(event, StepEvent):
-        kinds += [(event.total, int), (event.epoch, int)]
+        counts += [event.total, event.epoch]
     if isinstance(event, ChangeEvent):
         kinds += [(event.name, str), (event.value, int | float | str)]
     if isinstance(event, SampleEvent):
@@ -104,7 +105,8 @@ def _is_sound(event: Event) -> bool:
         kinds += [(sample.reference, str | None) for sample in event.samples]
     if isinstance(event, EndEvent):
         kinds.append((event.reason, str))
-    return all(isinstance(value, kind) for value, kind in kinds)
+    typed = all(isinstance(value, kind) for value, kind in kinds)
+    return typed and all(map(is_step, counts))
 
 
 def _texts(event: SampleEvent) -> Texts:

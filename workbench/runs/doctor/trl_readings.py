@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.data.json_rows import read_json
 from workbench.errors import WorkbenchError
-from workbench.runs.doctor.logged_metrics import Readings, Series, series_of
+from workbench.runs.doctor.logged_metrics import Readings, Series, is_step, series_of
 
 STATE = "trainer_state.json"
 EVAL = "eval_"
@@ -50,14 +50,15 @@ def read_state(path: Path) -> Readings:
     logged = [
         (entry["step"], entry)
         for entry in history
-        if isinstance(entry, dict) and isinstance(entry.get("step"), int)
+        if isinstance(entry, dict) and is_step(entry.get("step"))
     ]
     if not logged:
         raise WorkbenchError(f"{path}: log_history holds no step; train with logging_steps=10")
     training, broken = series_of((step, _named(entry, False)) for step, entry in logged)
     held_out, broken_too = series_of((step, _named(entry, True)) for step, entry in logged)
-    step, total = max(step for step, _ in logged), _whole(state.get("max_steps"))
-    epochs = [float(e["epoch"]) for _, e in logged if isinstance(e.get("epoch"), int | float)]
+    step, whole = max(step for step, _ in logged), state.get("max_steps")
+    total = whole if isinstance(whole, int) and is_step(whole) else 0
+    epochs, _ = series_of((step, {"epoch": entry.get("epoch")}) for step, entry in logged)
     return Readings(
         source=str(path),
         state="finished" if total and step >= total else "running or interrupted",
@@ -66,14 +67,10 @@ def read_state(path: Path) -> Readings:
         training=training,
         held_out=held_out,
         compares=_compares(training),
-        epochs=max(epochs, default=None),
+        epochs=epochs["epoch"].highest[1] if epochs else None,
         not_finite=broken or broken_too,
         parts="trainer_state.json holds no texts of the data",
     )
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _named(entry: Mapping[str, Any], held_out: bool) -> dict[str, Any]:
