@@ -114,6 +114,7 @@ BENCHMARKS = {
     "answers": Benchmark("a hundred answers of two tiny models", 0.5, _script("answers.py")),
     "kl": Benchmark("KL per position beside log-ratios", 3, alone("-m", "benchmarks.kl")),
     "sliders": Benchmark("how soon a moved slider has its picture", 0.5, _script("sliders.py")),
+    "doctor": Benchmark("faults that the doctor names, false alarms", 20, _module("doctor")),
     "papers": Benchmark(
         "published results in miniature",
         9,

@@ -131,12 +131,21 @@ class Readings:
 
     def either(self, metric: str) -> tuple[Series, str] | None:
         """A metric of the held-out items where it was measured twice, else of the training steps;
-        with which of both it is."""
-        found = self.held_out.get(metric)
-        if found is not None and len(found.points) > 1:
-            return found, "held out"
-        found = self.training.get(metric)
-        return None if found is None or len(found.points) < 2 else (found, "training")
+        and which of both it is, "held-out" or "training"."""
+        for found, where in ((self.held_out, "held-out"), (self.training, "training")):
+            if metric in found and len(found[metric].points) > 1:
+                return found[metric], where
+        return None
+
+    def ends(self, metric: str) -> tuple[float, float, str] | None:
+        """The same at the beginning and at the end; of training steps the means of a tenth."""
+        found = self.either(metric)
+        if found is None:
+            return None
+        series, where = found
+        if where == "held-out":
+            return series.first, series.last, where
+        return series.beginning, series.end, where
 
 
 def is_step(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench.runs.doctor.diagnosis import CANNOT_TELL, FOUND, NOT_FOUND, Diagnosis
 from workbench.runs.doctor.logged_metrics import LOG_2, Readings
 from workbench.runs.doctor.parts import Parts
-from workbench.runs.doctor.symptoms_start import LEAKED, accuracy_interval, learns, margin_in_nats
+from workbench.runs.doctor.symptoms_start import accuracy_interval, learns, margin_in_nats
 
 STILL = 0.01  # of the loss at the start, by which a loss that is stuck has fallen at most
 WORSE = 0.15  # of the true score, which ranges from -1 to 1
@@ -13,6 +13,7 @@ RANKED = 0.6  # training accuracy of pairs that are learnt
 TIES = 0.1  # of the pairs, which count as ranked wrongly
 KNOWN = 0.95  # training accuracy of pairs that are known by heart
 GAP = 1.5  # held-out loss over training loss
+LEAKED = 0.02  # of the held-out rows
 LISTED = 6  # rows that are named
 
 
@@ -25,7 +26,7 @@ def stuck(seen: Readings) -> Diagnosis:
     loss, where = found
     if loss.points[0][0] <= 1 and abs(loss.first - LOG_2) > 0.02:
         return Diagnosis(name, NOT_FOUND, f"the loss of this method begins at {loss.first:.3g}")
-    best = loss.lowest[1] if where == "held out" else loss.end
+    best = loss.lowest[1] if where == "held-out" else loss.end
     told = f"the {where} loss is {best:.4f} at best, log 2 is {LOG_2:.4f}"
     if best < (1 - STILL) * LOG_2 or max(best, loss.end) > (1 + 5 * STILL) * LOG_2:
         return Diagnosis(name, NOT_FOUND, told)

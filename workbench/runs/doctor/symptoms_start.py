@@ -8,14 +8,13 @@ from workbench.core.metrics import wilson_interval
 from workbench.runs.doctor.diagnosis import CANNOT_TELL, FOUND, NOT_FOUND, Diagnosis
 from workbench.runs.doctor.logged_metrics import LOG_2, Readings
 
-APART = 0.02  # a start within this is the reference's; bf16 and dropout of nothing move it less
+APART = 0.02  # nats, or units of reward, that rounding alone does not reach
 LOGGED = 0.1  # the same of a reward that is logged after a few steps
 MOVED = 0.1  # nats of margin; below it a run has hardly begun
 FAR = 0.75  # nats of KL per token; sound runs of the tiny model end below 0.4
 EARLY = 0.2  # of a run
 SPIKE = 1.5  # of the training loss over where it began
 FEW, SOME = 20, 50  # held-out items: always too few, and too few where chance is not excluded
-LEAKED = 0.02  # of the held-out rows
 
 
 def other_reference(seen: Readings) -> Diagnosis:
@@ -142,19 +141,11 @@ def small_learning_rate(seen: Readings) -> Diagnosis:
 
 
 def margin_in_nats(seen: Readings) -> tuple[float, str] | None:
-    """How far the chosen has come from the rejected, and where that was measured.
-
-    By log-ratios; without them by the change of log-probabilities.
-    """
+    """How far the chosen has come from the rejected, and where that was measured."""
     for kind in ("logratios", "logps"):
-        sides = [seen.either(f"{kind}/{side}") for side in ("chosen", "rejected")]
-        if all(sides):
-            chosen, rejected = (side[0] for side in sides if side)
-            start = 0.0 if kind == "logratios" else chosen.beginning - rejected.beginning
-            at_end = chosen.last - rejected.last
-            if sides[0] and sides[0][1] == "training":
-                at_end = chosen.end - rejected.end
-            return at_end - start, sides[0][1] if sides[0] else ""
+        chosen, rejected = (seen.ends(f"{kind}/{side}") for side in ("chosen", "rejected"))
+        if chosen is not None and rejected is not None:
+            return chosen[1] - chosen[0] - (rejected[1] - rejected[0]), chosen[2]
     return None
 
 

@@ -80,13 +80,10 @@ def exploding_kl(seen: Readings) -> Diagnosis:
 def falling_chosen(seen: Readings) -> Diagnosis:
     """A chosen side that becomes unlikely, which a growing margin hides."""
     name = "chosen falling"
-    found = seen.either("logps/chosen")
+    found = seen.ends("logps/chosen")
     if found is None:
         return Diagnosis(name, CANNOT_TELL, "no log-probabilities of the chosen were logged")
-    logps, where = found
-    start, now = logps.first, logps.last
-    if where == "training":
-        start, now = logps.beginning, logps.end
+    start, now, where = found
     fall, margin = start - now, margin_in_nats(seen)
     gained = margin[0] if margin is not None else 0.0
     told = f"the {where} chosen have lost {fall:.3g} nats while the margin grew by {gained:.3g}"
