@@ -7,6 +7,7 @@ from workbench.runs.doctor.logged_metrics import LOG_2, Readings
 from workbench.runs.doctor.parts import Parts
 from workbench.runs.doctor.symptoms_start import accuracy_interval, learns, margin_in_nats
 
+NOTHING = 1e-6  # units of reward, which rounding alone may reach
 STILL = 0.01  # of the loss at the start, by which a loss that is stuck has fallen at most
 WORSE = 0.15  # of the true score, which ranges from -1 to 1
 RANKED = 0.6  # training accuracy of pairs that are learnt
@@ -20,9 +21,9 @@ LISTED = 6  # rows that are named
 def stuck(seen: Readings) -> Diagnosis:
     """A loss that has not left log 2."""
     name = "stuck at log 2"
-    found = seen.either("loss")
-    if found is None or seen.compares is False or "rewards/margins" not in seen.training:
-        return Diagnosis(name, CANNOT_TELL, "no loss that begins at log 2 was logged twice")
+    found, margins = seen.either("loss"), seen.training.get("rewards/margins")
+    if found is None or margins is None:
+        return Diagnosis(name, CANNOT_TELL, "no loss of pairs was logged twice")
     loss, where = found
     if loss.points[0][0] <= 1 and abs(loss.first - LOG_2) > 0.02:
         return Diagnosis(name, NOT_FOUND, f"the loss of this method begins at {loss.first:.3g}")
@@ -32,11 +33,14 @@ def stuck(seen: Readings) -> Diagnosis:
         return Diagnosis(name, NOT_FOUND, told)
     if seen.early:
         return Diagnosis(name, CANNOT_TELL, f"{told}, after {seen.early}")
-    norm = seen.training.get("grad_norm")
-    if norm is not None and norm.highest[1] == 0:
+    if max(map(abs, margins.values)) < NOTHING:
+        norm = seen.training.get("grad_norm")
+        told += f"; all margins are 0 in {seen.step} steps: nothing is trained"
+        told += "" if norm is None else f", with gradients up to {norm.highest[1]:.2g}"
         return Diagnosis(
-            name, FOUND, f"{told}; the gradient is 0 at every step: nothing is trained",
-            "see that weights are trainable (adapters attached, nothing frozen) and beta is not 0",
+            name, FOUND, told,
+            "see that weights are trainable (adapters attached, nothing frozen), that the learning "
+            "rate is not 0, and beta neither",
         )  # fmt: skip
     if learns(seen):
         return Diagnosis(name, NOT_FOUND, f"{told}, but pairs are ranked better than by chance")
