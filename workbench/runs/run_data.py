@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from workbench.data.cache import atomic_write, cache_folder
-from workbench.data.encoding.encode_rows import prompt_ids
+from workbench.data.encoding.encode_rows import collection_paused, prompt_ids
 from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.reviews.world import Reviews
 from workbench.data.split import plain, split_by_group
@@ -121,7 +121,8 @@ def load_data(
     else:
         texts, skipped, layout = method.read(config.data, config.reading)
     longest = config.max_length or model.max_length
-    encoded = method.encode(texts, model.tokenizer, longest)
+    with collection_paused():
+        encoded = method.encode(texts, model.tokenizer, longest)
     rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)
 
     def divided(parts: tuple[list[int], list[int]]) -> RunData:

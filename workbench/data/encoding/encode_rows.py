@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
@@ -121,6 +123,18 @@ def prompt_ids(row: Row, tokenizer: Tokenizer) -> list[int]:
     if row.dialogue is None:
         return tokenizer.render_prompt(row.prompt, row.system)
     return [*dialogue_ids(replace(row.dialogue, sides=()), row.system, tokenizer)[0]]
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Without Python's search for circular garbage, which goes through all rows again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def longest_token(tokenizer: Tokenizer) -> int:

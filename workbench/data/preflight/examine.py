@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from workbench.data.encoding.encode_rows import collection_paused
 from workbench.data.layouts.reading import Reading
 from workbench.data.layouts.row_sources import Source
 from workbench.data.pairs import encode_pairs, read_pairs
@@ -81,6 +82,13 @@ def preflight(
     Raises:
         WorkbenchError: the file cannot be read, or none of its rows can be used as text.
     """
+    with collection_paused():
+        return _examined(source, tokenizer, max_length, reading)
+
+
+def _examined(
+    source: Source, tokenizer: Tokenizer, max_length: int, reading: Reading | str | None
+) -> Report:
     file = read_pairs(source, reading)
     try:
         encoded = encode_pairs(file.pairs, tokenizer, max_length)
