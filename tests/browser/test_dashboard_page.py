@@ -44,6 +44,7 @@ def test_person_trains_looks_and_asks(
     board.passes(0)
     moves_beta_while_it_learns(board)
     sees_the_curves_change(board)
+    reads_what_it_suffers_from(board)
     pauses_and_steps(board)
     branches(board)
     asks(board)
@@ -71,6 +72,22 @@ def sees_the_curves_change(board: Board) -> None:
     assert len(board.lines()) > 1000
     board.changes_its_curves()
     board.shows(state="running")
+
+
+def reads_what_it_suffers_from(board: Board) -> None:
+    """A line below the curves, which stays open and in its place while it is brought up to date."""
+    lines = board.root.locator(".wb-doctor .jupyter-widget-Collapse-header")
+    expect(lines).to_have_count(1)
+    expect(lines).to_contain_text("doctor · run · running, step ")
+    lines.click()
+    told, place = lines.inner_text(), lines.bounding_box()
+    report = board.root.locator(".wb-doctor .wb-report")
+    expect(report).to_contain_text("evaluation too small")
+    expect(lines).not_to_have_text(told, timeout=PATIENCE)
+    expect(report).to_be_visible()
+    assert lines.bounding_box() == place
+    lines.click()
+    expect(report).to_be_hidden()
 
 
 def pauses_and_steps(board: Board) -> None:
