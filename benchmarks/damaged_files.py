@@ -62,6 +62,8 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"prompt": "the plot", "responses": ["good", "bad", "fair"], "scores": [3, 1, 2]},
     {"prompt": "the plot",
      "answers": [{"answer": "good", "rank": 1}, {"answer": "bad", "rank": 2}]},
+    {"input": {"messages": TALK}, "preferred_output": [said("assistant", "good")],
+     "non_preferred_output": [said("assistant", "bad")]},
     {"prompt": "the plot", "a": "good", "b": "bad", "vote": "a"},
     {"prompt": "the plot", "completion": "was good .", "label": True},
     {"messages": [*TALK, said("assistant", "good")], "label": False},

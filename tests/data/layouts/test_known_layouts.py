@@ -57,6 +57,11 @@ SEVERAL_TURNS: dict[str, dict[str, Any]] = {
         "conversations": [shared("human", "a"), shared("gpt", "b"), shared("human", "c")],
         "chosen": shared("gpt", "d"), "rejected": shared("gpt", "e"),
     },
+    "two outputs": {
+        "input": {"messages": EARLIER, "tools": []},
+        "preferred_output": [said("assistant", "d")],
+        "non_preferred_output": [said("assistant", "e")],
+    },
     "answers with scores": {
         "prompt": EARLIER, "responses": ["e", "d"], "scores": [1, 2],
     },

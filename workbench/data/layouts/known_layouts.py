@@ -19,6 +19,7 @@ from workbench.data.layouts.reading import Reading
 from workbench.data.layouts.unusable import Row, UnusableError, is_given, number_of, text_of
 
 SIDES = ("chosen", "rejected")
+OUTPUTS = ("preferred_output", "non_preferred_output")
 SCORED = (
     ("chosen_score", "rejected_score"), ("score_chosen", "score_rejected"),
     ("chosen_rating", "rejected_rating"),
@@ -90,6 +91,25 @@ def read_shared(row: Row, reading: Reading) -> Iterator[Parts]:
     yield _with_scores(row, divide(row, whole, reading.turns), reading)
 
 
+def read_outputs(row: Row, reading: Reading) -> Iterator[Parts]:
+    """Messages and tools in `input`, and two outputs, as OpenAI's preference files have it.
+
+    >>> row = {"input": {"messages": [{"role": "user", "content": "Why?"}]},
+    ...        "preferred_output": [{"role": "assistant", "content": "So."}],
+    ...        "non_preferred_output": [{"role": "assistant", "content": "No."}]}
+    >>> [(parts.prompt, parts.completions) for parts in read_outputs(row, Reading())]
+    [('Why?', ('So.', 'No.'))]
+    """
+    given = row.get("input")
+    if not isinstance(given, dict):
+        raise UnusableError(f"field 'input' is {type(given).__name__}, expected an object")
+    sides = {
+        name: row[theirs] for name, theirs in zip(SIDES, OUTPUTS, strict=True) if theirs in row
+    }
+    messages = {"conversations": given["messages"]} if "messages" in given else {}
+    yield from read_shared({**row, "tools": given.get("tools"), **messages, **sides}, reading)
+
+
 def read_answers(row: Row, reading: Reading, name: str) -> Iterator[Parts]:
     """Several answers to one prompt, with scores (the higher, the better) or ranks (1 the best).
 
@@ -129,6 +149,7 @@ LAYOUTS = (
     Layout(("prompt", *SIDES), "a prompt and two completions", read_prompt),
     Layout(("instruction", *SIDES), "an instruction and two completions", read_instruction),
     Layout(("conversations", *SIDES), "a conversation and two ways to go on", read_shared),
+    Layout(("input", *OUTPUTS), "messages and two outputs", read_outputs),
     Layout(SIDES, "two whole conversations", read_conversation),
     Layout(("prompt", "a", "b", "vote"), "votes", read_vote),
     *(
