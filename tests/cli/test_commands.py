@@ -456,16 +456,17 @@ def test_preflight_ends_with_what_it_found(
     clean.write_text("\n".join(map(json.dumps, ROWS)))
     turned = {**ROWS[0], "chosen": ROWS[0]["rejected"], "rejected": ROWS[0]["chosen"]}
     wrong.write_text("\n".join(map(json.dumps, [*ROWS, turned])))
-    assert main(["preflight", str(clean), "--model", "tiny"]) == 0
+    assert main(["preflight", str(clean), "--model", "tiny", "--quick"]) == 0
     assert "nothing found" in capsys.readouterr().out
-    assert main(["preflight", str(wrong), "--model", "tiny", "--json"]) == 1
+    assert main(["preflight", str(wrong), "--model", "tiny", "--quick", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     (finding,) = found["findings"]
     assert (finding["check"], finding["rows"]) == ("contradictions", [1, len(ROWS) + 1])
-    assert main(["preflight", str(wrong), "--model", "tiny"]) == 1
+    assert main(["preflight", str(wrong), "--model", "tiny", "--quick"]) == 1
     assert f"rows 1, {len(ROWS) + 1}" in capsys.readouterr().out
-    assert main(["preflight", str(tmp_path / "none.jsonl"), "--model", "tiny"]) == 2
+    assert main(["preflight", str(tmp_path / "none.jsonl"), "--model", "tiny", "--quick"]) == 2
     assert main(["preflight", str(clean), "--model", "tiny", "--max-length", "9999"]) == 2
+    assert main(["preflight", str(clean), "--data", str(wrong)]) == 2
 
 
 def test_training_tells_what_the_preflight_finds_and_where_to_read_it(
@@ -513,6 +514,6 @@ def test_columns_of_other_names_are_trained_on_and_found_again(
         flags = [*FLAGS, "--data", str(data), "--held-out", "1", "--loss", loss, "--out", loss]
         assert main(["train", *flags, *columns]) == 0
         assert main(["evaluate", loss]) == 0
-    assert main(["preflight", str(data), "--model", "tiny", *columns]) == 0
-    assert main(["preflight", str(data), "--model", "tiny"]) == 2
+    assert main(["preflight", str(data), "--model", "tiny", "--quick", *columns]) == 0
+    assert main(["preflight", str(data), "--model", "tiny", "--quick"]) == 2
     assert "no prompt: no column of that name" in capsys.readouterr().err

@@ -141,25 +141,20 @@ class Constitution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preflight:
+class Preflight(TrainConfig):
     """Look for what is wrong or suspicious in a file of pairs, before training on it.
 
-    Ends with 0 where nothing is wrong, with 1 where training on it goes wrong, with 2 where the
-    file cannot be used.
+    Takes the flags of train, because the forecast of minutes and memory depends on them. Ends with
+    0 where nothing is wrong, with 1 where training on it goes wrong, with 2 where the file cannot
+    be used.
     """
 
     source: str = setting("", "JSON or JSONL file of pairs, or a shipped set (assistant, brief)")
     model: str = setting("smollm2", "that is to be trained: tiny, smollm2, a folder, an id")
-    columns: str | None = setting(
-        None, "columns of the file that have other names: prompt=question,chosen=best"
+    quick: bool = setting(
+        False, "leave out what needs the model itself: its pass over 128 pairs, and the forecast"
     )
-    max_length: int | None = setting(None, "longest row, tokens; left out: the model's", 2, 10**6)
     json: bool = setting(False, "print JSON")
-
-    def __post_init__(self) -> None:
-        for part in fields(self):
-            if getattr(self, part.name) is not None:
-                check_field(part, getattr(self, part.name))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, fields, replace
 
 from rich.markup import escape
 
 from workbench.cli.command_settings import Preflight
 from workbench.cli.terminal import console
 from workbench.data.preflight import Report
-from workbench.train.check_file import check_file
+from workbench.errors import WorkbenchError
+from workbench.runs.forecast.before_run import before_run
+from workbench.train.config import TrainConfig
 
 
 def preflight(command: Preflight) -> int:
-    """Print what was found; 1 where something makes training go wrong."""
-    report = check_file(command.source, command.model, command.max_length, command.columns)
+    """Print what was found and what a run would take; 1 where something makes training go wrong."""
+    config = TrainConfig(**{f.name: getattr(command, f.name) for f in fields(TrainConfig)})
+    if config.data != TrainConfig().data:
+        raise WorkbenchError(f"data={config.data!r} is not accepted: name the file without a flag")
+    config = replace(config, data=command.source)
+    report, expected = before_run(config, command.quick)
     if command.json:
-        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        known = report.as_dict() | {"forecast": expected and asdict(expected)}
+        print(json.dumps(known, indent=2, ensure_ascii=False))
     else:
         _show(report)
     return 1 if report.wrong else 0
@@ -30,4 +38,5 @@ def _show(report: Report) -> None:
             lines.append(f"  rows {finding.where}")
         lines.append(f"  {escape(finding.fix)}")
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
-    console.print(report.verdict, highlight=False, soft_wrap=True)
+    told = "\n".join([*report.notes, report.verdict])
+    console.print(told, highlight=False, markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@
 * `evaluate`: the held-out evaluation.
 * `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
   again; `kept_runs`: all runs in a folder, renamed, copied and deleted.
+* `forecast/`: minutes and memory of a run, before it is made.
 * `self_test/`: a run looked through before its first step.
 * `doctor/`: what a run suffers from, by what it has logged.
 * `sweep`: many runs, one table; `exact/`: experiments where every number is exact.

@@ -6,6 +6,7 @@
 * `method`: what a training method is; `methods/`: one file per method.
 * `batches`: sources of batches whose state can be saved.
 * `reference`: the frozen model, computed live, cached or with adapters switched off.
+* `file_checks/`: a file looked through for a model.
 * `precision`: device and number format; `distributed`: several processes.
 * `base_model`: the embedded base model and its pretraining.
 * `model_lock`: one thread at a time uses models.

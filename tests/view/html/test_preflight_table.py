@@ -22,7 +22,7 @@ def write(folder: Path, *rows: tuple[str, str, str]) -> Path:
 
 def test_a_finding_is_a_line_with_its_rows(tmp_path: Path) -> None:
     good, bad = (ASKED, "it was superb", "it was awful"), (ASKED, "it was awful", "it was superb")
-    html = check_pairs(write(tmp_path, good, bad), "tiny")
+    html = check_pairs(write(tmp_path, good, bad), "tiny", quick=True)
     assert "2 pairs: 1 wrong, 0 suspicious" in html
     assert ">contradictions<" in html
     assert ">1, 2<" in html
@@ -31,15 +31,19 @@ def test_a_finding_is_a_line_with_its_rows(tmp_path: Path) -> None:
 
 
 def test_a_clean_file_has_no_table(tmp_path: Path) -> None:
-    html = check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny")
+    html = check_pairs(
+        write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", quick=True
+    )
     assert "1 pairs: nothing found" in html
     assert "<table" not in html
 
 
 def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="no file"):
-        check_pairs(tmp_path / "none.jsonl", "tiny")
+        check_pairs(tmp_path / "none.jsonl", "tiny", quick=True)
     with pytest.raises(WorkbenchError, match="is unknown"):
-        check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name")
+        check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name", quick=True)
     with pytest.raises(WorkbenchError, match="max_length=9999 is not accepted: tiny takes"):
-        check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", 9999)
+        check_pairs(
+            write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", 9999, quick=True
+        )

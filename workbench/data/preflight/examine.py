@@ -39,12 +39,14 @@ class Report:
         pairs: how many can be trained on.
         findings: see `Finding`.
         layout: how its columns were read.
+        notes: numbers that are no finding.
     """
 
     source: str
     pairs: int
     findings: tuple[Finding, ...]
     layout: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from workbench.train.check_file import check_file
+from workbench.runs.forecast.before_run import before_run
+from workbench.train.config import TrainConfig
 from workbench.view.html.render import Html, render
 
 
@@ -13,11 +15,20 @@ def check_pairs(
     model: str = "smollm2",
     max_length: int | None = None,
     columns: str | None = None,
+    quick: bool = False,
+    **settings: Any,
 ) -> Html:
-    """Every finding of a preflight with its rows and what to do; see `check_file`."""
-    report = check_file(source, model, max_length, columns)
+    """Every finding of a preflight with its rows and what to do, and what a run would take.
+
+    `settings` are further ones of `TrainConfig`, for the forecast; see `before_run`.
+    """
+    config = TrainConfig(
+        model=model, data=str(source), max_length=max_length, columns=columns, **settings
+    )
+    report, _ = before_run(config, quick)
     rows = [(one.check, one.kind, one.where, one.text, one.fix) for one in report.findings]
     titles = ["check", "", "rows", "what was found", "what to do"]
     table = render("table", name="wb-preflight", titles=titles, rows=rows, numbers=False)
-    told = render("line", text=f"{report.source}, {report.verdict}")
-    return Html(told + (table if rows else ""))
+    told = [f"{report.source}, {report.verdict}", *report.notes]
+    lines = "".join(render("line", text=text) for text in told)
+    return Html(lines + (table if rows else ""))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from workbench.data.layouts.reading import Reading
 from workbench.data.layouts.row_sources import Source
+from workbench.data.pairs import encode_pairs, read_pairs
 from workbench.data.preflight import Report, preflight
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.models.load import load_model
-from workbench.train.base_model import BaseConfig, new_model
+from workbench.train.base_model import BaseConfig, new_model, tiny_base
+from workbench.train.file_checks.model_pass import model_pass
 
 
 def check_file(
@@ -18,24 +22,35 @@ def check_file(
     max_length: int | None = None,
     reading: Reading | str | None = None,
     allow_special: bool = False,
+    quick: bool = True,
 ) -> Report:
-    """`preflight` with the tokenizer and the context of a model.
+    """`preflight` with the tokenizer and the context of a model, and its pass over some pairs.
 
     Args:
         source, reading: as `read_pairs` takes them.
-        model: "tiny", whose weights do not count here, "smollm2", a folder, an id.
+        model: "tiny", "smollm2", a folder, an id.
         max_length: of a row, in tokens; left out: what the model takes.
         allow_special: names of special tokens inside texts are read as those tokens.
+        quick: leave out the model's pass, which takes seconds; see `model_pass`.
 
     Raises:
         WorkbenchError: the file cannot be used, there is no such model, or it takes less.
     """
-    tiny = model == "tiny"
-    found = new_model(Reviews(ReviewsConfig()), BaseConfig()) if tiny else load_model(model)
+    if model != "tiny":
+        found = load_model(model)
+    elif quick:  # its weights do not count
+        found = new_model(Reviews(ReviewsConfig()), BaseConfig())
+    else:
+        found = tiny_base()
     longest = max_length or found.max_length
     if longest > found.max_length:
         raise WorkbenchError(
             f"max_length={longest} is not accepted: {model} takes up to {found.max_length}"
         )
     tokenizer = found.tokenizer.allowing_special() if allow_special else found.tokenizer
-    return preflight(source, tokenizer, longest, reading)
+    report = preflight(source, tokenizer, longest, reading)
+    if quick or not report.pairs:
+        return report
+    encoded = encode_pairs(read_pairs(source, reading).pairs, tokenizer, longest)
+    findings, numbers = model_pass(found, encoded.pairs, encoded.texts)
+    return replace(report, findings=(*report.findings, *findings), notes=(numbers,))

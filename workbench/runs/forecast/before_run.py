@@ -1,0 +1,35 @@
+"""A file looked through for a run: what is wrong in it, and what the run would take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from workbench.data.preflight import Report
+from workbench.errors import WorkbenchError
+from workbench.runs.forecast.forecast import Forecast, forecast
+from workbench.train.config import TrainConfig
+from workbench.train.file_checks.check_file import check_file
+
+
+def before_run(config: TrainConfig, quick: bool = False) -> tuple[Report, Forecast | None]:
+    """What a preflight finds in the file that `config` names, and the forecast of its run.
+
+    The forecast is told in the report's notes, and so is the reason where there is none.
+
+    Args:
+        config: of the run.
+        quick: leave out what needs the model itself: its pass over some pairs, and the forecast.
+
+    Raises:
+        WorkbenchError: the file cannot be used, or there is no such model.
+    """
+    report = check_file(
+        config.data, config.model, config.max_length, config.columns, config.allow_special, quick
+    )
+    if quick or not report.pairs:
+        return report, None
+    try:
+        expected = forecast(config)
+    except WorkbenchError as error:
+        return replace(report, notes=(*report.notes, f"no forecast: {error}")), None
+    return replace(report, notes=(*report.notes, expected.line)), expected
