@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from workbench.compare.handle_sources import handles
 from workbench.compare.model_handles import Ids, ModelHandle
 from workbench.compare.tokens import LONGEST, compare_pair, compare_tokens
 from workbench.core.tabular import TabularWorld, descend
+from workbench.data.layouts.row_sources import write_rows
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
@@ -84,6 +86,23 @@ def test_shares_add_up_to_the_margin_of_the_run(make_run: Callable[..., Run], lo
         assert found.margin == pytest.approx(margin, abs=1e-4)
         assert found.chosen.total == pytest.approx(frame["logratios/chosen"][number], abs=1e-4)
     assert abs(margin) > 1e-3  # the run has moved
+
+
+def test_only_what_is_scored_has_a_share_of_the_margin(
+    make_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    good, bad = ({"role": "assistant", "content": f"was {word} ."} for word in ("good", "bad"))
+    asked = [{"role": "user", "content": f"the plot {number}"} for number in range(8)]
+    rows = [{"chosen": [a, good, a, good], "rejected": [a, bad, a, good]} for a in asked]
+    path = write_rows(rows, tmp_path / "talk.jsonl")
+    run = make_run(data=str(path), turns="every", held_out=2, max_steps=3)
+    list(run)
+    pair, margin = run.data.held_out[0], run.held_out_frame()["logratios/chosen"][0]
+    marks = pair.chosen_scored, pair.rejected_scored
+    assert not all(marks[0])
+    found = compare_pair(*handles(run), pair.prompt, pair.chosen, pair.rejected, scored=marks)
+    assert found.chosen.total == pytest.approx(margin, abs=1e-4)
+    assert not found.shares[0][~torch.tensor(marks[0])].any()
 
 
 def test_what_is_kept_are_the_likeliest_and_those_that_moved_most(

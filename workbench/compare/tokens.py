@@ -7,7 +7,7 @@ likely and the most changed tokens are kept; the probability of the rest is one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,17 +65,22 @@ class Position:
 
 @dataclass(frozen=True)
 class TokenLogps:
-    """A completion under both models: (token,) log-probabilities, and all positions."""
+    """A completion under both models: (token,) log-probabilities, and all positions.
+
+    `scored` marks the tokens that count, as in `core.Pair`; empty: all.
+    """
 
     ids: tuple[int, ...]
     policy: Tensor
     reference: Tensor
     positions: tuple[Position, ...]
+    scored: tuple[bool, ...] = ()
 
     @property
     def logratios(self) -> Tensor:
-        """(token,) policy minus reference."""
-        return self.policy - self.reference
+        """(token,) policy minus reference; 0 for tokens that are not scored."""
+        found = self.policy - self.reference
+        return found * torch.tensor(self.scored) if self.scored else found
 
     @property
     def total(self) -> float:
@@ -139,9 +144,13 @@ def compare_pair(
     chosen: Ids,
     rejected: Ids,
     kept: int = KEPT,
+    scored: tuple[tuple[bool, ...], tuple[bool, ...]] = ((), ()),
 ) -> PairTokens:
-    """Both completions of a pair; see `compare_tokens`."""
-    sides = (compare_tokens(reference, policy, prompt, ids, kept) for ids in (chosen, rejected))
+    """Both completions of a pair; see `compare_tokens`. `scored` marks what counts of each."""
+    sides = (
+        replace(compare_tokens(reference, policy, prompt, ids, kept), scored=marks)
+        for ids, marks in zip((chosen, rejected), scored, strict=True)
+    )
     return PairTokens(*sides)
 
 

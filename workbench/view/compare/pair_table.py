@@ -133,8 +133,10 @@ class _PairTable:
 
     def _compare(self, state: object, number: int) -> PairTokens:
         pair = self._run.data.held_out[number]
-        sides = pair.chosen, pair.rejected
-        return compare_pair(self._reference, self._policy, pair.prompt, *sides)
+        return compare_pair(
+            self._reference, self._policy, pair.prompt, pair.chosen, pair.rejected,
+            scored=(pair.chosen_scored, pair.rejected_scored),
+        )  # fmt: skip
 
     def _length(self) -> int:
         """Tokens of the chosen side of the opened pair."""
