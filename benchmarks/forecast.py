@@ -26,7 +26,7 @@ from workbench.runs.forecast.forecast import forecast
 from workbench.train.config import TrainConfig
 
 SIDES = ("chosen", "rejected")
-# Where `auto` measures, a busy machine may take another precision for the run than for the forecast.
+# On a busy machine `auto` may take another precision for the run than for its forecast.
 REAL = {"model": "smollm2", "held_out": 20, "precision": "bf16"}
 CASES: dict[str, dict[str, Any]] = {
     "tiny": {"model": "tiny", "data": "reviews.jsonl"},
