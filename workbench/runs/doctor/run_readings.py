@@ -39,7 +39,7 @@ def read_folder(folder: Path) -> Readings:
 
 def read_run(run: RunView, parts: Parts | None) -> Readings:
     """Of a run in hand; `parts` are its rows, the same for each call."""
-    rows = [text.row for text in run.data.held_out_texts]
+    rows = list({text.row for text in run.data.held_out_texts})
     return _readings(run.name, run.config, list(run.events), rows, parts, "running")
 
 

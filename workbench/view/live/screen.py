@@ -32,6 +32,7 @@ from workbench.view.throttle import Throttle
 SENDINGS, SENDING_SHARE = 5, 0.01  # of new points, per second, and their share of all time
 STATUSES, STATUS_SHARE = 10, 0.01
 LISTS = 1  # tables of runs per second, at most
+EXAMINATIONS = 5  # of what a run suffers from, per second, at most; all events are read each time
 
 
 def _html(name: str, value: str = "") -> widgets.HTML:
@@ -93,6 +94,7 @@ class LiveScreen(Screen):
         self._sending = Throttle(SENDINGS, SENDING_SHARE)
         self._telling = Throttle(STATUSES, STATUS_SHARE)
         self._listing = Throttle(LISTS, STATUS_SHARE)
+        self._examining = Throttle(EXAMINATIONS, STATUS_SHARE)
         self._doing, self._made, self._changed = "", time.time(), False
         self._news = News()
         self._error: BaseException | None = None
@@ -128,8 +130,9 @@ class LiveScreen(Screen):
     def event(self, run_state: RunState, event: Event) -> None:
         """Add an event to the curves or the table of samples; at evaluations, diagnose."""
         self._out.curves.add(run_state.name, event)
-        if isinstance(event, EvalEvent | EndEvent):
-            self._out.doctor.examine(run_state.run)
+        if isinstance(event, EndEvent) or (isinstance(event, EvalEvent) and self._examining.due()):
+            with self._examining.measure():
+                self._out.doctor.examine(run_state.run)
         self._changed |= isinstance(event, ChangeEvent)
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
