@@ -24,7 +24,7 @@ from workbench.data.preflight import Report
 from workbench.data.preflight import preflight as look_through
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model
-from workbench.train.check_file import check_file
+from workbench.train.file_checks.check_file import check_file
 
 Row = dict[str, Any]
 Change = Callable[[Row, random.Random], Row]
