@@ -12,7 +12,8 @@ from workbench.data.pairs import write_jsonl
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
-from workbench.runs.forecast.forecast import extrapolated, forecast, steps_take
+from workbench.runs.forecast.before_run import before_run
+from workbench.runs.forecast.forecast import extrapolated, steps_take
 from workbench.runs.forecast.short_run import STEPS, Sizes, Timed, timed_run
 from workbench.train.config import TrainConfig
 
@@ -98,5 +99,10 @@ def test_what_cannot_be_forecast_is_refused(rows: Path) -> None:
         timed_run(TrainConfig())
     with pytest.raises(WorkbenchError, match="method=grpo"):
         timed_run(TrainConfig(loss="grpo", data=str(rows)))
-    with pytest.raises(WorkbenchError, match="no file"):
-        forecast(TrainConfig(data=str(rows) + "x"))
+
+
+def test_a_run_that_cannot_be_started_has_no_forecast(model_folder: Path) -> None:
+    config = TrainConfig(loss="grpo", model=str(model_folder), data="brief")
+    report, expected = before_run(config)
+    assert expected is None
+    assert "no forecast: a forecast needs the rows of a file" in report.notes[-1]

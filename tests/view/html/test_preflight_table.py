@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.runs.forecast import before_run
+from workbench.runs.forecast.forecast import Forecast
+from workbench.train.config import TrainConfig
 from workbench.view.html.preflight_table import check_pairs
 
 ASKED = "review of the film"
@@ -22,7 +25,7 @@ def write(folder: Path, *rows: tuple[str, str, str]) -> Path:
 
 def test_a_finding_is_a_line_with_its_rows(tmp_path: Path) -> None:
     good, bad = (ASKED, "it was superb", "it was awful"), (ASKED, "it was awful", "it was superb")
-    html = check_pairs(write(tmp_path, good, bad), "tiny", quick=True)
+    html = check_pairs(write(tmp_path, good, bad), "tiny")
     assert "2 pairs: 1 wrong, 0 suspicious" in html
     assert ">contradictions<" in html
     assert ">1, 2<" in html
@@ -31,19 +34,32 @@ def test_a_finding_is_a_line_with_its_rows(tmp_path: Path) -> None:
 
 
 def test_a_clean_file_has_no_table(tmp_path: Path) -> None:
-    html = check_pairs(
-        write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", quick=True
-    )
+    html = check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny")
     assert "1 pairs: nothing found" in html
     assert "<table" not in html
 
 
 def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="no file"):
-        check_pairs(tmp_path / "none.jsonl", "tiny", quick=True)
+        check_pairs(tmp_path / "none.jsonl", "tiny")
     with pytest.raises(WorkbenchError, match="is unknown"):
-        check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name", quick=True)
+        check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name")
     with pytest.raises(WorkbenchError, match="max_length=9999 is not accepted: tiny takes"):
-        check_pairs(
-            write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", 9999, quick=True
-        )
+        check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", 9999)
+
+
+def test_the_models_pass_and_the_forecast_are_told_when_asked_for(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainConfig] = []
+
+    def expected(config: TrainConfig) -> Forecast:
+        asked.append(config)
+        return Forecast(30, 90.0, 150.0, 3_400_000_000)
+
+    monkeypatch.setattr(before_run, "forecast", expected)
+    file = write(tmp_path, (ASKED, "it was superb", "it was awful"))
+    html = check_pairs(file, str(model_folder), quick=False, epochs=7)
+    assert "pass over 1 pairs" in html
+    assert "forecast: 30 steps in 1.5 minutes" in html
+    assert (asked[0].epochs, asked[0].data) == (7, str(file))

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
+from workbench.train.file_checks.check_file import check_file
 from workbench.view.html.render import Html, render
 
 
@@ -15,17 +16,19 @@ def check_pairs(
     model: str = "smollm2",
     max_length: int | None = None,
     columns: str | None = None,
-    quick: bool = False,
+    quick: bool = True,
     **settings: Any,
 ) -> Html:
-    """Every finding of a preflight with its rows and what to do, and what a run would take.
+    """Every finding of a preflight with its rows and what to do; see `check_file`.
 
-    `settings` are further ones of `TrainConfig`, for the forecast; see `before_run`.
+    With `quick` False also the model's pass over some pairs, and what a run would take; `settings`
+    are further ones of `TrainConfig` for it, see `before_run`.
     """
-    config = TrainConfig(
-        model=model, data=str(source), max_length=max_length, columns=columns, **settings
-    )
-    report, _ = before_run(config, quick)
+    if quick:
+        report = check_file(source, model, max_length, columns)
+    else:
+        given = {"max_length": max_length, "columns": columns, **settings}
+        report, _ = before_run(TrainConfig(model=model, data=str(source), **given))
     rows = [(one.check, one.kind, one.where, one.text, one.fix) for one in report.findings]
     titles = ["check", "", "rows", "what was found", "what to do"]
     table = render("table", name="wb-preflight", titles=titles, rows=rows, numbers=False)
