@@ -267,3 +267,10 @@ def test_losses_alone_do_not_show_over_optimisation() -> None:
     found = said("over-optimisation", changed(held_out={**blind, "loss": rising}))
     assert "at best 0.4 (step 10)" in found.evidence
     assert "near step 10" in found.next
+
+
+def test_a_length_that_is_missing_at_some_evaluations_leaves_the_kl_open() -> None:
+    once = changed(held_out={"samples/length": Series(((40, 14.0),))})
+    assert said("KL exploding", once).verdict == CANNOT_TELL
+    far = replace(CASES["KL exploding"][0], settings={"beta": "high"})
+    assert said("KL exploding", far).next.startswith("a larger beta")

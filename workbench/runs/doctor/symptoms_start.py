@@ -110,12 +110,14 @@ def _from_log_2(seen: Readings) -> bool:
 
 
 def kl_per_token(seen: Readings) -> list[tuple[int, float]]:
-    """(step, nats) of the evaluations' KL to the reference, over their mean length in tokens."""
+    """(step, nats) of the evaluations' KL to the reference, over their mean length in
+    tokens; none where it was measured once."""
     kl, lengths = seen.held_out.get("kl/policy_reference"), seen.held_out.get("samples/length")
-    if kl is None or lengths is None or len(kl.points) < 2:
+    if kl is None or lengths is None:
         return []
     known = dict(lengths.points)
-    return [(step, value / known[step]) for step, value in kl.points if known.get(step, 0) >= 1]
+    found = [(step, value / known[step]) for step, value in kl.points if known.get(step, 0) >= 1]
+    return found if len(found) > 1 else []
 
 
 def small_learning_rate(seen: Readings) -> Diagnosis:

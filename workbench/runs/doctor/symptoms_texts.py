@@ -72,7 +72,9 @@ def exploding_kl(seen: Readings) -> Diagnosis:
     near = [s for s, other in kl if other <= FAR / 2]
     told += f"; at most half the limit of {FAR} until step {near[-1]}" if near and near[-1] else ""
     beta = seen.settings.get("beta")
-    raised = "a larger beta" if beta is None else f"beta four times as large ({4 * beta:.3g})"
+    raised = "a larger beta"
+    if isinstance(beta, int | float):
+        raised = f"beta four times as large ({4 * beta:.3g})"
     return Diagnosis(name, FOUND, told, f"{raised}, a lower learning rate, or fewer epochs")
 
 
