@@ -25,6 +25,7 @@ from workbench.data.preflight import preflight as look_through
 from workbench.data.tokenizer import Tokenizer
 from workbench.models.load import Model
 from workbench.train.file_checks.check_file import check_file
+from workbench.train.file_checks.model_pass import drawn
 
 Row = dict[str, Any]
 Change = Callable[[Row, random.Random], Row]
@@ -43,6 +44,10 @@ class Flaw:
     whole: bool = False
     added: bool = False
     kind: str = "smollm2"
+
+
+def _word(rng: random.Random) -> str:
+    return "".join(rng.choices("bcdfghjklmnpqrstvwxz", k=rng.randint(4, 8)))
 
 
 FLAWS = {
@@ -101,6 +106,22 @@ FLAWS = {
     "equal scores": Flaw(
         "equal scores", lambda r, _: {**r, "chosen_score": 2, "rejected_score": 2}
     ),
+    "random letters": Flaw(
+        "completions improbable under the model",
+        lambda r, rng: {**r, "chosen": " ".join(_word(rng) for _ in range(12))},
+        kind="likelihood",
+    ),
+    "words in reverse": Flaw(
+        "completions improbable under the model",
+        lambda r, _: {**r, "chosen": r["chosen"][::-1]},
+        kind="likelihood",
+    ),
+    "sides swapped throughout": Flaw(
+        "chosen and rejected perhaps swapped",
+        lambda r, _: {**r, "chosen": r["rejected"], "rejected": r["chosen"]},
+        whole=True,
+        kind="likelihood",
+    ),
     "the longer side always wins": Flaw(
         "length explains the labels",
         lambda r, _: (
@@ -137,6 +158,8 @@ def look(path: Path, kind: str, model: Model) -> Report:
     """The preflight of a file, for SmolLM2 or for what only other tokenizers show."""
     if kind in ("smollm2", "tiny"):
         return check_file(path, kind)
+    if kind == "likelihood":
+        return check_file(path, "smollm2", quick=False)
     tokenizer = model.tokenizer
     if kind == "special allowed":
         return check_file(path, "smollm2", allow_special=True)
@@ -181,6 +204,8 @@ def main() -> None:
             rng = random.Random(f"{given.seed} {name}")
             changed, wanted = plant(rows, flaw, given.rows, rng)
             found = findings(changed, flaw.kind)
+            if flaw.kind == "likelihood":  # which looks at some pairs only
+                wanted &= {index + 1 for index in drawn(len(changed))}
             known = before[flaw.kind]
             if flaw.whole:
                 seen = "found" if flaw.check in found else "NOT FOUND"

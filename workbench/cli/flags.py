@@ -60,9 +60,12 @@ def flags(config: type, defaults: Mapping[str, Any] = MappingProxyType({})) -> t
 
     `defaults` replace those of the fields.
     """
+    parts = list(_leaves(config))
+    named = any(part.name == "source" for part, _ in parts)  # so a flag `data` would say it twice
     columns = [
         (part.name, *_flag(part, hint, defaults.get(part.name, part.default)))
-        for part, hint in _leaves(config)
+        for part, hint in parts
+        if not (named and part.name == "data")
     ]
     columns.sort(key=len)  # what has no default comes first
     return make_dataclass(config.__name__, columns, namespace={"__doc__": config.__doc__})
@@ -114,6 +117,7 @@ def build(config: type, values: Any) -> Any:
             if is_dataclass(hints[part.name])
             else _value(values, part.name)
             for part in fields(config)
+            if is_dataclass(hints[part.name]) or hasattr(values, part.name)
         }
     )
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 
 from rich.markup import escape
 
 from workbench.cli.command_settings import Preflight
-from workbench.cli.terminal import console
+from workbench.cli.terminal import console, progress
 from workbench.data.preflight import Report
-from workbench.errors import WorkbenchError
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
 
 
 def preflight(command: Preflight) -> int:
     """Print what was found and what a run would take; 1 where something makes training go wrong."""
-    config = TrainConfig(**{f.name: getattr(command, f.name) for f in fields(TrainConfig)})
-    if config.data != TrainConfig().data:
-        raise WorkbenchError(f"data={config.data!r} is not accepted: name the file without a flag")
-    config = replace(config, data=command.source)
-    report, expected = before_run(config, command.quick)
+    settings = {f.name: getattr(command, f.name) for f in fields(TrainConfig)}
+    config = TrainConfig(**{**settings, "data": command.source})
+    with progress(to_stderr=command.json) as (bar, task):
+
+        def tell(text: str, share: float) -> None:
+            bar.update(task, description=text, completed=share, total=1)
+
+        report, expected = before_run(config, command.quick, tell)
     if command.json:
         known = report.as_dict() | {"forecast": expected and asdict(expected)}
         print(json.dumps(known, indent=2, ensure_ascii=False))

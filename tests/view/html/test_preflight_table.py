@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.data.layouts.row_sources import write_rows
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast import before_run
 from workbench.runs.forecast.forecast import Forecast
@@ -45,7 +46,9 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="is unknown"):
         check_pairs(write(tmp_path, ("a", "b", "c")), "no model of that name")
     with pytest.raises(WorkbenchError, match="max_length=9999 is not accepted: tiny takes"):
-        check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", 9999)
+        check_pairs(
+            write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny", max_length=9999
+        )
 
 
 def test_the_models_pass_and_the_forecast_are_told_when_asked_for(
@@ -63,3 +66,13 @@ def test_the_models_pass_and_the_forecast_are_told_when_asked_for(
     assert "pass over 1 pairs" in html
     assert "forecast: 30 steps in 1.5 minutes" in html
     assert (asked[0].epochs, asked[0].data) == (7, str(file))
+
+
+def test_a_file_is_looked_through_as_it_would_be_read(tmp_path: Path) -> None:
+    def said(text: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": ASKED}, {"role": "assistant", "content": text}]
+
+    rows = [{"chosen": said("good") + said("good"), "rejected": said("bad") + said("good")}]
+    with pytest.raises(WorkbenchError, match="--turns every"):
+        check_pairs(write_rows(rows, tmp_path / "talk.jsonl"), "tiny")
+    assert "1 pairs" in check_pairs(tmp_path / "talk.jsonl", "tiny", turns="every")

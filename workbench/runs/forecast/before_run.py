@@ -7,11 +7,14 @@ from dataclasses import replace
 from workbench.data.preflight import Report
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast.forecast import Forecast, forecast
+from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.file_checks.check_file import check_file
 
 
-def before_run(config: TrainConfig, quick: bool = False) -> tuple[Report, Forecast | None]:
+def before_run(
+    config: TrainConfig, quick: bool = False, progress: Progress | None = None
+) -> tuple[Report, Forecast | None]:
     """What a preflight finds in the file that `config` names, and the forecast of its run.
 
     The forecast is told in the report's notes, and so is the reason where there is none.
@@ -19,15 +22,19 @@ def before_run(config: TrainConfig, quick: bool = False) -> tuple[Report, Foreca
     Args:
         config: of the run.
         quick: leave out what needs the model itself: its pass over some pairs, and the forecast.
+        progress: called with what is being done and the share done (0 to 1).
 
     Raises:
         WorkbenchError: the file cannot be used, or there is no such model.
     """
+    tell = progress or (lambda text, share: None)
+    tell("checking every row" + ("" if quick else ", and some with the model"), 0.0)
     report = check_file(
-        config.data, config.model, config.max_length, config.columns, config.allow_special, quick
+        config.data, config.model, config.max_length, config.reading, config.allow_special, quick
     )
     if quick or not report.pairs:
         return report, None
+    tell("forecasting by a short run", 0.5)
     try:
         expected = forecast(config)
     except WorkbenchError as error:

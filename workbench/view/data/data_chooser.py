@@ -17,13 +17,14 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 
 from workbench.errors import WorkbenchError
+from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
 from workbench.view.cell_output import CellOutput
 from workbench.view.data.data_view import DataView
 from workbench.view.data.file_picker import FilePicker
 from workbench.view.data.first_pairs import PairDrawer
 from workbench.view.data.opened_file import OpenedFile, open_file
-from workbench.view.html.preflight_table import check_pairs
+from workbench.view.html.preflight_table import preflight_html
 from workbench.view.html.render import render
 from workbench.view.live.dashboard import Dashboard, dashboard
 from workbench.view.live.model_thread import ModelThread
@@ -155,7 +156,8 @@ class DataChooser:
             self._drawer.load(tell)
             self.view.draw_pairs()
             tell("checking every row")
-            checked = check_pairs(source, self._config.model, self._drawer.longest, columns)
+            config = replace(self._config, data=source, columns=columns)
+            checked = preflight_html(before_run(config, quick=True)[0])
             with self._lock:
                 if asked == self._asked:
                     self.view.finish(checked, self.config)

@@ -5,30 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from workbench.data.preflight import Report
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
-from workbench.train.file_checks.check_file import check_file
 from workbench.view.html.render import Html, render
 
 
 def check_pairs(
     source: str | Path,
     model: str = "smollm2",
-    max_length: int | None = None,
-    columns: str | None = None,
     quick: bool = True,
     **settings: Any,
 ) -> Html:
-    """Every finding of a preflight with its rows and what to do; see `check_file`.
+    """Every finding of a preflight with its rows and what to do; see `before_run`.
 
-    With `quick` False also the model's pass over some pairs, and what a run would take; `settings`
-    are further ones of `TrainConfig` for it, see `before_run`.
+    Args:
+        source: a file, or the name of a shipped set.
+        model: that is to be trained.
+        quick: leave out the model's pass over some pairs, and what a run would take.
+        settings: further ones of `TrainConfig`, such as columns, turns or max_length.
+
+    Raises:
+        WorkbenchError: the file cannot be used, or there is no such model.
     """
-    if quick:
-        report = check_file(source, model, max_length, columns)
-    else:
-        given = {"max_length": max_length, "columns": columns, **settings}
-        report, _ = before_run(TrainConfig(model=model, data=str(source), **given))
+    config = TrainConfig(model=model, data=str(source), **settings)
+    return preflight_html(before_run(config, quick)[0])
+
+
+def preflight_html(report: Report) -> Html:
+    """What a preflight found, as a table."""
     rows = [(one.check, one.kind, one.where, one.text, one.fix) for one in report.findings]
     titles = ["check", "", "rows", "what was found", "what to do"]
     table = render("table", name="wb-preflight", titles=titles, rows=rows, numbers=False)
