@@ -27,6 +27,12 @@ class PlainNames:
         self.names = sorted(
             (token.content for token in added.values() if token.special), key=len, reverse=True
         )
+        self._alone = {  # not taking in blanks, not only between words, not the start of another
+            token.content
+            for token in added.values()
+            if not (token.rstrip or token.single_word or token.normalized)
+            and sum(name.startswith(token.content) for name in self.names) == 1
+        }
         self._first = {name[0] for name in self.names}
         self._pattern = re.compile("|".join(map(re.escape, self.names)) or r"(?!)")
         self._secret = f"mark{secrets.token_hex(12)}"
@@ -36,6 +42,11 @@ class PlainNames:
         if not any(letter in text for letter in self._first):  # far faster than the pattern
             return []
         return self._pattern.findall(text)
+
+    def until_last(self, text: str) -> str:
+        """The text up to the end of its last name that takes nothing from what follows."""
+        ends = [found.end() for found in self._pattern.finditer(text) if found[0] in self._alone]
+        return text[: ends[-1]] if ends else ""
 
     def put_aside(self, text: str) -> str:
         """The text with a mark for each name."""

@@ -22,6 +22,10 @@ class Asked:
     dialogue: None = None
 
 
+TEMPLATE = (
+    "<s>robot<|end|>{% for m in messages %}{{ m['role'] }} {{ m['content'] }}</s> {% endfor %}"
+    "<s>wait"
+)
 TEXTS = st.text("robt wais<|end|></s>\n 7.", max_size=60)
 ROWS = st.lists(st.builds(Asked, TEXTS, TEXTS, TEXTS, st.none() | TEXTS), max_size=7)
 
@@ -44,10 +48,19 @@ def plain(row: Asked, tokenizer: Tokenizer, max_length: int) -> EncodedRow | str
     return EncodedRow(prompt, tuple(ids[:room] for ids in whole.values()), cut)
 
 
-@given(ROWS, st.integers(1, 30), st.integers(1, 3))
+@given(ROWS, st.integers(1, 40), st.integers(1, 3), st.booleans(), st.booleans())
 def test_a_block_of_rows_is_each_row_by_itself(
-    byte_tokenizer: Tokenizer, rows: list[Asked], max_length: int, at_once: int
+    byte_tokenizer: Tokenizer,
+    rows: list[Asked],
+    max_length: int,
+    at_once: int,
+    templated: bool,
+    allowed: bool,
 ) -> None:
+    if templated:
+        byte_tokenizer = Tokenizer(byte_tokenizer.backend, 1, chat_template=TEMPLATE)
+    if allowed:
+        byte_tokenizer = byte_tokenizer.allowing_special()
     before, encoding.AT_ONCE = encoding.AT_ONCE, at_once
     try:
         found = list(encode_rows(rows, ("chosen", "rejected"), byte_tokenizer, max_length))

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from workbench.data.encoding.dialogue_ids import Side, dialogue_ids
 from workbench.data.layouts.messages import Dialogue
+from workbench.data.plain_names import PlainNames
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -78,10 +79,13 @@ def _encode_block(
                 rendered[index] = tokenizer.prompt_text(row.prompt, row.system)
         except WorkbenchError as error:
             found[index] = str(error)
-    prompts = tokenizer.encode_all(list(rendered.values()))
+    texts = list(rendered.values())
+    start = shared_start(texts, tokenizer.plain_names) if most else ""
+    first = tokenizer.encode_all([start])[0]
+    prompts = tokenizer.encode_all([text[len(start) :] for text in texts])
     fitting: dict[int, Ids] = {}
     for index, ids in zip(rendered, prompts, strict=True):
-        fitting[index] = (*tokenizer.leading_ids, *ids)
+        fitting[index] = (*tokenizer.leading_ids, *first, *ids)
         if reason := _no_room(fitting[index], max_length):
             found[index] = reason
             del fitting[index]
@@ -145,6 +149,19 @@ def longest_token(tokenizer: Tokenizer) -> int:
     if parts["normalizer"] or "ByteLevel" not in kinds or kinds - {"ByteLevel", "Digits"}:
         return 0
     return max(map(len, tokenizer.backend.get_vocab()))
+
+
+def shared_start(texts: Sequence[str], names: PlainNames) -> str:
+    """What all texts begin with, up to the last special token in it, as templates write it.
+
+    What stands before a special token and what stands behind it have ids of their own.
+    """
+    if len(texts) < 2:
+        return ""
+    one, other = min(texts), max(texts)  # what these two share, all share
+    pairs = zip(one, other, strict=False)
+    size = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return names.until_last(one[:size])
 
 
 def head(text: str, characters: int) -> str:
