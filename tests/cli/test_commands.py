@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,12 @@ import pytest
 
 from workbench.__main__ import main
 from workbench.data.cache import atomic_folder
+from workbench.data.layouts.row_sources import write_rows
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.models.load import save_model
+from workbench.runs.reopen import load_run
+from workbench.runs.run import Run
 from workbench.train.base_model import BaseConfig, cached_base, new_model
 from workbench.train.config import TrainConfig
 
@@ -479,6 +483,22 @@ def test_training_tells_what_the_preflight_finds_and_where_to_read_it(
     assert main(["train", *flags]) == 0
     (line,) = [one for one in capsys.readouterr().out.splitlines() if "preflight:" in one]
     assert "suspicious: repeated pairs in 1 rows; see python -m workbench preflight" in line
+    assert line.endswith(f"{data} --model tiny")
+    assert load_run(Path("run")).preflight_line == line
+
+
+def test_the_command_that_is_told_reads_the_file_as_the_run_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = ({"role": "assistant", "content": f"was {word} ."} for word in ("good", "bad"))
+    asked = [{"role": "user", "content": f"the plot {number}"} for number in range(4)]
+    rows = [{"q": [one, good, one, good], "rejected": [one, bad, one, good]} for one in asked]
+    path = write_rows([*rows, rows[0]], tmp_path / "two words.jsonl")
+    config = TrainConfig(data=str(path), columns="chosen=q", turns="every", held_out=1, samples=0)
+    line = Run.create(config).preflight_line
+    command = line.partition("see python -m workbench ")[2]
+    assert main([*shlex.split(command), "--quick"]) == 1
+    assert "5 pairs: 1 wrong, 1 suspicious" in capsys.readouterr().out
 
 
 def test_training_tells_of_its_self_test(capsys: pytest.CaptureFixture[str]) -> None:

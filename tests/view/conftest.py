@@ -65,6 +65,7 @@ class FakeRun:
     """
 
     shown_sampling = SamplingConfig()
+    preflight_line = "preflight: wrong: <b>contradictions</b> in 2 rows"
 
     def __init__(
         self,

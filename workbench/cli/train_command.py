@@ -18,7 +18,6 @@ from workbench.cli.command_settings import Train
 from workbench.cli.terminal import console, progress, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.pairs import SkippedRow
-from workbench.data.preflight import preflight
 from workbench.errors import WorkbenchError
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.run import Run
@@ -51,7 +50,8 @@ def train(command: Train) -> None:
         _tell_layout(bar.console, run)
         _list_skipped(bar.console, run.skipped)
         _tell_truncated(bar.console, run)
-        _tell_preflight(bar.console, run)
+        if found := run.preflight_line:
+            bar.console.print(escape(found), highlight=False, soft_wrap=True)
         if run.self_test:
             bar.console.print(run.self_test.line, highlight=False, markup=False, soft_wrap=True)
         with _stop_on_interrupt(run):
@@ -167,26 +167,4 @@ def _tell_truncated(out: Console, run: Run) -> None:
             f"{ends} completions were cut at {run.config.max_length} tokens and lost their end of "
             f"sequence, in rows {named}{more if len(rows) > LISTED else ''}",
             highlight=False,
-        )
-
-
-def _tell_preflight(out: Console, run: Run) -> None:
-    """One line for a file of pairs in which more was found than what is told or harmless here."""
-    data, longest = run.config.data, run.config.max_length
-    if data == "reviews" or not run.method.paired or longest is None:
-        return
-    told = {"rows that cannot be used", "cut completions", "tokens across the boundary"}
-    found = preflight(data, run.tokenizer, longest, run.config.reading).findings
-    parts = [
-        f"{one.kind}: {one.check}" + (f" in {len(one.rows)} rows" if one.rows else "")
-        for one in found
-        if one.check not in told
-    ]
-    if parts:
-        out.print(
-            f"preflight: {'; '.join(parts)}; see python -m workbench preflight {escape(data)} "
-            f"--model {escape(run.config.model)}"
-            + (f" --columns {escape(run.config.columns)}" if run.config.columns else ""),
-            highlight=False,
-            soft_wrap=True,
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
 
 from workbench.core.policy import Policy
 from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
+from workbench.data.preflight import preflight
 from workbench.data.tokenizer import Tokenizer
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
@@ -26,6 +29,8 @@ from workbench.train.model_lock import model_lock
 from workbench.train.precision import peak_memory_bytes
 from workbench.train.reference import LiveReference
 from workbench.train.settings import LiveSettings
+
+READING = ("columns", "turns", "ranked", "min_gap", "allow_special")  # how a file is read
 
 
 class RunView:
@@ -54,6 +59,26 @@ class RunView:
     def total(self) -> int:
         """Optimiser steps that the whole run takes."""
         return total_steps(self._batches, self.config)
+
+    @cached_property
+    def preflight_line(self) -> str:
+        """What was found in the file of pairs, in one line, and where all of it can be read.
+
+        Empty where nothing was found beside rows that are skipped or cut.
+        """
+        config, longest = self.config, self.config.max_length
+        if config.data == "reviews" or not self.method.paired or longest is None:
+            return ""
+        found = preflight(config.data, self.tokenizer, longest, config.reading).in_line
+        usual = TrainConfig()
+        changed = {name: getattr(config, name) for name in ("model", *READING)}
+        flags = [
+            f"--{name.replace('_', '-')}" + ("" if value is True else f" {quote(str(value))}")
+            for name, value in changed.items()
+            if name == "model" or value != getattr(usual, name)
+        ]
+        command = " ".join(["python -m workbench preflight", quote(config.data), *flags])
+        return f"preflight: {found}; see {command}" if found else ""
 
     @property
     def settings(self) -> LiveSettings:

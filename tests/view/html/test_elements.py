@@ -91,6 +91,7 @@ def test_facts_name_the_reference_and_the_rows_set_aside(run_state: RunState) ->
     assert "1 row with completions cut" in facts
     assert "self-test: 0 of 1 checks passed; failed: dropout is off: it is on" in facts
     assert "row 9: <bdi>chosen and rejected" in facts
+    assert "preflight: wrong: &lt;b&gt;contradictions" in facts
 
 
 def test_many_rows_set_aside_are_counted_not_listed() -> None:

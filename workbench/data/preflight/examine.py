@@ -28,6 +28,8 @@ CHECKS: tuple[Check, ...] = (
     token_checks.merged,
     token_checks.length_explains,
 )
+# Told by a run apart, or harmless where prompt and completion are encoded apart.
+ELSEWHERE = ("rows that cannot be used", "cut completions", "tokens across the boundary")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class Report:
         suspicious = len(self.findings) - self.wrong
         found = f"{self.wrong} wrong, {suspicious} suspicious" if self.findings else "nothing found"
         return f"{self.pairs} pairs: {found}"
+
+    @property
+    def in_line(self) -> str:
+        """The findings in one line, but for those that a run tells by itself or that do no harm."""
+        return "; ".join(
+            f"{one.kind}: {one.check}" + (f" in {len(one.rows)} rows" if one.rows else "")
+            for one in self.findings
+            if one.check not in ELSEWHERE
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
