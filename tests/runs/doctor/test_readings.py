@@ -93,10 +93,35 @@ def test_trls_untrained_reference_is_seen_in_its_first_line(tmp_path: Path) -> N
     assert "rewards/rejected is -7.04 at step 2" in first.evidence
 
 
+def test_an_evaluation_that_is_not_due_yet_is_not_missed(tmp_path: Path) -> None:
+    path = tmp_path / "trainer_state.json"
+
+    def evaluation(**more: Any) -> tuple[str, str]:
+        one = diagnose(state(path, HISTORY, max_steps=1000, **more)).diagnoses[-1]
+        return one.verdict, one.evidence
+
+    assert evaluation(eval_steps=500) == (CANNOT_TELL, "no evaluation yet at step 20")
+    assert evaluation(eval_steps=10)[0] == "found"
+
+
+def test_what_to_try_next_has_trls_names(tmp_path: Path) -> None:
+    report = diagnose(state(tmp_path / "trainer_state.json", HISTORY))
+    assert [one.name for one in report.found] == ["evaluation too small"]
+    assert "eval_dataset" in report.found[0].next
+    assert "--" not in report.found[0].next
+
+
+def test_true_is_no_step(tmp_path: Path) -> None:
+    entries = [entry(3), {**entry(1), "step": True}]
+    seen = read_state(state(tmp_path / "trainer_state.json", entries, max_steps=True))
+    assert (seen.step, seen.total, len(seen.training["loss"].points)) == (3, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("{", "cannot read"),
+        ("[" * 100_000, "nested too deep"),
         ("[1]", "holds a list"),
         ("{}", "no list log_history"),
         ('{"log_history": {}}', "no list log_history"),
@@ -127,6 +152,18 @@ def test_what_holds_no_run_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(WorkbenchError, match="cannot be read"):
         diagnose(tmp_path)
+    for name in ("data.json", "events.jsonl"):
+        (tmp_path / "events.jsonl").write_text("")
+        (tmp_path / name).write_text("[" * 100_000 + "\n\n")
+        with pytest.raises(WorkbenchError, match=r"cannot be read|not as it was written"):
+            diagnose(tmp_path)
+    (tmp_path / "config.toml").write_text("")
+    with pytest.raises(WorkbenchError, match="is empty"):
+        diagnose(tmp_path)
+    (tmp_path / "config.toml").unlink()
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(WorkbenchError, match="cannot be read"):
+        diagnose(tmp_path)
 
 
 def test_events_become_series_and_facts(tmp_path: Path) -> None:
@@ -138,7 +175,7 @@ def test_events_become_series_and_facts(tmp_path: Path) -> None:
     seen = read_folder(tmp_path / "run")
     assert seen.training["loss"].points == ((1, 0.6), (2, 0.5))
     assert seen.held_out["loss"].points == ((0, 0.7),)
-    assert seen.not_finite == ("grad_norm", 1)
+    assert seen.not_finite == {"grad_norm": 1}
     assert (seen.state, seen.step, seen.total, seen.epochs) == ("running or interrupted", 2, 8, 2)
     assert (seen.compares, seen.settings["beta"], seen.held_out_items) == (False, 3.0, 3)
     assert seen.parts is None

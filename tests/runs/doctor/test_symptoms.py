@@ -54,7 +54,7 @@ HELD_OUT = {
 PAIRS = [TextPair(f"prompt {n}", f"it was good {n}", f"it was bad {n}", n) for n in range(100)]
 SOUND = Readings(
     "run", "finished", STEPS, STEPS, TRAINING, HELD_OUT, True, {"beta": 0.1, "samples": 64}, 3, 100,
-    (Texts(0, ("a b c d",)), Texts(20, ("a b c e",)), Texts(40, ("a b c f",))), None,
+    (Texts(0, ("a b c d",)), Texts(20, ("a b c e",)), Texts(40, ("a b c f",))), {}, {},
     Parts(PAIRS[:80], PAIRS[80:]),
 )  # fmt: skip
 
@@ -225,8 +225,95 @@ def test_too_early_is_said_for_what_takes_time(step: int) -> None:
 
 
 def test_a_number_that_is_none_names_metric_and_step() -> None:
-    found = said("learning rate too large", replace(SOUND, not_finite=("grad_norm", 7)))
-    assert "grad_norm is no finite number at step 7" in found.evidence
+    lost = {"grad_norm": Series(TRAINING["grad_norm"].points[:6])}
+    for metric in ("loss", "rewards/margins", "logps/chosen", "grad_norm"):
+        found = said("learning rate too large", changed(lost, not_finite={"x": 1, metric: 7}))
+        assert found.verdict == FOUND
+        assert f"{metric} is no finite number at step 7" in found.evidence
+
+
+@pytest.mark.parametrize("metric", ["grad_norm", "something_custom"])
+def test_other_numbers_that_are_none_are_not_blamed_on_the_learning_rate(metric: str) -> None:
+    told = said("learning rate too large", replace(SOUND, not_finite={metric: 1}))
+    assert told.verdict == NOT_FOUND
+    assert f"{metric} is no finite number at step 1, which has other causes" in told.evidence
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_a_few_steps_of_a_sound_run_tell_nothing_of_what_is_still_to_come(steps: int) -> None:
+    """The metrics of step 1 are taken before its update, so all are 0."""
+
+    def first(last: float) -> Series:
+        return Series(((0, 0.0), (steps, last)))
+
+    training = {"loss": line(LOG_2, 0.69, 7), "rewards/margins": line(0.0, 1e-3, 7),
+                "lr": line(1e-4, 7e-4, 7)}  # fmt: skip
+    seen = changed(
+        {name: Series(one.points[:steps]) for name, one in training.items()},
+        {"loss": Series(((0, LOG_2), (steps, 0.691))), "logratios/chosen": first(0.01),
+         "logratios/rejected": first(-0.003), "rewards/accuracies_low": first(0.7),
+         "rewards/accuracies_high": first(0.9)},
+        step=steps, total=steps,
+    )  # fmt: skip
+    for name in ("stuck at log 2", "learning rate too small"):
+        told = said(name, seen)
+        assert told.verdict == CANNOT_TELL
+        assert "steps at the full learning rate: " in told.evidence
+
+
+def test_what_held_out_pairs_show_is_no_steady_rise() -> None:
+    slow = {"logratios/chosen": evaluated(0.0, 0.008), "logratios/rejected": evaluated(0.0, -0.005)}
+    noisy = Series(tuple((step, 0.01 * (-1) ** step) for step in range(1, STEPS + 1)))
+    found = said("learning rate too small", changed({"rewards/margins": noisy}, slow))
+    assert found.verdict == FOUND
+    assert "held-out accuracy is 0.70 to 0.90, above chance" in found.evidence
+    assert "rises" not in found.evidence
+
+
+def test_few_held_out_rows_do_not_accuse_the_labels() -> None:
+    seen = CASES["stuck at log 2"][0]
+    level = {**seen.training, "rewards/margins": line(0.0, -0.01)}
+    few = replace(seen, held_out_items=16, training=level)
+    assert said("stuck at log 2", few).verdict == CANNOT_TELL
+    near = {"logratios/chosen": evaluated(0.0, 0.01), "logratios/rejected": evaluated(0.0, 0.01)}
+    told = said("stuck at log 2", replace(seen, held_out={**seen.held_out, **near}))
+    assert told.verdict == CANNOT_TELL
+    assert "hardly left the reference" in told.evidence
+
+
+def test_margins_of_0_are_no_proof_where_held_out_pairs_have_moved() -> None:
+    flat = {"loss": line(LOG_2, LOG_2), "rewards/margins": line(0.0, 0.0)}
+    told = said("stuck at log 2", changed(flat, {"loss": evaluated(LOG_2, LOG_2)}))
+    assert "nothing is trained" not in told.evidence
+
+
+@pytest.mark.parametrize(
+    ("losses", "advice"),
+    [((0.6931, 0.6925, 0.8, 1.2), "by eye"), ((0.6931, 0.5, 0.8, 1.2), "--max-steps 10,")],
+)
+def test_labels_are_looked_at_where_nothing_carries_over(
+    losses: tuple[float, ...], advice: str
+) -> None:
+    kept = Series(tuple((10 * index, loss) for index, loss in enumerate(losses)))
+    training = {"loss": line(LOG_2, 0.01), "rewards/accuracies": line(0.5, 1.0)}
+    found = said("memorised pairs", changed(training, {"loss": kept}, epochs=20))
+    assert found.verdict == FOUND
+    assert advice in found.next
+
+
+def test_a_learning_rate_warms_up_before_a_jump_of_the_kl_counts_as_late() -> None:
+    lr = Series(tuple((step, min(step, 20) * 1e-4) for step in range(1, STEPS + 1)))
+    kl = Series(((0, 0.0), (10, 0.2), (25, 20.0), (40, 20.0)))
+    lengths = Series(tuple((step, 16.0) for step, _ in kl.points))
+    jump = {"kl/policy_reference": kl, "samples/length": lengths}
+    assert said("learning rate too large", changed({"lr": lr}, jump)).found
+    assert not said("learning rate too large", changed(None, jump)).found
+
+
+def test_nothing_held_out_is_told_of_a_run_that_evaluates_its_answers() -> None:
+    answers = {name: one for name, one in HELD_OUT.items() if name.startswith("samples/")}
+    seen = replace(SOUND, held_out=answers, held_out_items=0)
+    assert "nothing is held out" in said("evaluation too small", seen).evidence
 
 
 def test_losses_without_a_reference_are_not_measured_against_one() -> None:

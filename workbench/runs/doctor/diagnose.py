@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,13 @@ def diagnose(source: Path | str | RunView | Readings) -> Report:
     if isinstance(source, RunView):
         source = read_run(source, parts_of(source))
     seen = source if isinstance(source, Readings) else _read(Path(source))
-    diagnoses = tuple(symptom(seen) for symptom in SYMPTOMS)
+    diagnoses = tuple(_worded(symptom(seen), seen) for symptom in SYMPTOMS)
     return Report(seen.source, seen.state, seen.step, seen.total, diagnoses)
+
+
+def _worded(one: Diagnosis, seen: Readings) -> Diagnosis:
+    """With the advice for these settings, where that of the workbench names options of its own."""
+    return replace(one, next=seen.advice.get(one.name, one.next)) if "--" in one.next else one
 
 
 def _read(source: Path) -> Readings:

@@ -13,6 +13,7 @@ from workbench.runs.doctor.parts import Parts
 SHARE = 0.1  # of the steps that a beginning or an end is averaged over
 LARGEST = 1e30  # of a value; larger ones overflow where they are squared
 LOG_2 = math.log(2)
+ENOUGH = 10  # steps at the full learning rate; after fewer, what has not happened still may
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class Readings:
         epochs: times through the training data so far; None where that is unknown.
         held_out_items: how many held-out items there are; None where that is unknown.
         texts: what was written at the evaluations, oldest first.
-        not_finite: metric and step of the first value that is no number; None without one.
+        not_finite: of each metric with a value that is no number, the first step that has one.
+        advice: what to try next by symptom, where settings have other names than the workbench's.
         parts: the texts of both parts of the data, or why they cannot be read; None where they
             share nothing by their making.
     """
@@ -121,13 +123,24 @@ class Readings:
     epochs: float | None = None
     held_out_items: int | None = None
     texts: tuple[Texts, ...] = ()
-    not_finite: tuple[str, int] | None = None
+    not_finite: Mapping[str, int] = field(default_factory=dict)
+    advice: Mapping[str, str] = field(default_factory=dict)
     parts: Parts | str | None = "no texts of the data are known"
 
     @property
     def early(self) -> str:
-        """Why nothing is said yet of what has not happened; empty from a third of the steps on."""
-        return f"only {self.step} of {self.total} steps" if 3 * self.step < self.total else ""
+        """Why nothing is said yet of what has not happened; empty from a third of the steps on,
+        where enough of them had the full learning rate."""
+        if 3 * self.step < self.total:
+            return f"only {self.step} of {self.total} steps"
+        full = self.step - self.warm_up
+        return "" if full >= ENOUGH else f"steps at the full learning rate: {full} of {ENOUGH}"
+
+    @property
+    def warm_up(self) -> int:
+        """The steps before the first one that is logged with the highest learning rate."""
+        lr = self.training.get("lr")
+        return 0 if lr is None else max(0, lr.highest[0] - 1)
 
     def either(self, metric: str) -> tuple[Series, str] | None:
         """A metric of the held-out items where it was measured twice, else of the training steps;
@@ -150,25 +163,26 @@ class Readings:
 
 def is_step(value: object) -> bool:
     """Whether a file's value is a number of steps."""
-    return isinstance(value, int) and 0 <= value < 10**12
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12
 
 
 def series_of(
     logged: Iterable[tuple[int, Mapping[str, Any]]],
-) -> tuple[dict[str, Series], tuple[str, int] | None]:
-    """Series by metric, and the first value that is no finite number, or larger than any can be.
+) -> tuple[dict[str, Series], dict[str, int]]:
+    """Series by metric, and by metric the first step whose value is no finite number, or larger
+    than any can be.
 
     Of two values at one step, as a resumed run may have them, the later one counts. What is no
     number is left out.
     """
     found: dict[str, dict[int, float]] = {}
-    broken: tuple[str, int] | None = None
+    broken: dict[str, int] = {}
     for step, metrics in logged:
         for name, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if -LARGEST < value < LARGEST:
                 found.setdefault(name, {})[step] = float(value)
-            elif broken is None:
-                broken = (name, step)
+            else:
+                broken.setdefault(name, step)
     return {name: Series(tuple(sorted(by_step.items()))) for name, by_step in found.items()}, broken

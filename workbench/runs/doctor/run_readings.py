@@ -24,12 +24,12 @@ def read_folder(folder: Path) -> Readings:
     Raises:
         WorkbenchError: no run there, or its files cannot be read.
     """
-    record = Record(folder)
-    config = record.config()
+    record, settings = Record(folder), folder / "config.toml"
     try:
-        events = record.events()
-        known = record.known_data()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not settings.stat().st_size:
+            raise WorkbenchError(f"{settings} is empty: a run's config holds every setting")
+        config, events, known = record.config(), record.events(), record.known_data()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WorkbenchError(f"the run in {folder} cannot be read: {error}") from error
     if not events:
         raise WorkbenchError(f"{folder / 'events.jsonl'} holds no event: nothing was trained yet")
@@ -81,7 +81,7 @@ def _readings(
         epochs=steps[-1].epoch + 1 if steps else 0,
         held_out_items=None if held_out is None else len(held_out),
         texts=tuple(_texts(one) for one in events if isinstance(one, SampleEvent)),
-        not_finite=broken or broken_too,
+        not_finite=broken_too | broken,
         parts=parts,
     )
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from workbench.runs.doctor.diagnosis import CANNOT_TELL, FOUND, NOT_FOUND, Diagnosis
 from workbench.runs.doctor.logged_metrics import LOG_2, Readings
 from workbench.runs.doctor.parts import Parts
-from workbench.runs.doctor.symptoms_start import accuracy_interval, learns, margin_in_nats
+from workbench.runs.doctor.symptoms_start import (
+    SOME,
+    accuracy_interval,
+    has_moved,
+    learns,
+    margin_in_nats,
+)
 
 NOTHING = 1e-6  # units of reward, which rounding alone may reach
 STILL = 0.01  # of the loss at the start, by which a loss that is stuck has fallen at most
@@ -32,8 +38,8 @@ def stuck(seen: Readings) -> Diagnosis:
     if best < (1 - STILL) * LOG_2 or max(best, loss.end) > (1 + 5 * STILL) * LOG_2:
         return Diagnosis(name, NOT_FOUND, told)
     if seen.early:
-        return Diagnosis(name, CANNOT_TELL, f"{told}, after {seen.early}")
-    if max(map(abs, margins.values)) < NOTHING:
+        return Diagnosis(name, CANNOT_TELL, f"{told}; {seen.early}")
+    if _nothing_moves(seen):
         norm = seen.training.get("grad_norm")
         told += f"; all margins are 0 in {seen.step} steps: nothing is trained"
         told += "" if norm is None else f", with gradients up to {norm.highest[1]:.2g}"
@@ -49,11 +55,23 @@ def stuck(seen: Readings) -> Diagnosis:
         told += f"; held-out accuracy {interval[0]:.2f} to {interval[1]:.2f}, chance is 0.50"
     if margin is not None:
         told += f"; margin {margin[0]:+.2g} nats"
+    if interval is None or (seen.held_out_items or 0) < SOME:
+        return Diagnosis(name, CANNOT_TELL, f"{told}; hold out {SOME} rows or more to tell why")
+    if not has_moved(seen):
+        return Diagnosis(name, CANNOT_TELL, f"{told}: it has hardly left the reference")
     return Diagnosis(
         name, FOUND, f"{told}: the labels do not say which side is better, or the sides are alike",
         "look at twenty pairs by eye; run preflight for contradictions and sides that hardly "
         "differ",
     )  # fmt: skip
+
+
+def _nothing_moves(seen: Readings) -> bool:
+    """Whether every margin and log-ratio is 0; the first is taken before the first step."""
+    names = ("rewards/margins", "logratios/chosen", "logratios/rejected")
+    series = [part[n] for part in (seen.training, seen.held_out) for n in names if n in part]
+    several = len(seen.training["rewards/margins"].points) > 1
+    return several and max(abs(value) for one in series for value in one.values) < NOTHING
 
 
 def flipped_labels(seen: Readings) -> Diagnosis:
@@ -131,9 +149,15 @@ def memorised(seen: Readings) -> Diagnosis:
     if not apart:
         return Diagnosis(name, NOT_FOUND, told)
     step, lowest = kept.lowest
+    if step == 0 or start - lowest < STILL * abs(start):
+        return Diagnosis(
+            name, FOUND, f"{told}; the held-out loss was never below its start ({lowest:.3g} at "
+            f"step {step}): nothing carries over to held-out pairs",
+            "look at twenty pairs by eye: do the labels say which side is better?",
+        )  # fmt: skip
     return Diagnosis(
         name, FOUND, f"{told}; the held-out loss was lowest at step {step} ({lowest:.3g})",
-        f"stop there: --max-steps {max(step, 1)}, or fewer epochs; more pairs help most",
+        f"stop there: --max-steps {step}, or fewer epochs; more pairs help most",
     )  # fmt: skip
 
 

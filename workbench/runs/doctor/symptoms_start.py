@@ -14,6 +14,7 @@ MOVED = 0.1  # nats of margin; below it a run has hardly begun
 FAR = 0.75  # nats of KL per token; sound runs of the tiny model end below 0.4
 EARLY = 0.2  # of a run
 SPIKE = 1.5  # of the training loss over where it began
+BLAMED = ("loss", "logps", "rewards", "logratios")  # metrics that a large learning rate breaks
 FEW, SOME = 20, 50  # held-out items: always too few, and too few where chance is not excluded
 
 
@@ -77,11 +78,14 @@ def large_learning_rate(seen: Readings) -> Diagnosis:
     lr = seen.training.get("lr")
     now = f"{lr.highest[1]:.2g}" if lr is not None else "the present one"
     todo = f"lower the learning rate: a tenth of {now}, and a longer warm-up"
-    if seen.not_finite is not None:
-        metric, step = seen.not_finite
-        return Diagnosis(name, FOUND, f"{metric} is no finite number at step {step}", todo)
+    broken = {f"{metric} is no finite number at step {step}": _is_lasting(seen, metric, step)
+              for metric, step in seen.not_finite.items()}  # fmt: skip
+    lasting = [told for told, lasts in broken.items() if lasts]
+    if lasting:
+        return Diagnosis(name, FOUND, lasting[0], todo)
+    others = "".join(f"; {told}, which has other causes" for told in broken)
     later = [(value, step) for step, value in kl_per_token(seen) if step > 0]
-    soon = [one for one in later if one[1] <= max(EARLY * seen.total, later[0][1])]
+    soon = [one for one in later if one[1] <= max(seen.warm_up + EARLY * seen.total, later[0][1])]
     value, step = max(soon, default=(0.0, 0))
     if value > FAR:
         told = f"the KL is {value:.2g} nats per token at step {step} of {seen.total}"
@@ -89,7 +93,7 @@ def large_learning_rate(seen: Readings) -> Diagnosis:
     loss = seen.training.get("loss")
     if loss is None or len(loss.points) < 10 or "rewards/margins" not in seen.training:
         return Diagnosis(
-            name, CANNOT_TELL, "no ten training losses of pairs, and no jump of the KL"
+            name, CANNOT_TELL, f"no ten training losses of pairs, and no jump of the KL{others}"
         )
     # Of neighbours, so that a single hard batch does not count.
     size = max(3, len(loss.points) // 10)
@@ -101,7 +105,16 @@ def large_learning_rate(seen: Readings) -> Diagnosis:
         told = f"the training loss is {highest:.3g} around step {step}, after {start:.3g}"
         return Diagnosis(name, FOUND, told, todo)
     told = f"the training loss is at most {highest:.3g}, after {start:.3g}"
-    return Diagnosis(name, NOT_FOUND, told)
+    return Diagnosis(name, NOT_FOUND, told + others)
+
+
+def _is_lasting(seen: Readings, metric: str, step: int) -> bool:
+    """Whether a value that is no number at this step tells of training gone wrong: a gradient that
+    overflows once and is finite later does not, and other metrics have causes of their own."""
+    if metric == "grad_norm":
+        norms = seen.training.get(metric)
+        return norms is None or norms.points[-1][0] < step
+    return metric.partition("/")[0] in BLAMED
 
 
 def _from_log_2(seen: Readings) -> bool:
@@ -128,16 +141,24 @@ def small_learning_rate(seen: Readings) -> Diagnosis:
         return Diagnosis(name, CANNOT_TELL, "no margins of chosen over rejected were logged")
     value, where = margin
     told = f"the {where} margin has changed by {value:+.2g} nats in {seen.step} steps"
-    if abs(value) >= MOVED or _moved(seen):
+    if abs(value) >= MOVED or has_moved(seen):
         return Diagnosis(name, NOT_FOUND, told)
     if seen.early:
         return Diagnosis(name, CANNOT_TELL, f"{told}, {seen.early}")
     if not learns(seen):
-        return Diagnosis(name, NOT_FOUND, f"{told}, and does not rise steadily: see stuck at log 2")
+        return Diagnosis(
+            name, CANNOT_TELL, f"{told}, and does not rise steadily: see stuck at log 2"
+        )
+    margins, interval = seen.training.get("rewards/margins"), accuracy_interval(seen)
+    if margins is not None and margins.rises():
+        how = "it rises steadily"
+    else:
+        assert interval is not None
+        how = f"held-out accuracy is {interval[0]:.2f} to {interval[1]:.2f}, above chance"
     lr = seen.training.get("lr")
     rate = "" if lr is None else f" at {lr.highest[1]:.2g}"
     return Diagnosis(
-        name, FOUND, f"{told}{rate}; it rises steadily",
+        name, FOUND, f"{told}{rate}; {how}",
         "raise the learning rate tenfold, or train for longer",
     )  # fmt: skip
 
@@ -151,7 +172,7 @@ def margin_in_nats(seen: Readings) -> tuple[float, str] | None:
     return None
 
 
-def _moved(seen: Readings) -> bool:
+def has_moved(seen: Readings) -> bool:
     """Whether a side has left the reference, in whatever direction."""
     sides = [seen.held_out.get(f"logratios/{side}") for side in ("chosen", "rejected")]
     return any(side is not None and abs(side.last) >= MOVED for side in sides)
@@ -184,8 +205,13 @@ def small_evaluation(seen: Readings) -> Diagnosis:
     name, todo = "evaluation too small", "hold out more rows: --held-out 60, or 200 to compare runs"
     if "rewards/accuracies" not in seen.held_out:
         paired = "rewards/accuracies" in seen.training
-        if paired and not seen.held_out and seen.step:
-            told = "nothing is held out: training metrics alone do not tell whether it generalises"
+        none = seen.held_out_items == 0 or not seen.held_out
+        every = seen.settings.get("eval_steps", 0)
+        if seen.state != "finished" and (seen.step < every or (seen.epochs or 1) < 1):
+            return Diagnosis(name, CANNOT_TELL, f"no evaluation yet at step {seen.step}")
+        if paired and none and seen.step:
+            what = "is held out" if seen.held_out_items == 0 else "held out was evaluated"
+            told = f"nothing {what}: training metrics alone do not tell whether it generalises"
             return Diagnosis(name, FOUND, told, todo)
         return Diagnosis(name, CANNOT_TELL, "no held-out accuracy was measured")
     if seen.held_out_items is None:

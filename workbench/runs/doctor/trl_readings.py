@@ -18,6 +18,19 @@ NAMES = {
     "reward": "scores",
     "completions/mean_length": "lengths/completion",
 }
+# What to try, by symptom; where it is the same, it is the workbench's.
+ADVICE = {
+    "evaluation too small": "hold out rows: an eval_dataset of 60 rows, or of 200 to compare runs, "
+    'and eval_strategy="steps"',
+    "memorised pairs": "take the checkpoint with the lowest eval_loss (load_best_model_at_end), or "
+    "fewer num_train_epochs; more pairs help most",
+    "chosen falling": "add likelihood of the chosen: loss_type=['sigmoid', 'sft']; or leave out "
+    "pairs whose sides are nearly alike",
+    "length growing": "balance the pairs by length, or take a loss that follows it less: ld_alpha "
+    "below 1",
+    "labels flipped": "look at ten pairs by eye: is the chosen one better? Else exchange the "
+    "columns chosen and rejected",
+}
 NO_REFERENCE = ("nll_loss", "log_odds_ratio")  # that CPOTrainer and ORPOTrainer log
 ALIKE = 1e-3  # relative spread of reward over log-probability, where one is a multiple of the other
 
@@ -43,7 +56,10 @@ def read_state(path: Path) -> Readings:
     Raises:
         WorkbenchError: it is no JSON object, or has no `log_history` with steps in it.
     """
-    state = read_json(path)
+    try:
+        state = read_json(path)
+    except RecursionError:
+        raise WorkbenchError(f"cannot read {path}: its brackets are nested too deep") from None
     history = state.get("log_history")
     if not isinstance(history, list):
         raise WorkbenchError(f"{path} has no list log_history: a trainer_state.json is needed")
@@ -67,9 +83,11 @@ def read_state(path: Path) -> Readings:
         training=training,
         held_out=held_out,
         compares=_compares(training),
+        settings={"eval_steps": every} if is_step(every := state.get("eval_steps")) else {},
         epochs=epochs["epoch"].highest[1] if epochs else None,
-        not_finite=broken or broken_too,
+        not_finite=broken_too | broken,
         parts="trainer_state.json holds no texts of the data",
+        advice=ADVICE,
     )
 
 
