@@ -87,7 +87,7 @@ def test_its_arguments_become_the_same_pairs(dpo, models, tokenizer, monkeypatch
     chosen, rejected, prompt_mask, *masks = given.values()
     pairs = pairs_from_prompt_mask(chosen, rejected, prompt_mask, *(m.sum(-1) for m in masks))
     parts = [tokenizer.encode(TEXTS[0]), *map(tokenizer.completion, TEXTS[1:])]
-    assert [[*part] for part in vars(pairs[0]).values()] == parts
+    assert [[*part] for part in (pairs[0].prompt, pairs[0].chosen, pairs[0].rejected)] == parts
     batch = collate(pairs, tokenizer.pad_id)
     logps = PairLogps.from_sequences(batch, *(completion_logps(model, batch) for model in models))
     module = inspect.getmodule(library.DPO)

@@ -88,3 +88,9 @@ def test_templates_run_in_a_sandbox() -> None:
 def test_templates_know_the_date() -> None:
     rendered = render_chat("{{ strftime_now('%Y') }}", "hi", None, {})
     assert abs(int(rendered) - datetime.now().year) <= 1
+
+
+@pytest.mark.parametrize("broken", ["{{ messages[0].content.index('z') }}", "{{ 'a'.split('') }}"])
+def test_whatever_a_template_raises_is_one_line(broken: str) -> None:
+    with pytest.raises(WorkbenchError, match="the chat template does not take this prompt"):
+        render_chat(broken, "a", None, {})

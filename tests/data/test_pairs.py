@@ -170,7 +170,7 @@ def test_layouts(tmp_path: Path, row: dict[str, Any], expected: TextPair) -> Non
         ("text", "the row is str, expected an object"),
         ({**GOOD, "chosen": []}, "field 'chosen' has no messages"),
         ({**GOOD, "chosen": ["c"]}, "field 'chosen' holds a message that is not an object"),
-        ({**GOOD, "chosen": [{"role": "user"}]}, "no field 'content'"),
+        ({**GOOD, "chosen": [{"role": "user"}]}, "chosen, message 1: no field 'content'"),
         (
             {
                 "prompt": "p",

@@ -256,15 +256,27 @@ def test_a_run_of_another_method_is_no_reward(make_recorded: MakeRun) -> None:
         make_recorded("ppo", method="ppo", loss=None, reward=str(other.folder), **SMALL)
 
 
-def test_a_reward_model_is_not_asked_about_a_system_message(
-    make_recorded: MakeRun, tmp_path: Path
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"system": "be brief"}, "row 3 has a system message"),
+        (
+            {"prompt": [{"role": r, "content": "a"} for r in ("user", "assistant", "user")]},
+            "row 3 has several turns",
+        ),
+    ],
+)
+def test_a_reward_model_is_not_asked_about_what_it_would_not_see(
+    make_recorded: MakeRun, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     model = make_recorded("rm", method="reward_model", loss=None, max_steps=1)
     list(model)
-    rows = [{"prompt": f"review of the {name}:"} for name in ("phone", "hotel", "film", "cafe")]
-    rows[2]["system"] = "be brief"
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"review of the {name}:"} for name in ("phone", "hotel", "film", "cafe")
+    ]
+    rows[2] |= changes
     path = tmp_path / "prompts.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     settings = {**SMALL, "held_out": 1, "data": str(path)}
-    with pytest.raises(WorkbenchError, match="row 3 has a system message"):
+    with pytest.raises(WorkbenchError, match=message):
         make_recorded("ppo", method="ppo", loss=None, reward=str(model.folder), **settings)

@@ -105,7 +105,10 @@ def run_handles(
         policies = [
             replace(policy, name=title) for policy, title in zip(policies, titles, strict=True)
         ]
-    return [reference, *policies], loaded
+    # A prompt of several turns, or with a system message, is asked as it is in the run that has it.
+    known = {prompt: ids for run in reversed(loaded) for prompt, ids in run.tokenizer.known.items()}
+    asked = [replace(one, tokenizer=one.tokenizer.knowing(known)) for one in (reference, *policies)]
+    return asked if known else [reference, *policies], loaded
 
 
 def is_run(source: str | Path) -> bool:

@@ -6,6 +6,7 @@ Templates are code from outside, so they run in a sandbox.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -45,9 +46,28 @@ def render_messages(
             messages=messages, tools=tools, documents=None, add_generation_prompt=asks,
             **special_names,
         )  # fmt: skip
-    except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
+    except (
+        TemplateError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise WorkbenchError(f"the chat template does not take this prompt: {reason}") from error
+
+
+def turn_marks(template: str | None, special_names: Mapping[str, str]) -> str:
+    """What a template writes around turns that hold nothing; empty without a template."""
+    if template is None:
+        return ""
+    turns = [{"role": role, "content": " "} for role in ("user", "assistant", "user")]
+    with suppress(WorkbenchError):
+        return render_messages(template, turns, special_names)
+    with suppress(WorkbenchError):
+        return render_chat(template, " ", None, special_names)
+    return ""
 
 
 @lru_cache(maxsize=8)

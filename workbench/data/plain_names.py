@@ -21,18 +21,24 @@ import tokenizers
 class PlainNames:
     """The names of a tokenizer's special tokens, in texts and in rendered templates."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, written: str = "") -> None:
+        """`written` is what a template writes: the added tokens in it count as special ones."""
         self._backend = backend
         added = backend.get_added_tokens_decoder()
         self.names = sorted(
-            (token.content for token in added.values() if token.special), key=len, reverse=True
+            (one.content for one in added.values() if one.special or one.content in written),
+            key=len,
+            reverse=True,
         )
         self._alone = {  # not taking in blanks, not only between words, not the start of another
             token.content
             for token in added.values()
-            if not (token.rstrip or token.single_word or token.normalized)
+            if token.content in self.names
+            and not (token.rstrip or token.single_word or token.normalized)
             and sum(name.startswith(token.content) for name in self.names) == 1
         }
+        found = ((index, one.content) for index, one in added.items())
+        self.ids = frozenset(index for index, name in found if name in self.names)
         self._first = {name[0] for name in self.names}
         self._pattern = re.compile("|".join(map(re.escape, self.names)) or r"(?!)")
         self._secret = f"mark{secrets.token_hex(12)}"

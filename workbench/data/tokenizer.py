@@ -17,7 +17,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from workbench.data.cache import atomic_write
-from workbench.data.chat import render_chat
+from workbench.data.chat import render_chat, turn_marks
 from workbench.data.json_rows import write_json
 from workbench.data.plain_names import PlainNames, without_end
 from workbench.data.tokenizer_files import (
@@ -44,9 +44,8 @@ class Tokenizer:
       taken from its post-processor.
     - `special_names` names tokens for the chat template, such as {"bos_token": "<s>"}.
 
-    The name of a special token inside a text ("<eos>", "<|im_end|>") is plain text; at the end of a
-    completion it is the end of sequence. `transformers` reads it as that token wherever it stands,
-    so that a text can forge a turn; with `allow_special` it is read so here too.
+    The name of a special token inside a text ("<|im_end|>") is plain text, so that no text forges a
+    turn; at the end of a completion it ends it. With `allow_special` it is always that token.
     """
 
     def __init__(
@@ -163,15 +162,16 @@ class Tokenizer:
         return other
 
     def knowing(self, prompts: Mapping[str, Sequence[int]]) -> "Tokenizer":
-        """The same, which renders these prompts as these ids: conversations by their transcript."""
+        """The same, which renders these prompts as these ids: conversations by transcript."""
         other = copy(self)
         other.known = dict(prompts)
         return other
 
     @cached_property
     def plain_names(self) -> PlainNames:
-        """Of the special tokens."""
-        return PlainNames(self.backend)
+        """Of special tokens, and of all that end an answer or mark a turn."""
+        ends = "".join(filter(None, map(self.backend.id_to_token, self.stop_ids)))
+        return PlainNames(self.backend, ends + turn_marks(self.chat_template, self.special_names))
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text as it stands, names of special tokens read as those tokens."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import cycle, islice
@@ -71,13 +71,16 @@ class RunData:
 
     @property
     def conversations(self) -> dict[str, Sequence[int]]:
-        """Token ids of the prompts of several turns, by their transcript."""
-        items = [*self.train, *self.held_out]
-        texts = [*self.train_texts, *self.held_out_texts]
+        """Token ids of the prompts of several turns or with a system message, by their text.
+
+        Where rows differ in the system message alone, the first held-out one counts.
+        """
+        items = [*self.held_out, *self.train]
+        texts = [*self.held_out_texts, *self.train_texts]
         return {
             text.prompt: item.prompt
-            for item, text in zip(items, texts, strict=True)
-            if text.dialogue is not None
+            for item, text in reversed([*zip(items, texts, strict=True)])
+            if text.dialogue is not None or text.system is not None
         }
 
     def prompts(self, count: int) -> list[Any]:
@@ -121,7 +124,7 @@ def load_data(
     else:
         texts, skipped, layout = method.read(config.data, config.reading)
     longest = config.max_length or model.max_length
-    with collection_paused():
+    with collection_paused(), naming_file(config.data):
         encoded = method.encode(texts, model.tokenizer, longest)
     rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)
 
@@ -151,6 +154,15 @@ def load_data(
         f"{config.data}: the {method.noun} of this run had data_hash {known.hash[:12]}, it is now "
         f"{now}; give back the file that the run was made with"
     )
+
+
+@contextmanager
+def naming_file(name: str) -> Iterator[None]:
+    """Put the file in front of what is wrong with its rows."""
+    try:
+        yield
+    except WorkbenchError as error:
+        raise WorkbenchError(f"{name}: {error}") from error
 
 
 def _before(text: Any) -> list[str]:

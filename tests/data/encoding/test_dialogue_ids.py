@@ -170,3 +170,55 @@ def test_one_question_is_what_it_is_without_a_dialogue(chat: Tokenizer) -> None:
     assert [*prompt] == chat.render_prompt("a", "s")
     assert [*side.ids] == chat.completion("b")
     assert side.scored == ()
+
+
+def test_an_end_that_a_turn_spells_out_is_its_end(chat: Tokenizer) -> None:
+    rows = [{"chosen": talk("a", "b</s>", "c", "d</s>\n"), "rejected": talk("a", "e", "f", "g")}]
+    row = encoded(chat, rows, EVERY)
+    assert whole(chat, row, 0)[1] == "b</s>d</s>"
+    assert chat.tokens(row.completions[0]).count("</s>") == 3  # that of the user's turn too
+
+
+def test_a_turn_ends_with_the_first_special_token_of_the_template(
+    byte_backend: tokenizers.Tokenizer,
+) -> None:
+    """Where nothing says that it ends an answer, the last turn gets the end of sequence too."""
+    template = TEMPLATE.replace("</s>", "<|end|>")
+    chat = Tokenizer(byte_backend, eos_id=1, chat_template=template)
+    rows = [{"chosen": talk("a", "b", "c", "d"), "rejected": talk("a", "e", "f", "g")}]
+    assert whole(chat, encoded(chat, rows, EVERY), 0)[1] == "b<|end|>d<|end|></s>"
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (TEMPLATE.replace("tools |", "'' |"), None),
+        (TEMPLATE.partition("{% endif %}")[2], "leaves the tools out"),
+        (TEMPLATE.replace("m.tool_calls", "m.other"), "leaves calls of tools out"),
+    ],
+)
+def test_a_template_without_a_place_for_tools_is_told(
+    byte_backend: tokenizers.Tokenizer, template: str, reason: str | None
+) -> None:
+    chat = Tokenizer(byte_backend, eos_id=1, chat_template=template)
+    called = {"role": "assistant", "content": "", "tool_calls": [{"name": "add"}]}
+    asked = [{"role": "user", "content": "1+1?"}, called, {"role": "tool", "content": "2"}]
+    rows = [{"prompt": asked, "tools": [{"name": "add"}], "chosen": "2", "rejected": "3"}]
+    row = encoded(chat, rows, Reading())
+    assert isinstance(row, EncodedRow) if reason is None else str(reason) in row
+
+
+def test_marks_of_turns_that_are_no_special_tokens_forge_nothing() -> None:
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(["a"], trainer)
+    backend.add_tokens([tokenizers.AddedToken(one, special=False) for one in ("<s>", "</s>")])
+    backend.add_tokens([tokenizers.AddedToken("<think>", special=False)])
+    end = backend.token_to_id("</s>")
+    chat = Tokenizer(backend, eos_id=end, chat_template=TEMPLATE)
+    ids = chat.render_prompt("a</s>\n<s>system<think>")
+    assert [one for one in chat.tokens(ids) if one in ("<s>", "</s>")] == ["<s>", "</s>", "<s>"]
+    assert "<think>" in chat.tokens(ids)  # no mark of a turn: read as everywhere

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from workbench.data.layouts import columns, known_layouts, messages
 from workbench.data.layouts.known_layouts import LAYOUTS
 from workbench.data.layouts.messages import Message
 from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.row_sources import write_rows
 from workbench.data.pairs import TextPair, read_pairs, write_jsonl
 from workbench.data.prompts import read_prompts
 from workbench.errors import WorkbenchError
@@ -314,3 +316,98 @@ def test_rows_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
         read_pairs(tmp_path / "parts")
     nested = [SEVERAL_TURNS["whole conversations"], SEVERAL_TURNS["whole conversations"]]
     assert read_pairs(datasets.Dataset.from_list(nested)).pairs == read_pairs(nested).pairs
+
+
+def test_a_transcript_as_the_prompt_is_read_as_one() -> None:
+    prompt = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"
+    for chosen, rejected in ((" d", " e"), (f"{prompt} d", f"{prompt} e")):
+        (pair,) = read_pairs([{"prompt": prompt, "chosen": chosen, "rejected": rejected}]).pairs
+        assert pair.dialogue is not None
+        assert pair.dialogue.before == tuple(TALK)
+        assert (pair.chosen, pair.rejected) == ("d", "e")
+
+
+def test_a_history_stands_before_the_instruction() -> None:
+    row = {"instruction": "c", "chosen": "d", "rejected": "e", "history": [["a", "b"]]}
+    (pair,) = read_pairs([row]).pairs
+    assert pair.dialogue is not None
+    assert pair.dialogue.before == tuple(TALK)
+    assert read_pairs([{**row, "history": []}]).pairs[0].prompt == "c"
+    with pytest.raises(WorkbenchError, match="history is no list of questions with their answers"):
+        read_pairs([{**row, "history": ["a"]}])
+
+
+def test_what_only_users_say_is_no_preference() -> None:
+    rows = [
+        {"chosen": EARLIER[:2], "rejected": [said("user", "x"), EARLIER[1]]},
+        {
+            "chosen": [*EARLIER, said("assistant", "d")],
+            "rejected": [*EARLIER[:2], said("user", "y"), said("assistant", "d")],
+        },
+    ]
+    with pytest.raises(WorkbenchError, match="identical in what the assistant says"):
+        read_pairs(rows[1:], Reading(turns="every"))
+
+
+def test_a_blank_system_column_is_none_in_every_conversation() -> None:
+    for kind in ("whole conversations", "ShareGPT", "answers with scores"):
+        (pair,) = read_pairs([{**SEVERAL_TURNS[kind], "system": " "}]).pairs
+        assert pair.system is None
+
+
+def test_reasoning_is_kept() -> None:
+    thought, other = (said("assistant", "d", reasoning_content=text) for text in ("x", "y"))
+    (pair,) = read_pairs([{"prompt": "a", "chosen": [thought], "rejected": [other]}]).pairs
+    assert pair.dialogue is not None
+    assert pair.dialogue.sides[0][0].for_template() == thought
+
+
+def test_fields_that_arrow_adds_are_left_out(tmp_path: Path) -> None:
+    import datasets
+
+    def row(arguments: dict[str, str]) -> dict[str, Any]:
+        call = [{"function": {"name": "f", "arguments": arguments}}]
+        return {"prompt": "p", "chosen": [said("assistant", "", tool_calls=call)], "rejected": "r"}
+
+    rows = [row({"city": "Rome"}), row({"stock": "X"})]
+    for one in rows:
+        one["rejected"] = [said("assistant", "r")]
+    kept = datasets.Dataset.from_list(rows)
+    wanted = read_pairs(rows).pairs
+    assert read_pairs(kept).pairs == wanted
+    kept.to_parquet(str(tmp_path / "kept.parquet"))
+    assert read_pairs(tmp_path / "kept.parquet").pairs == wanted
+    assert read_pairs(write_rows(kept, tmp_path / "kept.jsonl")).pairs == wanted
+
+
+@pytest.mark.parametrize("kind", ["whole conversations", "ShareGPT", "prompt as messages"])
+def test_messages_in_a_table_are_read_as_messages(tmp_path: Path, kind: str) -> None:
+    row = SEVERAL_TURNS[kind]
+    wanted = read_pairs([row]).pairs
+    pd.DataFrame([row]).to_csv(tmp_path / "python.csv", index=False)
+    cells = {name: v if isinstance(v, str) else json.dumps(v) for name, v in row.items()}
+    pd.DataFrame([cells]).to_csv(tmp_path / "json.csv", index=False)
+    for name in ("python.csv", "json.csv"):
+        assert read_pairs(tmp_path / name).pairs == wanted
+
+
+def test_rows_that_come_one_by_one_and_odd_values(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{n}", "chosen": "c", "rejected": "r"} for n in range(2)]
+    assert read_pairs(row for row in rows).pairs == read_pairs(rows).pairs
+    dated = pd.DataFrame(rows).assign(day=pd.Timestamp("2026-01-31"))
+    assert len(read_pairs(write_rows(dated, tmp_path / "dated.jsonl")).pairs) == 2
+    half = [*rows, {**rows[0], "chosen": "\ud800"}]
+    file = read_pairs(write_rows(half, tmp_path / "half.jsonl"))
+    assert (file.pairs, [row for row, _ in file.skipped]) == (read_pairs(half).pairs, [3])
+    call = {**rows[0], "tools": [{"name": "\ud800"}]}
+    assert "tools holds half" in read_pairs([*rows, call]).skipped[0].reason
+
+
+@pytest.mark.parametrize("name", ["messages", "prompt"])
+def test_a_single_row_of_messages_is_a_row(tmp_path: Path, name: str) -> None:
+    path = write_rows(
+        [{name: [*EARLIER, said("assistant", "d")][: 4 if name == "messages" else 3]}],
+        tmp_path / "one.jsonl",
+    )
+    read = read_prompts if name == "prompt" else partial(read_completions, labelled=False)
+    assert read(path).texts[0].row == 1

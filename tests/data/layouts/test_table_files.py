@@ -112,3 +112,14 @@ def test_a_field_may_be_long(tmp_path: Path) -> None:
     rows = [{"prompt": "p", "chosen": "c" * 300_000, "rejected": "r"}]
     assert len(read_pairs(as_csv(tmp_path / "pairs.csv", rows)).pairs[0].chosen) == 300_000
     assert csv.field_size_limit() == 131_072
+
+
+def test_parquet_that_is_damaged_within_its_texts_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    table = pyarrow.table({"prompt": ["a" * 40], "chosen": ["b" * 40], "rejected": ["c" * 40]})
+    parquet.write_table(
+        table, path, compression="none", use_dictionary=False, write_statistics=False
+    )
+    path.write_bytes(path.read_bytes().replace(b"b" * 40, b"\xbe" * 40))
+    with pytest.raises(WorkbenchError, match=r"rows\.parquet is not Parquet: .*utf-8"):
+        read_table(path)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from workbench.data.chat import render_messages
 from workbench.data.layouts.messages import Dialogue, Message
+from workbench.data.plain_names import without_end
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -27,14 +30,29 @@ class Side(NamedTuple):
     scored: tuple[bool, ...] = ()
 
 
+def dialogue_prompt(dialogue: Dialogue, system: str | None, tokenizer: Tokenizer) -> str:
+    """What stands before the completions, as `Tokenizer.encode_all` takes it.
+
+    Raises:
+        WorkbenchError: the chat template rejects the messages or leaves some of them out; or there
+            are tools and no template.
+    """
+    return _Written(tokenizer, system, dialogue).text((), asks=True)
+
+
+def ends_in_texts(dialogue: Dialogue) -> bool:
+    """Whether every completion is one message of text, to be encoded as in any other row."""
+    return all(len(side) == 1 and not side[0].more for side in dialogue.sides)
+
+
 def dialogue_ids(
     dialogue: Dialogue, system: str | None, tokenizer: Tokenizer
 ) -> tuple[Ids, list[Side]]:
     """Token ids of what stands before the completions, and of each completion.
 
     Raises:
-        WorkbenchError: the chat template rejects the messages, or writes earlier turns otherwise
-            once others follow; or there are tools and no template.
+        WorkbenchError: as `dialogue_prompt` does; or the template writes earlier turns otherwise
+            once others follow.
     """
     written = _Written(tokenizer, system, dialogue)
     prompt = written.text((), asks=True)
@@ -52,10 +70,32 @@ class _Written:
             every = [*dialogue.before, *(one for side in dialogue.sides for one in side)]
             if dialogue.tools or any(one.more for one in every):
                 raise WorkbenchError("tool calls need a model with a chat template")
+        elif dialogue.tools and self._same_without(tools=""):
+            raise WorkbenchError("the chat template of this model leaves the tools out")
+        elif self._calls() and self._same_without(
+            before=_plain(dialogue.before), sides=tuple(map(_plain, dialogue.sides))
+        ):
+            raise WorkbenchError("the chat template of this model leaves calls of tools out")
+
+    def _calls(self) -> bool:
+        every = (*self.dialogue.before, *chain(*self.dialogue.sides))
+        return any(
+            name in one.more for one in every for name in ('"tool_calls"', '"function_call"')
+        )
+
+    def _same_without(self, **parts: Any) -> bool:
+        """Whether the whole is the same text with these parts instead."""
+        whole = self.dialogue
+        texts = [self.text(side, asks=False) for side in whole.sides or ((),)]
+        self.dialogue = other = replace(whole, **parts)
+        try:
+            return texts == [self.text(side, asks=False) for side in other.sides or ((),)]
+        finally:
+            self.dialogue = whole
 
     def text(self, side: Sequence[Message], asks: bool) -> str:
         """With the messages of a completion; `asks` for the answer that comes next."""
-        messages = [*self.dialogue.before, *side]
+        messages = [self._ended(one) for one in (*self.dialogue.before, *side)]
         tokenizer, put_aside = self.tokenizer, self.tokenizer.put_aside
         if tokenizer.chat_template is None:
             start = "".join(f"{put_aside(one.content)}\n\n" for one in self.start)
@@ -67,6 +107,17 @@ class _Written:
             tokenizer.chat_template, _each(values, put_aside), tokenizer.special_names,
             _each(tools, put_aside), asks,
         )  # fmt: skip
+
+    def _ended(self, message: Message) -> Message:
+        """A message of the assistant without the end that it spells out: the template writes it."""
+        if message.role != "assistant" or self.tokenizer.allow_special:
+            return message
+        end = self.tokenizer.special_names["eos_token"]
+        return message._replace(content=without_end(message.content, end))
+
+
+def _plain(messages: Sequence[Message]) -> tuple[Message, ...]:
+    return tuple(one._replace(more="") for one in messages)
 
 
 def _side(written: _Written, messages: tuple[Message, ...], prompt: str) -> Side:
@@ -87,7 +138,7 @@ def _side(written: _Written, messages: tuple[Message, ...], prompt: str) -> Side
                 "be told which tokens are the assistant's"
             )
         between, own = tokenizer.encode_all([asked[len(told) :], answered[len(asked) :]])
-        end = next((place for place, one in enumerate(own, 1) if one in tokenizer.stop_ids), None)
+        end = _turn_end(own, tokenizer)
         ids += [*between, *own]
         ends = len(own) if end is None else end
         scored += [False] * len(between) + [True] * ends + [False] * (len(own) - ends)
@@ -96,6 +147,15 @@ def _side(written: _Written, messages: tuple[Message, ...], prompt: str) -> Side
     if ids[-1:] and ids[-1] not in tokenizer.stop_ids:
         ids, scored = [*ids, tokenizer.eos_id], [*scored, True]
     return Side(tuple(ids), () if all(scored) else tuple(scored))
+
+
+def _turn_end(ids: Sequence[int], tokenizer: Tokenizer) -> int | None:
+    """Tokens of an answer with what ends it: a stop token, or any that the template writes."""
+    for ends in (tokenizer.stop_ids, () if tokenizer.allow_special else tokenizer.plain_names.ids):
+        places = [place for place, one in enumerate(ids, 1) if one in ends]
+        if places:
+            return places[0]
+    return None
 
 
 def _each(value: Any, change: Callable[[str], str]) -> Any:

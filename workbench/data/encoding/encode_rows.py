@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
-from workbench.data.encoding.dialogue_ids import Side, dialogue_ids
+from workbench.data.encoding.dialogue_ids import Side, dialogue_ids, dialogue_prompt, ends_in_texts
 from workbench.data.layouts.messages import Dialogue
 from workbench.data.plain_names import PlainNames
 from workbench.data.tokenizer import Tokenizer
@@ -72,7 +72,9 @@ def _encode_block(
     rendered: dict[int, str] = {}
     for index, row in enumerate(rows):
         try:
-            if row.dialogue is not None:
+            if row.dialogue is not None and ends_in_texts(row.dialogue):
+                rendered[index] = dialogue_prompt(row.dialogue, row.system, tokenizer)
+            elif row.dialogue is not None:
                 prompt, sides = dialogue_ids(row.dialogue, row.system, tokenizer)
                 found[index] = _fitted(prompt, dict(zip(names, sides, strict=True)), max_length)
             else:

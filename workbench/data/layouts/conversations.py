@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from workbench.data.layouts.messages import Dialogue, Message, transcript
-from workbench.data.layouts.unusable import Row, UnusableError, is_given, text_of
+from workbench.data.layouts.unusable import Row, UnusableError, is_given, is_unicode, text_of
 
 
 class Parts(NamedTuple):
@@ -29,6 +29,8 @@ def divide(row: Row, conversations: Sequence[Sequence[Message]], turns: str) -> 
     With `turns` "last" a completion is the last message; with "every" it is everything from the
     assistant's first message on.
     """
+    if isinstance(row.get("system"), str) and not row["system"].strip():
+        row = {**row, "system": None}  # as tables have it where nothing was given
     for messages in conversations:
         if not messages or messages[-1].role != "assistant":
             raise UnusableError("the last message is not the assistant's")
@@ -44,6 +46,9 @@ def divide(row: Row, conversations: Sequence[Sequence[Message]], turns: str) -> 
         more = "; --turns every scores all turns of the assistant" if again else ""
         raise UnusableError(f"chosen and rejected follow different messages{more}")
     sides = tuple(tuple(one[end:]) for one, end in zip(conversations, ends, strict=True))
+    said = [[one for one in side if one.role == "assistant"] for side in sides]
+    if len(said) > 1 and said[0] == said[1]:
+        raise UnusableError("chosen and rejected are identical in what the assistant says")
     return asked(row, first, sides)
 
 
@@ -87,4 +92,7 @@ def _tools(row: Row) -> str:
         listed = None
     if not isinstance(listed, list):
         raise UnusableError("tools is not a list of tools, nor the JSON of one")
-    return json.dumps(listed, ensure_ascii=False) if listed else ""
+    found = json.dumps(listed, ensure_ascii=False) if listed else ""
+    if not is_unicode(found):
+        raise UnusableError("tools holds half of a Unicode character")
+    return found

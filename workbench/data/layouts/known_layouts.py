@@ -14,8 +14,18 @@ from typing import Any
 
 from workbench.data.layouts.answer_lists import answer_pairs
 from workbench.data.layouts.conversations import Parts, asked, divide
-from workbench.data.layouts.messages import Message, as_messages, parse_transcript
+from workbench.data.layouts.messages import (
+    Message,
+    as_messages,
+    asks_in_transcript,
+)
 from workbench.data.layouts.reading import Reading
+from workbench.data.layouts.side_messages import (
+    earlier_turns,
+    instruction_of,
+    refuse_other_prompt,
+    side_messages,
+)
 from workbench.data.layouts.unusable import Row, UnusableError, is_given, number_of, text_of
 
 SIDES = ("chosen", "rejected")
@@ -51,7 +61,7 @@ def read_prompt(row: Row, reading: Reading) -> Iterator[Parts]:
     [('So.', 'No.')]
     """
     parts = _read_parts(row, reading)
-    _refuse_other_prompt(row)
+    refuse_other_prompt(row)
     yield _with_scores(row, parts, reading)
 
 
@@ -62,7 +72,9 @@ def read_instruction(row: Row, reading: Reading) -> Iterator[Parts]:
     >>> [parts.prompt for parts in read_instruction(row, Reading())]
     ['Add.\\n\\n1 2']
     """
-    row = {**row, "prompt": _instruction(row)}
+    row = {**row, "prompt": instruction_of(row)}
+    if is_given(row.get("history")) and row["history"] != []:
+        row["prompt"] = [*earlier_turns(row), {"role": "user", "content": row["prompt"]}]
     yield _with_scores(row, _read_parts(row, reading), reading)
 
 
@@ -118,7 +130,7 @@ def read_answers(row: Row, reading: Reading, name: str) -> Iterator[Parts]:
     [(('So.', 'So what.'), 1.0), (('So.', 'No.'), 2.0), (('So what.', 'No.'), 1.0)]
     """
     if "prompt" not in row:
-        row = {**row, "prompt": _instruction(row)}
+        row = {**row, "prompt": instruction_of(row)}
     before = as_messages(row, "prompt", "user")
     for better, worse in answer_pairs(row, name, reading):
         whole = [[*before, *better.messages], [*before, *worse.messages]]
@@ -142,7 +154,8 @@ def read_vote(row: Row, reading: Reading) -> Iterator[Parts]:
         raise UnusableError(f"vote is {repr(vote)}, accepted are a, b, tie and bad")
     order = ("a", "b") if vote == "a" else ("b", "a")
     sides = tuple((Message("assistant", text_of(row, name)),) for name in order)
-    yield asked(row, [Message("user", text_of(row, "prompt"))], sides)
+    parts = asked(row, [Message("user", text_of(row, "prompt"))], sides)
+    yield _with_scores(row, parts, reading)
 
 
 LAYOUTS = (
@@ -171,15 +184,11 @@ def find_layout(rows: Sequence[Any]) -> Layout | None:
     return next(fitting, None)
 
 
-def _instruction(row: Row) -> str:
-    extra = text_of(row, "input") if is_given(row.get("input")) else ""
-    prompt = text_of(row, "instruction")
-    return f"{prompt}\n\n{extra}" if prompt.strip() and extra.strip() else prompt
-
-
 def _read_parts(row: Row, reading: Reading) -> Parts:
     """Of a prompt and two completions; those may be whole conversations."""
     if any(isinstance(row.get(name), list | dict) for name in ("prompt", *SIDES)):
+        return _read_sides(row, reading)
+    if asks_in_transcript(text_of(row, "prompt")):
         return _read_sides(row, reading)
     question = [Message("user", text_of(row, "prompt"))]
     return asked(row, question, tuple((Message("assistant", text_of(row, n)),) for n in SIDES))
@@ -188,33 +197,7 @@ def _read_parts(row: Row, reading: Reading) -> Parts:
 def _read_sides(row: Row, reading: Reading) -> Parts:
     if isinstance(row.get("system"), str) and not row["system"].strip():
         row = {**row, "system": None}  # as tables have it where nothing was given
-    return divide(row, [_conversation(row, name) for name in SIDES], reading.turns)
-
-
-def _conversation(row: Row, name: str) -> list[Message]:
-    """The conversation of one side, including a prompt in a column of its own.
-
-    A prompt as text next to a side with a whole conversation only repeats one of its messages.
-    """
-    if not is_given(row.get("prompt")) and isinstance(row.get(name), str):
-        return parse_transcript(row[name])
-    side = as_messages(row, name, "assistant")
-    if not is_given(row.get("prompt")):
-        return side
-    if isinstance(row["prompt"], str) and len(side) > 1 and side[0].role != "assistant":
-        return side
-    return as_messages(row, "prompt", "user") + side
-
-
-def _refuse_other_prompt(row: Row) -> None:
-    """Raise where the prompt as text has nothing of what the user says in the conversation."""
-    own, chosen = row.get("prompt"), row.get("chosen")
-    if not isinstance(own, str) or not own.strip() or not isinstance(chosen, list):
-        return
-    messages = as_messages(row, "chosen", "assistant")
-    said = [one.content.strip() for one in messages if one.role == "user" and one.content.strip()]
-    if messages[0].role != "assistant" and said and not any(text in own for text in said):
-        raise UnusableError("prompt has none of the user's messages in chosen")
+    return divide(row, [side_messages(row, name) for name in SIDES], reading.turns)
 
 
 def _with_scores(row: Row, parts: Parts, reading: Reading) -> Parts:

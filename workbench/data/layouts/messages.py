@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from reprlib import repr
 from typing import Any, NamedTuple
 
-from workbench.data.layouts.unusable import Row, UnusableError, text_of
+from workbench.data.layouts.unusable import Row, UnusableError, is_unicode, text_of
 
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user",
     "assistant": "assistant", "gpt": "assistant", "model": "assistant",
     "function_call": "assistant", "tool": "tool", "function": "tool", "observation": "tool",
 }  # fmt: skip
-KEPT = ("name", "tool_calls", "tool_call_id")  # beside role and content, what templates read
+KEPT = (
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "function_call",
+    "reasoning_content",
+    "thinking",
+)  # beside role and content, what templates read
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 
@@ -77,6 +84,11 @@ def parse_transcript(text: str) -> list[Message]:
     return list(map(Message, roles, map(str.strip, pieces[1::2])))
 
 
+def asks_in_transcript(text: str) -> bool:
+    """Whether a text is a transcript that ends where the assistant answers."""
+    return bool(TURN.match(text.strip())) and text.rstrip().endswith("\n\nAssistant:")
+
+
 def as_messages(row: Row, name: str, role: str) -> list[Message]:
     """The messages in a field: a text of this role, one message, or a list of them."""
     value = row.get(name)
@@ -86,21 +98,28 @@ def as_messages(row: Row, name: str, role: str) -> list[Message]:
         return [Message(role, text_of(row, name))]
     if not value:
         raise UnusableError(f"field {name!r} has no messages")
-    return [_message(one, name) for one in value]
+    found = []
+    for number, one in enumerate(value, start=1):
+        if not isinstance(one, Mapping):
+            raise UnusableError(f"field {name!r} holds a message that is not an object")
+        try:
+            found.append(_message(one))
+        except UnusableError as error:
+            raise UnusableError(f"{name}, message {number}: {error}") from None
+    return found
 
 
-def _message(value: Any, name: str) -> Message:
-    if not isinstance(value, Mapping):
-        raise UnusableError(f"field {name!r} holds a message that is not an object")
+def _message(value: Mapping[str, Any]) -> Message:
     keys = ("from", "value") if "role" not in value and "from" in value else ("role", "content")
     given = text_of(value, keys[0])
     if given.lower() not in ROLES:
-        raise UnusableError(
-            f"field {name!r} holds the role {repr(given)}; accepted are {', '.join(ROLES)}"
-        )
+        raise UnusableError(f"the role {repr(given)}; accepted are {', '.join(ROLES)}")
     kept = {key: value[key] for key in KEPT if value.get(key) is not None}
     more = json.dumps(kept, ensure_ascii=False) if kept else ""
-    return Message(ROLES[given.lower()], _content(value, keys[1], "tool_calls" in kept), more)
+    if not is_unicode(more):
+        raise UnusableError("half of a Unicode character")
+    calls = "tool_calls" in kept or "function_call" in kept
+    return Message(ROLES[given.lower()], _content(value, keys[1], calls), more)
 
 
 def _content(message: Mapping[str, Any], key: str, calls: bool) -> str:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from workbench.data.cache import atomic_write
 from workbench.data.json_rows import read_json_rows
-from workbench.data.layouts.columns import columns_of, describe_columns, parse_columns, renamed
+from workbench.data.layouts.columns import (
+    NAMES,
+    columns_of,
+    describe_columns,
+    parse_columns,
+    renamed,
+)
 from workbench.data.layouts.known_layouts import find_layout
-from workbench.data.layouts.table_files import is_table, read_data_set, read_table
+from workbench.data.layouts.table_files import filled_fields, is_table, read_data_set, read_table
+from workbench.data.layouts.unusable import is_unicode
 from workbench.errors import WorkbenchError
 
 # A path, or what holds rows in memory: a list of objects, a DataFrame, a Hugging Face dataset.
@@ -20,8 +27,10 @@ Source: TypeAlias = Any
 
 def name_of(source: Source) -> str:
     """A path, or what holds the rows."""
-    named = isinstance(source, str | Path)
-    return str(source) if named else f"{type(source).__name__} of {len(source)} rows"
+    if isinstance(source, str | Path):
+        return str(source)
+    count = f" of {len(source)} rows" if isinstance(source, Sized) else ""
+    return f"{type(source).__name__}{count}"
 
 
 def rows_of(source: Source, columns: str | None = None) -> list[Any]:
@@ -36,7 +45,7 @@ def rows_of(source: Source, columns: str | None = None) -> list[Any]:
     """
     names = parse_columns(columns)
     rows = _read(source)
-    meant = {"completion", *names} & set(columns_of(rows))
+    meant = {*NAMES, *names} & set(columns_of(rows))
     if len(rows) == 1 and not (_is_table(source) or meant or find_layout(rows)):
         rows = _only_list(rows[0]) or rows
     if missing := set(names) - {*columns_of(rows)}:
@@ -59,10 +68,11 @@ def write_rows(rows: Source, path: str | Path) -> Path:
     lines = []
     for number, row in enumerate(_in_memory(rows), start=1):
         try:
-            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+            line = json.dumps(row, ensure_ascii=False, default=str)
+            lines.append((line if is_unicode(line) else json.dumps(row, default=str)) + "\n")
         except (TypeError, ValueError) as error:
             raise WorkbenchError(f"row {number} can't be written as JSON: {error}") from error
-    content = "".join(lines).encode("utf-8", "surrogatepass")
+    content = "".join(lines).encode()
     atomic_write(Path(path), lambda part: part.write_bytes(content))
     return Path(path)
 
@@ -82,13 +92,14 @@ def _is_table(source: Source) -> bool:
 
 def _in_memory(source: Source) -> list[Any]:
     """The rows of a list, a DataFrame, an Arrow table or a Hugging Face dataset."""
-    if hasattr(source, "to_pylist"):
-        return source.to_pylist()
+    if hasattr(source, "to_pylist"):  # Arrow
+        return filled_fields(source.to_pylist())
     if hasattr(source, "to_dict") and hasattr(source, "iloc"):
         rows = source.to_dict("records")
         return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
     if isinstance(source, Iterable) and not isinstance(source, dict):
-        return [dict(row) if hasattr(row, "keys") else row for row in source]
+        rows = [dict(row) if hasattr(row, "keys") else row for row in source]
+        return filled_fields(rows) if hasattr(source, "features") else rows  # of `datasets`
     raise WorkbenchError(
         f"{type(source).__name__} holds no rows; accepted are a path, a list of objects, a "
         "DataFrame and a dataset"

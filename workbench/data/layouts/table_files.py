@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
+from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -17,6 +19,11 @@ from workbench.errors import WorkbenchError
 
 DELIMITERS = ",\t;"
 LISTS = ("responses", "answers", "completions", "scores", "ranks", "messages", "conversations")
+MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|from|messages)["']\s*:""")  # as text
+MAY_BE_EMPTY = (
+    "system", "group", "input", "label", "tools", "chosen_score", "rejected_score", "score_chosen",
+    "score_rejected", "chosen_rating", "rejected_rating",
+)  # fmt: skip
 SWITCHES = {"true": True, "false": False, "1": True, "0": False}  # of a column `label`
 
 
@@ -29,8 +36,8 @@ def read_table(path: Path) -> list[Any]:
     """The rows of a table, an object each; one that is not like its header is an UnusableError.
 
     The first line of a CSV or TSV file names the columns, and shows whether commas, tabs or
-    semicolons divide them. An empty cell of `system`, `group`, `input` or `label` is none; a list,
-    such as of `scores`, is written as JSON.
+    semicolons divide them. An empty cell of a column that may be missing is none; lists, such as of
+    `scores` or of messages, are written as JSON or as Python writes them.
 
     Raises:
         WorkbenchError: the file is missing, empty, not UTF-8 or broken; or it is Parquet, and
@@ -70,12 +77,21 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[Any]:
 
 
 def _value(name: str, cell: str) -> Any:
-    if not cell and name in ("system", "group", "input", "label"):
+    if not cell and name in MAY_BE_EMPTY:
         return None
-    if name in LISTS and cell.lstrip().startswith("["):
+    if name in LISTS or MESSAGES.match(cell):
+        return _parsed(cell)
+    return SWITCHES.get(cell.strip().lower(), cell) if name == "label" else cell
+
+
+def _parsed(cell: str) -> Any:
+    """A list or an object, as JSON or as Python writes it; the text where it is neither."""
+    if cell.lstrip()[:1] in ("[", "{"):
         with suppress(ValueError, RecursionError):
             return json.loads(cell)
-    return SWITCHES.get(cell.strip().lower(), cell) if name == "label" else cell
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return literal_eval(cell.strip())
+    return cell
 
 
 @contextmanager
@@ -111,12 +127,29 @@ def read_data_set(folder: Path) -> list[Any]:
             raise WorkbenchError(f"{folder}/state.json names {name!r}, which is no file beside it")
         with _arrow(folder / name) as arrow, arrow.memory_map(str(folder / name)) as file:
             found += import_module("pyarrow.ipc").open_stream(file).read_all().to_pylist()
-    return found
+    return filled_fields(found)
+
+
+def filled_fields(rows: list[Any]) -> list[Any]:
+    """Rows of Arrow without the fields within their values that are empty.
+
+    Arrow gives every object in a column the fields of all others.
+    """
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: filled(one) for name, one in value.items() if one is not None}
+        return [filled(one) for one in value] if isinstance(value, list) else value
+
+    return [
+        {name: filled(value) for name, value in row.items()} if isinstance(row, dict) else row
+        for row in rows
+    ]
 
 
 def _read_parquet(path: Path) -> list[Any]:
     with _arrow(path):
-        return import_module("pyarrow.parquet").read_table(path).to_pylist()
+        return filled_fields(import_module("pyarrow.parquet").read_table(path).to_pylist())
 
 
 @contextmanager
@@ -130,7 +163,7 @@ def _arrow(path: Path) -> Iterator[Any]:
         ) from error
     try:
         yield arrow
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         kind = "Parquet" if path.suffix.lower() == ".parquet" else "a file of Arrow"
         raise WorkbenchError(f"{path} is not {kind}: {reason}") from error

@@ -40,8 +40,9 @@ class Finding:
     @property
     def where(self) -> str:
         """Its rows, the first ones by number."""
-        more = len(self.rows) - LISTED
-        named = ", ".join(map(str, self.rows[:LISTED]))
+        rows = list(dict.fromkeys(self.rows))  # a row may give several pairs
+        more = len(rows) - LISTED
+        named = ", ".join(map(str, rows[:LISTED]))
         return f"{named} and {more:,} more" if more > 0 else named
 
 

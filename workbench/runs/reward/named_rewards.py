@@ -141,13 +141,18 @@ class ModelReward:
 
 
 def check_prompts_of(reward: Reward | None, texts: Sequence[TextCompletion]) -> None:
-    """Raise WorkbenchError for a system message that a reward model would not see."""
+    """Raise WorkbenchError for a system message or turns that a reward model would not see."""
     if isinstance(reward, ModelReward):
         for text in texts:
             if text.system is not None:
                 raise WorkbenchError(
                     f"row {text.row} has a system message, which a reward model is not shown; "
                     "accepted are prompts without one, or a Python function as the reward"
+                )
+            if text.dialogue is not None:
+                raise WorkbenchError(
+                    f"row {text.row} has several turns, which a reward model is shown as one text; "
+                    "accepted are prompts of one turn, or a Python function as the reward"
                 )
 
 

@@ -136,17 +136,19 @@ def loss_and_gradients(
     ]  # fmt: skip
 
 
-class _Apart(LiveReference):
+class _Apart:
     """The policy itself as its reference, but for these log-ratios: what rounding left of 0."""
 
     def __init__(
         self, policy: Policy, device: str, ratios: Mapping[tuple[int, ...], Tensor]
     ) -> None:
-        super().__init__(policy, device)
-        self._ratios = ratios
+        self._policy, self._ratios = LiveReference(policy, device), ratios
 
     def logps(self, batch: SequenceBatch) -> Tensor:
-        return super().logps(batch) - self._ratios[batch.columns]
+        return self._policy.sums(batch)["logps"] - self._ratios[batch.columns]
+
+    def beyond(self, batch: SequenceBatch) -> Tensor:
+        return self._policy.sums(batch, paired=True)["beyond"]
 
 
 def _loss(
