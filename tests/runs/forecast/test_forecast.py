@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import tempfile
 from dataclasses import replace
+from multiprocessing import active_children
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,13 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast.before_run import before_run
-from workbench.runs.forecast.forecast import extrapolated, steps_take
+from workbench.runs.forecast.forecast import (
+    Forecast,
+    _without_interrupts,
+    extrapolated,
+    forecast,
+    steps_take,
+)
 from workbench.runs.forecast.short_run import STEPS, Sizes, Timed, timed_run
 from workbench.train.config import TrainConfig
 
@@ -77,13 +87,13 @@ def rows(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("loss", ["dpo", "kto"])
 def test_short_run_has_the_longest_row_and_the_whole_ones_sizes(
-    rows: Path, model_folder: Path, loss: str
+    rows: Path, model_folder: Path, tmp_path: Path, loss: str
 ) -> None:
     config = TrainConfig(
         model=str(model_folder), data=str(rows), batch_size=4, held_out=20, epochs=2, loss=loss,
         samples=2, max_new_tokens=4, shown_length=4, max_length=64, precision="float32",
     )  # fmt: skip
-    found = timed_run(config)
+    found = timed_run(config, tmp_path)
     sides = 2 if loss == "kto" else 1  # a pair makes two labelled rows
     assert found.whole.steps == 2 * found.whole.per_epoch
     # 20 of 100 rows or, as rows of one prompt stay together, some more are held out
@@ -94,15 +104,52 @@ def test_short_run_has_the_longest_row_and_the_whole_ones_sizes(
     assert found.peak_memory_bytes > 10**7
 
 
-def test_what_cannot_be_forecast_is_refused(rows: Path) -> None:
+def test_what_cannot_be_forecast_is_refused(rows: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="data=reviews"):
-        timed_run(TrainConfig())
-    with pytest.raises(WorkbenchError, match="method=grpo"):
-        timed_run(TrainConfig(loss="grpo", data=str(rows)))
+        timed_run(TrainConfig(), tmp_path)
+    with pytest.raises(WorkbenchError, match="method grpo"):
+        timed_run(TrainConfig(loss="grpo", data=str(rows)), tmp_path)
 
 
-def test_a_run_that_cannot_be_started_has_no_forecast(model_folder: Path) -> None:
+def test_a_method_without_completions_of_the_file_has_no_forecast(model_folder: Path) -> None:
     config = TrainConfig(loss="grpo", model=str(model_folder), data="brief")
     report, expected = before_run(config)
     assert expected is None
-    assert "no forecast: a forecast needs the rows of a file" in report.notes[-1]
+    assert report.notes[-1] == "no forecast: method grpo writes its own completions"
+
+
+def test_a_run_that_cannot_be_started_is_wrong(
+    rows: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(config: TrainConfig) -> Forecast:
+        raise WorkbenchError("held_out is 128: give a number from 0 to 0")
+
+    monkeypatch.setattr("workbench.runs.forecast.before_run.forecast", refused)
+    report, expected = before_run(TrainConfig(model=str(model_folder), data=str(rows)))
+    assert expected is None
+    last = report.findings[-1]
+    assert last.wrong
+    assert (last.check, last.text) == (
+        "the run cannot be started", "held_out is 128: give a number from 0 to 0"
+    )  # fmt: skip
+
+
+def test_an_interrupt_ends_the_short_run_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(pipe: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Connection, "recv", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        forecast(TrainConfig(data="none.jsonl"))
+    assert not list(tmp_path.iterdir())
+    assert not active_children()
+    assert not capfd.readouterr().err
+
+
+def test_a_process_started_without_interrupts_ignores_them() -> None:
+    with _without_interrupts():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from workbench.data.preflight import Report
+from workbench.data.preflight.finding import Finding
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast.forecast import Forecast, forecast
+from workbench.runs.forecast.short_run import no_forecast
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.file_checks.check_file import check_file
@@ -17,7 +19,8 @@ def before_run(
 ) -> tuple[Report, Forecast | None]:
     """What a preflight finds in the file that `config` names, and the forecast of its run.
 
-    The forecast is told in the report's notes, and so is the reason where there is none.
+    The forecast is told in the report's notes, and so is the reason where there can be none.
+    Settings with which the run cannot be started are a finding.
 
     Args:
         config: of the run.
@@ -34,9 +37,15 @@ def before_run(
     )
     if quick or not report.pairs:
         return report, None
+    if why := no_forecast(config):
+        return replace(report, notes=(*report.notes, f"no forecast: {why}")), None
     tell("forecasting by a short run", 0.5)
     try:
         expected = forecast(config)
     except WorkbenchError as error:
-        return replace(report, notes=(*report.notes, f"no forecast: {error}")), None
+        finding = Finding(
+            "the run cannot be started", True, (), str(error), "change what is named; a short run "
+            "with these settings ended so",
+        )  # fmt: skip
+        return replace(report, findings=(*report.findings, finding)), None
     return replace(report, notes=(*report.notes, expected.line)), expected

@@ -6,12 +6,19 @@ extrapolated by a fixed time for each and one for each token, the passes over ro
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from workbench.errors import WorkbenchError
 from workbench.runs.forecast.short_run import Timed, timed_run
 from workbench.train.config import TrainConfig
 
@@ -37,14 +44,18 @@ class Forecast:
     def line(self) -> str:
         """In a few words.
 
-        >>> Forecast(30, 90.0, 150.0, 3_400_000_000).line
-        'forecast: 30 steps in 1.5 minutes, 2.5 minutes with all else; 3.4 GB at most'
+        >>> Forecast(30, 45.0, 150.0, 3_400_000_000).line
+        'forecast: 30 steps in 45 seconds, 2.5 minutes with all else; 3.4 GB at most'
         """
         return (
-            f"forecast: {self.steps:,} steps in {self.seconds / 60:.1f} minutes, "
-            f"{self.wall_seconds / 60:.1f} minutes with all else; "
+            f"forecast: {self.steps:,} steps in {_time(self.seconds)}, "
+            f"{_time(self.wall_seconds)} with all else; "
             f"{self.peak_memory_bytes / 1e9:.1f} GB at most"
         )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2g} seconds" if seconds < 59.5 else f"{seconds / 60:.1f} minutes"
 
 
 def forecast(config: TrainConfig) -> Forecast:
@@ -55,9 +66,44 @@ def forecast(config: TrainConfig) -> Forecast:
     Raises:
         WorkbenchError: the run could not be started, or its rows are no file's.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        timed = pool.submit(timed_run, config).result()
+    spawn = get_context("spawn")
+    ours, theirs = spawn.Pipe(duplex=False)
+    with TemporaryDirectory(prefix="dpo-forecast-") as folder:
+        process = spawn.Process(target=_answer, args=(theirs, config, Path(folder)))
+        with _without_interrupts():
+            process.start()
+        theirs.close()
+        try:
+            timed = ours.recv()
+        except EOFError:
+            raise WorkbenchError("the short run was ended from outside: out of memory?") from None
+        finally:
+            process.terminate()
+            process.join()
+    if isinstance(timed, Exception):
+        raise timed
     return extrapolated(timed, config)
+
+
+def _answer(pipe: Connection, config: TrainConfig, folder: Path) -> None:
+    """In the process of the short run: send what it took, or what went wrong."""
+    try:
+        pipe.send(timed_run(config, folder))
+    except Exception as error:
+        pipe.send(error)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that is started here ignores Ctrl-C, which reaches it too: this one ends it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def extrapolated(timed: Timed, config: TrainConfig) -> Forecast:

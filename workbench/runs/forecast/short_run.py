@@ -1,4 +1,4 @@
-"""A short run on some rows of a file, for real and in a temporary folder, timed part by part."""
+"""A short run on some rows of a file, for real, timed part by part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -68,48 +67,52 @@ class Timed:
     peak_memory_bytes: int
 
 
-def timed_run(config: TrainConfig) -> Timed:
-    """Train on some rows of the file that `config` names, the longest one among them.
+def no_forecast(config: TrainConfig) -> str:
+    """Why there can be no short run of these settings; empty where there can be one."""
+    method = find_method(str(config.resolved().method))
+    if method.rollouts:
+        return f"method {method.name} writes its own completions"
+    return "data=reviews is no file" if config.data == "reviews" else ""
+
+
+def timed_run(config: TrainConfig, folder: Path) -> Timed:
+    """Train in `folder` on some rows of the file that `config` names, the longest one among them.
 
     Raises:
         WorkbenchError: the run could not be started; or its rows are no file's.
     """
+    if why := no_forecast(config):
+        raise WorkbenchError(f"no forecast: {why}")
     method = find_method(str(config.resolved().method))
-    if config.data == "reviews" or method.rollouts:
-        raise WorkbenchError(
-            "a forecast needs the rows of a file; accepted is not "
-            + (f"method={method.name}" if method.rollouts else "data=reviews")
-        )
-    with TemporaryDirectory(prefix="dpo-forecast-") as folder:
-        few = _few_rows(config, method, Path(folder) / "rows.jsonl")
-        scored: list[float] = []
-        begin = perf_counter()
-        run = Run.create(
-            replace(few, out=str(Path(folder) / "run")),
-            lambda text, share: scored.append(perf_counter()) if text == SCORING else None,
-        )
-        created = perf_counter()
-        laps = list(_timed(run))
-        held_out = min(_score_held_out(run) for _ in range(2))  # the first may do something once
-        first, later = _evaluations(laps)
-        peak = run.summary("")["peak_memory_bytes"]
-        before = perf_counter()
-        whole = _whole(config, run)
-        read, asked = perf_counter() - before, (created - scored[0] if scored else 0.0)
-        values = [lap for event, lap in laps if isinstance(event, StepEvent)]
-        return Timed(
-            _sizes(method, run.data, run.total, run.total),
-            whole,
-            prepared=created - begin - asked + read,
-            scored=asked,
-            steps=tuple(values),
-            step_tokens=tuple(_step_tokens(run, step) for step in range(len(values))),
-            first=max(first - held_out, 0.0),
-            later=max(later - held_out, 0.0),
-            held_out=held_out,
-            checkpoint=sum(lap for event, lap in laps if isinstance(event, CheckpointEvent)),
-            peak_memory_bytes=peak,
-        )
+    few = _few_rows(config, method, folder / "rows.jsonl")
+    scored: list[float] = []
+    begin = perf_counter()
+    run = Run.create(
+        replace(few, out=str(folder / "run")),
+        lambda text, share: scored.append(perf_counter()) if text == SCORING else None,
+    )
+    created = perf_counter()
+    laps = list(_timed(run))
+    held_out = min(_score_held_out(run) for _ in range(2))  # the first may do something once
+    first, later = _evaluations(laps)
+    peak = run.summary("")["peak_memory_bytes"]
+    before = perf_counter()
+    whole = _whole(config, run)
+    read, asked = perf_counter() - before, (created - scored[0] if scored else 0.0)
+    values = [lap for event, lap in laps if isinstance(event, StepEvent)]
+    return Timed(
+        _sizes(method, run.data, run.total, run.total),
+        whole,
+        prepared=created - begin - asked + read,
+        scored=asked,
+        steps=tuple(values),
+        step_tokens=tuple(_step_tokens(run, step) for step in range(len(values))),
+        first=max(first - held_out, 0.0),
+        later=max(later - held_out, 0.0),
+        held_out=held_out,
+        checkpoint=sum(lap for event, lap in laps if isinstance(event, CheckpointEvent)),
+        peak_memory_bytes=peak,
+    )
 
 
 def _timed(run: Run) -> Iterator[tuple[Event, float]]:
