@@ -20,6 +20,7 @@ from workbench.train.file_checks.model_pass import (
     drawn,
     improbable,
     in_numbers,
+    model_pass,
     swapped,
 )
 
@@ -91,6 +92,20 @@ def test_sums_alone_are_no_sign_of_turned_sides() -> None:
     """A longer chosen side has the smaller sum for its length alone."""
     sums = torch.tensor([[-40.0, -30.0]] * 50)
     assert swapped(sums, torch.tensor([[20.0, 10.0]] * 50)) == []
+
+
+def test_copies_of_a_pair_are_no_further_evidence(
+    trained: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = Reviews(ReviewsConfig(pairs=4, topics=4)).preferences(None)
+    encoded = encode_pairs([*pairs[:3], *[pairs[3]] * 30], trained.tokenizer, 64)
+    monkeypatch.setattr(
+        "workbench.train.file_checks.model_pass.completion_sums",
+        lambda model, given: of_means([(-3.0, -2.0)] * len(given)),
+    )
+    found, told = model_pass(trained, encoded.pairs, encoded.texts)
+    assert not found
+    assert "over 33 pairs" in told
 
 
 def test_numbers_in_a_line() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.train.events import ChangeEvent, StepEvent
+from workbench.view.live.run_state import RunState
 from workbench.view.live.worker import Worker
 
 PATIENCE = 10
@@ -110,6 +111,15 @@ def test_setting_takes_effect_before_the_next_step(fake_run: Any, screen: Record
     assert betas == [0.1, 0.1, 0.7, 0.7, 0.7]
     assert worker.run_states["run"].settings["beta"] == 0.7
     assert worker.run_states["run"].wanted == {}
+
+
+def test_a_learning_rate_on_its_way_up_is_no_other_setting(fake_run: Any) -> None:
+    state = RunState.of(fake_run(total=5))
+    before = dict(state.settings)
+    state.take_in(StepEvent(1, 5, 0, {"lr": 1e-9, "loss": 0.6}))
+    assert state.settings == before
+    state.take_in(ChangeEvent(2, "lr", 3e-4))
+    assert state.settings["lr"] == 3e-4
 
 
 def test_bad_setting_is_refused_and_the_run_goes_on(fake_run: Any, screen: Recorder) -> None:

@@ -66,7 +66,10 @@ def model_pass(
     chosen = drawn(len(pairs))
     sums, lengths = completion_sums(model, [pairs[index] for index in chosen])
     rows = [texts[index].row for index in chosen]
-    return [*improbable(sums, lengths, rows), *swapped(sums, lengths)], in_numbers(sums, lengths)
+    sides = {(pairs[i].chosen, pairs[i].rejected): at for at, i in enumerate(chosen)}
+    once = list(sides.values())
+    findings = [*improbable(sums, lengths, rows), *swapped(sums[once], lengths[once])]
+    return findings, in_numbers(sums, lengths)
 
 
 def improbable(sums: Tensor, lengths: Tensor, rows: Sequence[int]) -> list[Finding]:
@@ -109,7 +112,8 @@ def _shares(sums: Tensor, lengths: Tensor) -> list[tuple[float, float, float]]:
 
 
 def swapped(sums: Tensor, lengths: Tensor) -> list[Finding]:
-    """Whether nearly all rejected completions are more probable; (pair, side) both."""
+    """Whether nearly all rejected completions are more probable; (pair, side) both, without
+    copies of a pair, which are no further evidence."""
     by_sum, by_token = _shares(sums, lengths)
     if min(by_sum[1], by_token[1]) <= SWAPPED:
         return []

@@ -104,8 +104,6 @@ class RunState:
         """Update the state from an event of the run."""
         if isinstance(event, StepEvent):
             self.step, self.total, self.metrics = event.step, event.total, event.metrics
-            names = (self.settings.keys() & event.metrics.keys()) - {"loss"}  # there it is a number
-            self.settings |= {name: event.metrics[name] for name in names}
             self.steps_due = max(0, self.steps_due - 1)
             self._take_time()
         elif isinstance(event, ChangeEvent):
