@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
+from workbench.train.file_checks.check_file import check_file
 from workbench.view.data.data_chooser import DataChooser, choose_data
 from workbench.view.data.opened_file import OpenedFile, open_file
 from workbench.view.live.dashboard import Dashboard, dashboard
@@ -118,6 +121,32 @@ def test_columns_of_other_names_are_chosen_beside_the_first_rows(person: Person)
     assert told in person.reads("found")
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"prompt": "film", "completion": "superb", "label": True}, "train with loss kto"),
+        ({"messages": [{"role": "user", "content": "film"}]}, "train with loss sft"),
+        ({"prompt": "film"}, "prompts only: needs ppo or grpo"),
+    ],
+)
+def test_a_file_of_another_kind_asks_for_no_columns(
+    person: Person, row: dict[str, Any], told: str
+) -> None:
+    Path("other.json").write_text(json.dumps([row]))
+    person.choose("other.json")
+    assert told in person.reads("found")
+    assert not person.sees(person.view.columns.box)
+    assert not person.may_train
+    with pytest.raises(WorkbenchError, match=f"^other.json: .*{told}$"):
+        check_file("other.json", "tiny")
+
+
+def test_pairs_that_do_not_fit_the_model_are_not_trained_on(person: Person, write: Write) -> None:
+    person.choose(write("long.jsonl", {"prompt": "film " * 2000}))
+    assert "0 pairs: 1 wrong" in person.reads("checked")
+    assert not person.may_train
+
+
 def test_a_wrong_choice_of_columns_can_be_mended(person: Person) -> None:
     row = {"question": "film", "best": "superb", "worst": "awful", "n": 1}
     Path("asked.json").write_text(json.dumps([row]))
@@ -208,17 +237,36 @@ def test_a_run_that_goes_on_is_not_thrown_away(
 ) -> None:
     person.choose(write("pairs.jsonl", {}))
 
+    begun, made = threading.Event(), threading.Event()
+
+    def make(config: TrainConfig, progress: Any) -> Any:
+        begun.set()
+        made.wait(PATIENCE)
+        return fake_run(config, total=10**6)
+
     def slow(config: TrainConfig) -> Dashboard:
-        board = dashboard(config, make_run=lambda config, progress: fake_run(config, total=10**6))
+        board = dashboard(config, make_run=make)
         assert isinstance(board, Dashboard)
         return board
 
     monkeypatch.setattr("workbench.view.data.data_chooser.dashboard", slow)
     person.view.train.click()
     first = person.chooser.board
+    assert first is not None
+    begun.wait(PATIENCE)
+    person.view.train.click()  # while it is being made: a double press
+    assert person.reads("problem") == ""
+    made.set()
+    while first.run is None:
+        time.sleep(0.01)
     person.view.train.click()
     assert "stop it first" in person.reads("problem")
     assert person.chooser.board is first
+    first.run.control.stop()
+    assert first.join(PATIENCE)
+    person.view.train.click()
+    assert person.reads("problem") == ""
+    assert person.chooser.board is not first
 
 
 def test_a_saved_notebook_keeps_what_was_chosen_until_there_is_a_run(

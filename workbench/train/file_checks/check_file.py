@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from workbench.data.layouts.columns import columns_of
 from workbench.data.layouts.reading import Reading
-from workbench.data.layouts.row_sources import Source
-from workbench.data.pairs import encode_pairs, read_pairs
+from workbench.data.layouts.row_sources import Source, name_of, rows_of
+from workbench.data.pairs import as_reading, encode_pairs, read_pairs
 from workbench.data.preflight import Report, preflight
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
@@ -14,6 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.models.load import load_model
 from workbench.train.base_model import BaseConfig, new_model, tiny_base
 from workbench.train.file_checks.model_pass import model_pass
+from workbench.train.file_checks.other_kinds import other_kind
 
 
 def check_file(
@@ -48,7 +50,13 @@ def check_file(
             f"max_length={longest} is not accepted: {model} takes up to {found.max_length}"
         )
     tokenizer = found.tokenizer.allowing_special() if allow_special else found.tokenizer
-    report = preflight(source, tokenizer, longest, reading)
+    try:
+        report = preflight(source, tokenizer, longest, reading)
+    except WorkbenchError as error:
+        kind = "no known layout" in str(error) and other_kind(
+            columns_of(rows_of(source, as_reading(reading).columns))
+        )
+        raise WorkbenchError(f"{name_of(source)}: {kind}") if kind else error from None
     if quick or not report.pairs:
         return report
     encoded = encode_pairs(read_pairs(source, reading).pairs, tokenizer, longest)

@@ -50,9 +50,10 @@ class ColumnChoice:
         return ",".join(f"{name}={column}" for name, column in named.items() if name != column)
 
     def show(self, file: OpenedFile, given: dict[str, str]) -> None:
-        """The columns of this file; open where its layout is unknown."""
+        """The columns of this file; open where its layout is unknown, hidden where it has none of
+        pairs under whatever names."""
         self._names, self._given = list(file.names), given
-        self.box.layout.display = None if file.names else "none"
+        self.box.layout.display = None if file.names and not file.kind else "none"
         self.box.selected_index = 0 if file.pairs is None else None
         rows = [[_short(row.get(name)) for name in file.names[:MOST]] for row in file.rows]
         titles = [name or "(no name)" for name in file.names[:MOST]]

@@ -24,7 +24,6 @@ from workbench.view.data.data_view import DataView
 from workbench.view.data.file_picker import FilePicker
 from workbench.view.data.first_pairs import PairDrawer
 from workbench.view.data.opened_file import OpenedFile, open_file
-from workbench.view.html.preflight_table import preflight_html
 from workbench.view.html.render import render
 from workbench.view.live.dashboard import Dashboard, dashboard
 from workbench.view.live.model_thread import ModelThread
@@ -157,7 +156,7 @@ class DataChooser:
             self.view.draw_pairs()
             tell("checking every row")
             config = replace(self._config, data=source, columns=columns)
-            checked = preflight_html(before_run(config, quick=True)[0])
+            checked, _ = before_run(config, quick=True)
             with self._lock:
                 if asked == self._asked:
                     self.view.finish(checked, self.config)
@@ -176,9 +175,12 @@ class DataChooser:
         try:
             worker = self.board.worker if self.board is not None else None
             if worker is not None and not worker.over:
+                if self.board is not None and self.board.run is None:
+                    return  # pressed twice
                 raise WorkbenchError("a run is being trained below: stop it first")
             board = dashboard(self.config)
             assert isinstance(board, Dashboard)
+            self.view.fail(None)
             self.board = board
             if self._saved is not None:
                 board.save_in(self._saved, self.view.html)

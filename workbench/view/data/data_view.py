@@ -8,6 +8,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from workbench.data.layouts.columns import parse_columns
+from workbench.data.preflight import Report
 from workbench.train.config import TrainConfig
 from workbench.view.controls.fields import number
 from workbench.view.controls.view_box import view_box
@@ -17,6 +18,7 @@ from workbench.view.data.file_picker import FilePicker
 from workbench.view.data.first_pairs import PairDrawer
 from workbench.view.data.opened_file import OpenedFile
 from workbench.view.html.elements import error_card
+from workbench.view.html.preflight_table import preflight_html
 from workbench.view.html.render import Html, render, style
 from workbench.view.live.outputs.press_guard import PressGuard
 
@@ -67,10 +69,10 @@ class DataView:
         """What is being done, in a line."""
         self._html["told"].value = render("line", text=text) if text else ""
 
-    def fail(self, error: Exception) -> None:
-        """Show what went wrong."""
+    def fail(self, error: Exception | None) -> None:
+        """Show what went wrong; None: nothing any more."""
         self.tell("")
-        self._html["problem"].value = error_card(error)
+        self._html["problem"].value = "" if error is None else error_card(error)
 
     def show(self, opened: OpenedFile) -> None:
         """A file that was read; its pairs as soon as they can be drawn."""
@@ -95,12 +97,14 @@ class DataView:
                 self._html["pairs"].value = render("seen_pairs", drawn=drawn)
                 self._seen.layout.display = None if drawn else "none"
 
-    def finish(self, preflight: Html, config: TrainConfig) -> None:
-        """All has been looked through: it can be trained on."""
+    def finish(self, report: Report, config: TrainConfig) -> None:
+        """All has been looked through: it can be trained on, if any pair fits the model."""
         with self._lock:
             assert self._opened is not None
             self.tell("")
-            self._html["checked"].value = preflight
+            self._html["checked"].value = preflight_html(report)
+            if not report.pairs:
+                return
             facts = training_facts(self._opened, config)
             self._html["settings"].value = render("line", text=facts)
             self._training.layout.display = None

@@ -12,7 +12,8 @@ def found(opened: OpenedFile) -> Html:
     """Name and layout of a file, how many of its rows can be used, and why the others cannot."""
     name = opened.source
     if opened.pairs is None:
-        facts, rows = "its columns are not those of pairs: choose which is which", Html()
+        unknown = "its columns are not those of pairs: choose which is which"
+        facts, rows = opened.kind or unknown, Html()
     else:
         count = len(opened.pairs.pairs)
         known_as = f" · {opened.columns.replace(',', ', ')}" if opened.columns else ""
@@ -27,9 +28,10 @@ def training_facts(opened: OpenedFile, config: TrainConfig) -> str:
     assert opened.pairs is not None
     filled, pairs = config.resolved(), len(opened.pairs.pairs)
     held_out = filled.held_out or 0
+    train = pairs - held_out
     parts = [
         f"{filled.model}, {filled.loss}",
-        f"about {pairs - held_out:,} pairs to train on, {held_out:,} held out",
+        f"about {train:,} {'pair' if train == 1 else 'pairs'} to train on, {held_out:,} held out",
         f"{filled.epochs} {'epoch' if filled.epochs == 1 else 'epochs'} in batches of "
         f"{filled.batch_size}",
     ]

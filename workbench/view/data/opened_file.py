@@ -14,6 +14,7 @@ from workbench.data.layouts.unusable import Row
 from workbench.data.pairs import SHIPPED, PairFile, read_pairs
 from workbench.errors import WorkbenchError
 from workbench.train.config import TrainConfig
+from workbench.train.file_checks.other_kinds import other_kind
 
 FIRST_ROWS = 3  # shown as they are in the file
 LARGEST_SHARE = 4  # at most one row in four is held out where nobody says how many
@@ -36,6 +37,11 @@ class OpenedFile:
     names: Sequence[str]
     rows: Sequence[Row]
     pairs: PairFile | None
+
+    @property
+    def kind(self) -> str:
+        """What it holds where it has no pairs, and how to train on that; else empty."""
+        return other_kind(self.names) if self.pairs is None else ""
 
     def settings(self, config: TrainConfig) -> TrainConfig:
         """`config` for this file; with few pairs, fewer of them are held out than by default."""
