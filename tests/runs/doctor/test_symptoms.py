@@ -110,7 +110,7 @@ CASES: dict[str, tuple[Readings, str, str]] = {
                 "logratios/rejected": evaluated(0.0, -0.005),
             }
         ),
-        "changed by +0.01 nats in 40 steps at 0.0005",
+        "changed by +0.01 nats by step 40 at 0.0005",
         "tenfold",
     ),
     "labels flipped": (
@@ -208,7 +208,7 @@ def test_a_state_without_evaluations_is_read_from_its_training_steps() -> None:
     assert [one.name for one in diagnose(sound).found] == ["evaluation too small"]
     still = {"loss": line(LOG_2, LOG_2), "rewards/margins": line(0.0, 0.0)}
     frozen = replace(sound, training={**TRAINING, **still})
-    assert "all margins are 0 in 40 steps" in said("stuck at log 2", frozen).evidence
+    assert "all margins are 0 up to step 40" in said("stuck at log 2", frozen).evidence
     assert "adapters" in said("stuck at log 2", frozen).next
     # Half the loss again, over a tenth of the steps.
     spike = {**TRAINING, "loss": Series((*TRAINING["loss"].points[:-4], *line(2, 2, 4, 37).points))}

@@ -41,7 +41,7 @@ def stuck(seen: Readings) -> Diagnosis:
         return Diagnosis(name, CANNOT_TELL, f"{told}; {seen.early}")
     if _nothing_moves(seen):
         norm = seen.training.get("grad_norm")
-        told += f"; all margins are 0 in {seen.step} steps: nothing is trained"
+        told += f"; all margins are 0 up to step {seen.step}: nothing is trained"
         told += "" if norm is None else f", with gradients up to {norm.highest[1]:.2g}"
         return Diagnosis(
             name, FOUND, told,

@@ -140,7 +140,7 @@ def small_learning_rate(seen: Readings) -> Diagnosis:
     if margin is None:
         return Diagnosis(name, CANNOT_TELL, "no margins of chosen over rejected were logged")
     value, where = margin
-    told = f"the {where} margin has changed by {value:+.2g} nats in {seen.step} steps"
+    told = f"the {where} margin has changed by {value:+.2g} nats by step {seen.step}"
     if abs(value) >= MOVED or has_moved(seen):
         return Diagnosis(name, NOT_FOUND, told)
     if seen.early:

@@ -93,7 +93,7 @@ def improbable(sums: Tensor, lengths: Tensor, rows: Sequence[int]) -> list[Findi
         return []
     return [
         Finding(
-            "completions improbable under the model", False, tuple(found),
+            "completions improbable under the model", False, tuple(dict.fromkeys(found)),
             f"{len(found)} of {len(rows)} pairs looked at have a completion below {LOW:g} nats a "
             f"token, where the file's median is {float(middle):.1f}: random letters, or words "
             "without order",
