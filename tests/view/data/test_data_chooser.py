@@ -137,7 +137,9 @@ def test_a_file_of_another_kind_asks_for_no_columns(
     assert told in person.reads("found")
     assert not person.sees(person.view.columns.box)
     assert not person.may_train
-    with pytest.raises(WorkbenchError, match=f"^other.json: .*{told}$"):
+    with pytest.raises(
+        WorkbenchError, match=f"^other.json: .*{told}; only pairs are looked through$"
+    ):
         check_file("other.json", "tiny")
 
 

@@ -56,7 +56,9 @@ def check_file(
         kind = "no known layout" in str(error) and other_kind(
             columns_of(rows_of(source, as_reading(reading).columns))
         )
-        raise WorkbenchError(f"{name_of(source)}: {kind}") if kind else error from None
+        if not kind:
+            raise
+        raise WorkbenchError(f"{name_of(source)}: {kind}; only pairs are looked through") from None
     if quick or not report.pairs:
         return report
     encoded = encode_pairs(read_pairs(source, reading).pairs, tokenizer, longest)
