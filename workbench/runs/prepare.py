@@ -12,7 +12,6 @@ import torch
 
 from workbench.core.fast.fast_kernels import BY_NAME
 from workbench.core.policy import Policy
-from workbench.data.cache import cache_folder
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -33,7 +32,7 @@ from workbench.train.precision import (
     pick_precision,
     set_threads,
 )
-from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze
+from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze, values_path
 from workbench.train.rollouts.reward_function import Reward, scored
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 from workbench.train.rollouts.rollout_method import RolloutMethod
@@ -233,7 +232,7 @@ def _scored(
     made_by = f"{version('dpo-workbench')} {torch.__version__}"
     how = (config.precision, layout, config.kernels, config.device, str(size), made_by)
     key = cache_key(reference_hash, items, *how, "sums of pairs" if method.paired else "sums")
-    path = None if config.model == "tiny" else cache_folder() / "reference" / key
+    path = None if config.model == "tiny" else values_path(key)
     ordered = in_order(method, items, pad_id, size, layout)
     shape = (len(items), method.completions)
     return cache_reference(start, ordered, shape, path, config.device, tell, method.paired)

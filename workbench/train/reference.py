@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +25,11 @@ from torch import Tensor
 from workbench.core.batch import SequenceBatch
 from workbench.core.fast.bf16_weights import matrices
 from workbench.core.policy import Policy
-from workbench.data.cache import atomic_write
+from workbench.data.cache import atomic_write, cache_folder
 from workbench.train.method import shorter, token_ids
 from workbench.train.precision import computing
+
+VALUES_FOLDER = "WORKBENCH_REFERENCE_CACHE"
 
 
 def freeze(policy: Policy, precision: str) -> Policy:
@@ -153,6 +156,13 @@ def cache_key(reference_hash: str, items: Sequence[Any], *conditions: str) -> st
     content = json.dumps([token_ids(item) for item in items])
     text = "\n".join([reference_hash, *conditions, content])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def values_path(key: str) -> Path:
+    """Where the values of a key are kept: in the folder that the environment variable
+    `WORKBENCH_REFERENCE_CACHE` names, else in the user's cache folder."""
+    named = os.environ.get(VALUES_FOLDER)
+    return (Path(named) if named else cache_folder() / "reference") / key
 
 
 def cache_reference(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.forecast.before_run import before_run
 from workbench.runs.forecast.forecast import (
     Forecast,
+    _answer,
     _without_interrupts,
     extrapolated,
     forecast,
@@ -26,6 +28,7 @@ from workbench.runs.forecast.forecast import (
 )
 from workbench.runs.forecast.short_run import STEPS, Sizes, Timed, timed_run
 from workbench.train.config import TrainConfig
+from workbench.train.reference import VALUES_FOLDER
 
 
 def timed(**changes: Any) -> Timed:
@@ -153,3 +156,18 @@ def test_a_process_started_without_interrupts_ignores_them() -> None:
     with _without_interrupts():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+
+
+def test_a_second_forecast_scores_with_the_reference_again(
+    rows: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(VALUES_FOLDER, "taken back after the test")
+    config = TrainConfig(model=str(model_folder), data=str(rows), batch_size=4, held_out=20)
+    for number in range(2):
+        sent: list[Any] = []
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _answer(SimpleNamespace(send=sent.append), config, folder)  # type: ignore[arg-type]
+        assert sent[0].scored > 0
+    assert not (tmp_path / "cache" / "reference").exists()

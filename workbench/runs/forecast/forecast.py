@@ -6,6 +6,7 @@ extrapolated by a fixed time for each and one for each token, the passes over ro
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import numpy as np
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast.short_run import Timed, timed_run
 from workbench.train.config import TrainConfig
+from workbench.train.reference import VALUES_FOLDER
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ def forecast(config: TrainConfig) -> Forecast:
 
 
 def _answer(pipe: Connection, config: TrainConfig, folder: Path) -> None:
-    """In the process of the short run: send what it took, or what went wrong."""
+    """In the process of the short run: send what it took, or what went wrong.
+
+    The reference's values are kept in its folder: a second forecast has to compute them as well.
+    """
+    os.environ[VALUES_FOLDER] = str(folder)
     try:
         pipe.send(timed_run(config, folder))
     except Exception as error:
