@@ -94,7 +94,7 @@ def read_completions(
         try:
             file = read_pairs(source, reading)
         except WorkbenchError as error:
-            if rows and "no known layout" in str(error):
+            if rows and of_pairs is None:
                 raise WorkbenchError(f"{error} | {', '.join(COLUMNS)} | messages, label") from None
             raise
         sides = (True, False) if labelled else (True,)

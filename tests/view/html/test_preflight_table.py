@@ -36,7 +36,7 @@ def test_a_finding_is_a_line_with_its_rows(tmp_path: Path) -> None:
 
 def test_a_clean_file_has_no_table(tmp_path: Path) -> None:
     html = check_pairs(write(tmp_path, (ASKED, "it was superb", "it was awful")), "tiny")
-    assert "1 pairs: nothing found" in html
+    assert "1 pair: nothing found" in html
     assert "<table" not in html
 
 
@@ -75,4 +75,4 @@ def test_a_file_is_looked_through_as_it_would_be_read(tmp_path: Path) -> None:
     rows = [{"chosen": said("good") + said("good"), "rejected": said("bad") + said("good")}]
     with pytest.raises(WorkbenchError, match="--turns every"):
         check_pairs(write_rows(rows, tmp_path / "talk.jsonl"), "tiny")
-    assert "1 pairs" in check_pairs(tmp_path / "talk.jsonl", "tiny", turns="every")
+    assert "1 pair:" in check_pairs(tmp_path / "talk.jsonl", "tiny", turns="every")

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -128,7 +127,8 @@ def prompt_ids(row: Row, tokenizer: Tokenizer) -> list[int]:
     """
     if row.dialogue is None:
         return tokenizer.render_prompt(row.prompt, row.system)
-    return [*dialogue_ids(replace(row.dialogue, sides=()), row.system, tokenizer)[0]]
+    text = dialogue_prompt(row.dialogue, row.system, tokenizer)
+    return [*tokenizer.leading_ids, *tokenizer.encode_all([text])[0]]
 
 
 @contextmanager

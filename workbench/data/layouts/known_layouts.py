@@ -186,17 +186,14 @@ def find_layout(rows: Sequence[Any]) -> Layout | None:
 
 def _read_parts(row: Row, reading: Reading) -> Parts:
     """Of a prompt and two completions; those may be whole conversations."""
-    if any(isinstance(row.get(name), list | dict) for name in ("prompt", *SIDES)):
-        return _read_sides(row, reading)
-    if asks_in_transcript(text_of(row, "prompt")):
+    messages = any(isinstance(row.get(name), list | dict) for name in ("prompt", *SIDES))
+    if messages or asks_in_transcript(text_of(row, "prompt")):
         return _read_sides(row, reading)
     question = [Message("user", text_of(row, "prompt"))]
     return asked(row, question, tuple((Message("assistant", text_of(row, n)),) for n in SIDES))
 
 
 def _read_sides(row: Row, reading: Reading) -> Parts:
-    if isinstance(row.get("system"), str) and not row["system"].strip():
-        row = {**row, "system": None}  # as tables have it where nothing was given
     return divide(row, [side_messages(row, name) for name in SIDES], reading.turns)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.data.encoding.encode_rows import collection_paused
 from workbench.data.layouts.reading import Reading
 from workbench.data.layouts.row_sources import Source
-from workbench.data.pairs import encode_pairs, read_pairs
+from workbench.data.pairs import EncodedPairs, encode_pairs, read_pairs
 from workbench.data.preflight import text_checks, token_checks
 from workbench.data.preflight.finding import Check, Examined, Finding
 from workbench.data.tokenizer import Tokenizer
@@ -62,9 +62,10 @@ class Report:
         >>> Report("pairs.jsonl", 3, ()).verdict
         '3 pairs: nothing found'
         """
+        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
         suspicious = len(self.findings) - self.wrong
         found = f"{self.wrong} wrong, {suspicious} suspicious" if self.findings else "nothing found"
-        return f"{self.pairs} pairs: {found}"
+        return f"{pairs}: {found}"
 
     @property
     def in_line(self) -> str:
@@ -95,20 +96,27 @@ def preflight(
     Raises:
         WorkbenchError: the file cannot be read, or none of its rows can be used as text.
     """
+    return examine(source, tokenizer, max_length, reading)[0]
+
+
+def examine(
+    source: Source, tokenizer: Tokenizer, max_length: int, reading: Reading | str | None = None
+) -> tuple[Report, EncodedPairs | None]:
+    """`preflight`, and the pairs as it encoded them; None where none fits the model."""
     with collection_paused():
         return _examined(source, tokenizer, max_length, reading)
 
 
 def _examined(
     source: Source, tokenizer: Tokenizer, max_length: int, reading: Reading | str | None
-) -> Report:
+) -> tuple[Report, EncodedPairs | None]:
     file = read_pairs(source, reading)
     try:
         encoded = encode_pairs(file.pairs, tokenizer, max_length)
     except WorkbenchError as error:  # none fits the model
         none = Finding("no pair fits the model", True, (), str(error), "give shorter prompts")
-        return Report(file.source, 0, (none,), file.layout)
+        return Report(file.source, 0, (none,), file.layout), None
     seen = Examined(file, encoded, tokenizer, max_length)
     findings = [finding for check in CHECKS for finding in check(seen)]
     findings.sort(key=lambda finding: not finding.wrong)
-    return Report(file.source, len(encoded.pairs), tuple(findings), file.layout)
+    return Report(file.source, len(encoded.pairs), tuple(findings), file.layout), encoded

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from workbench.data.layouts.columns import columns_of
+from workbench.data.layouts.known_layouts import find_layout
 from workbench.data.layouts.reading import Reading
 from workbench.data.layouts.row_sources import Source, name_of, rows_of
-from workbench.data.pairs import as_reading, encode_pairs, read_pairs
-from workbench.data.preflight import Report, preflight
+from workbench.data.pairs import as_reading
+from workbench.data.preflight import Report, examine
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
@@ -51,16 +52,14 @@ def check_file(
         )
     tokenizer = found.tokenizer.allowing_special() if allow_special else found.tokenizer
     try:
-        report = preflight(source, tokenizer, longest, reading)
-    except WorkbenchError as error:
-        kind = "no known layout" in str(error) and other_kind(
-            columns_of(rows_of(source, as_reading(reading).columns))
-        )
+        report, encoded = examine(source, tokenizer, longest, reading)
+    except WorkbenchError:
+        rows = rows_of(source, as_reading(reading).columns)
+        kind = other_kind(columns_of(rows)) if find_layout(rows) is None else ""
         if not kind:
             raise
         raise WorkbenchError(f"{name_of(source)}: {kind}; only pairs are looked through") from None
-    if quick or not report.pairs:
+    if quick or encoded is None:
         return report
-    encoded = encode_pairs(read_pairs(source, reading).pairs, tokenizer, longest)
     findings, numbers = model_pass(found, encoded.pairs, encoded.texts)
     return replace(report, findings=(*report.findings, *findings), notes=(numbers,))

@@ -24,6 +24,7 @@ from workbench.generation.shown import described, shown_sampling
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.view.compare.sources import Sources, opened, progress_of
+from workbench.view.controls.awaited import Awaited
 from workbench.view.controls.sampling_controls import FIRST, SamplingControls
 from workbench.view.controls.view_box import view_box
 from workbench.view.html.elements import error_card
@@ -60,7 +61,7 @@ def ask_models(
     return Asking(asked, prompt, sampling or shown_sampling(asked[0].model))
 
 
-class Asking:
+class Asking(Awaited):
     """What `ask_models` makes.
 
     Attributes:
@@ -131,13 +132,6 @@ class Asking:
                 self._writing.cancel()
                 if self.draft.state == WAITING:  # perhaps for a long time
                     self._end(Draft(self.draft.texts, STOPPED))
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until the writing has ended; whether it has. Raises the error that ended it."""
-        over = self._over.wait(timeout)
-        if over and self._error is not None:
-            raise self._error
-        return over
 
     @property
     def answers(self) -> dict[str, str]:

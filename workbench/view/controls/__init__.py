@@ -9,5 +9,6 @@ keys.py               keeps pressed keys from the notebook
 picture.py            a picture with a description
 presets.py            named settings to start from
 progress.py           progress in one line
+awaited.py            what goes on elsewhere and can be waited for
 watch.py              an iteration shown while it goes on
 """

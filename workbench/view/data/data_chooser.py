@@ -20,6 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
 from workbench.view.cell_output import CellOutput
+from workbench.view.controls.awaited import Awaited
 from workbench.view.data.data_view import DataView
 from workbench.view.data.file_picker import FilePicker
 from workbench.view.data.first_pairs import PairDrawer
@@ -51,7 +52,7 @@ def choose_data(config: TrainConfig | None = None, live: bool = True) -> DataCho
     return DataChooser(config or TrainConfig(model="smollm2"), live)
 
 
-class DataChooser:
+class DataChooser(Awaited):
     """What `choose_data` makes.
 
     Attributes:
@@ -94,13 +95,6 @@ class DataChooser:
             self.picker.show(source)
         look = partial(self._look, asked, over, source, new, columns)
         ModelThread.at_work().call(look) if self._live else look()
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until what is chosen has been looked through; whether it has. Raises its error."""
-        over = self._over.wait(timeout)
-        if over and self._error is not None:
-            raise self._error
-        return over
 
     @property
     def config(self) -> TrainConfig:
