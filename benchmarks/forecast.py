@@ -2,8 +2,9 @@
 
     python benchmarks/forecast.py [NAME ...] [--rounds 3]
 
-NAME is a case of `CASES`. Each run is made in a process of its own, behind its forecast, with a
-cache that holds no values of the reference. A ratio is the forecast over what was measured.
+NAME is a case of `CASES`. Each run is made in a process of its own, behind its forecast, and
+neither finds values of the reference that were computed before. A ratio is the forecast over what
+was measured.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.runs.forecast.forecast import forecast
 from workbench.train.config import TrainConfig
+from workbench.train.reference import VALUES_FOLDER
 
 SIDES = ("chosen", "rejected")
 # On a busy machine `auto` may take another precision for the run than for its forecast.
@@ -65,7 +67,11 @@ def measured(settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """What the run took, in a process of its own."""
     told = json.dumps({**settings, "out": str(folder / "run")})
     found = subprocess.run(
-        [sys.executable, "-c", RUN, told], check=True, capture_output=True, text=True
+        [sys.executable, "-c", RUN, told],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, VALUES_FOLDER: str(folder / "reference")},
     )
     return dict(json.loads(found.stdout.splitlines()[-1]))
 

@@ -13,10 +13,17 @@ from workbench.data.preflight import Report, examine
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.errors import WorkbenchError
-from workbench.models.load import load_model
-from workbench.train.base_model import BaseConfig, new_model, tiny_base
+from workbench.models.load import Model, load_model
+from workbench.train.base_model import BaseConfig, Progress, new_model, tiny_base
 from workbench.train.file_checks.model_pass import model_pass
 from workbench.train.file_checks.other_kinds import other_kind
+
+
+def model_to_read(name: str, progress: Progress | None = None) -> Model:
+    """A model whose tokenizer and context count, not its weights: those of "tiny" are random."""
+    if name == "tiny":
+        return new_model(Reviews(ReviewsConfig()), BaseConfig())
+    return load_model(name, progress)
 
 
 def check_file(
@@ -39,12 +46,7 @@ def check_file(
     Raises:
         WorkbenchError: the file cannot be used, there is no such model, or it takes less.
     """
-    if model != "tiny":
-        found = load_model(model)
-    elif quick:  # its weights do not count
-        found = new_model(Reviews(ReviewsConfig()), BaseConfig())
-    else:
-        found = tiny_base()
+    found = tiny_base() if model == "tiny" and not quick else model_to_read(model)
     longest = max_length or found.max_length
     if longest > found.max_length:
         raise WorkbenchError(

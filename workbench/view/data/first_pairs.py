@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
 from workbench.data.pairs import TextPair, encode_pairs
-from workbench.data.reviews.config import ReviewsConfig
-from workbench.data.reviews.world import Reviews
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.models.load import load_model
-from workbench.train.base_model import BaseConfig, Progress, new_model
+from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
+from workbench.train.file_checks.check_file import model_to_read
 from workbench.view.html.render import Html, render
 from workbench.view.html.tokens import Strip, draw_strip
 
@@ -39,10 +37,7 @@ class PairDrawer:
             return
         name = self._config.model
         progress(f"loading {name}", 0.0)
-        if name == "tiny":  # whose weights do not count here
-            model = new_model(Reviews(ReviewsConfig()), BaseConfig())
-        else:
-            model = load_model(name, progress)
+        model = model_to_read(name, progress)
         wanted = self._config.resolved().max_length or model.max_length
         self.longest = min(wanted, model.max_length)
         special = self._config.allow_special
