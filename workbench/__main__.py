@@ -51,7 +51,8 @@ def _give_up_output() -> None:
 def _run(arguments: Sequence[str]) -> int:
     try:
         command = parse(arguments)
-        from workbench.cli.commands import carry_out  # not before: it takes a second to load torch
+        # Not before: it takes a second to load torch.
+        from workbench.cli.commands.carry_out import carry_out
 
         return carry_out(command)
     except WorkbenchError as error:

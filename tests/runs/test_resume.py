@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model, model_hash, save_model
 from workbench.models.lora import lora_state
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.events import (

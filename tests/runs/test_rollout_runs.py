@@ -18,8 +18,8 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.models.heads import ActorCritic
 from workbench.models.load import Model
+from workbench.runs.folder.record import Record
 from workbench.runs.prepare import open_model
-from workbench.runs.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.reward.named_rewards import reward_of_run
 from workbench.runs.run import Run

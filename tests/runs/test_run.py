@@ -20,7 +20,7 @@ from workbench.core.losses import LOSSES
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, model_hash
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig

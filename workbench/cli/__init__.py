@@ -1,6 +1,6 @@
 """The command line, `python -m workbench`.
 
-* `flags`: flags from dataclasses, without loading torch.
-* `commands`: what the commands do; `train_command`, `methods_command` and `constitution_command`:
-  the longest of them; `terminal`: what they show.
+* `flags`: flags from dataclasses, without loading torch; `command_settings`: the dataclasses.
+* `commands/`: what the commands do; `terminal`: what they show.
+* `find_python`, `quick_connection`, `unsolved`: set-up and notebooks.
 """

@@ -10,7 +10,7 @@ import pandas as pd
 from workbench.compare.answers import Answer, measure, sample_answers
 from workbench.compare.handle_sources import handles
 from workbench.generation.config import SamplingConfig
-from workbench.runs.record import Record, step_of
+from workbench.runs.folder.record import Record, step_of
 from workbench.runs.reopen import walk_checkpoints
 from workbench.train.base_model import Progress
 

@@ -3,8 +3,8 @@
 * `run`: `Run`, an iterator of events: create, resume, branch; `run_view`: what can be read of it.
 * `prepare`: the parts of a run, made from its settings; `run_data`: its rows.
 * `evaluate`: the held-out evaluation.
-* `record`: the run folder; `config_file`: its settings as TOML; `reopen`: a recorded run opened
-  again; `kept_runs`: all runs in a folder, renamed, copied and deleted.
+* `folder/`: the run on disk: record, settings as TOML, all runs in a folder.
+* `reopen`: a recorded run opened again.
 * `forecast/`: minutes and memory of a run, before it is made.
 * `self_test/`: a run looked through before its first step.
 * `doctor/`: what a run suffers from, by what it has logged.

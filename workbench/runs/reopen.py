@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from workbench.runs.folder.record import Record, step_of
 from workbench.runs.prepare import prepare
-from workbench.runs.record import Record, step_of
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
+from workbench.runs.folder.record import Record
 from workbench.runs.prepare import Parts, prepare
-from workbench.runs.record import Record
 from workbench.runs.run_view import RunView
 from workbench.runs.self_test.result import SelfTest
 from workbench.runs.self_test.self_test import self_test

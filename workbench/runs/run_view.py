@@ -17,7 +17,7 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 from workbench.runs.evaluate import Evaluator
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.run_data import RunData
 from workbench.runs.self_test.result import SelfTest
 from workbench.train.batches import BatchSource

@@ -22,8 +22,8 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.evaluate import PREFIX, TextScores
+from workbench.runs.folder.record import Record
 from workbench.runs.prepare import Parts, prepare
-from workbench.runs.record import Record
 from workbench.runs.run import Run
 from workbench.runs.self_test.self_test import self_test
 from workbench.train.base_model import Progress

@@ -19,7 +19,7 @@ from workbench.runs.doctor.diagnosis import CANNOT_TELL, NOT_FOUND
 from workbench.runs.doctor.logged_metrics import Series, series_of
 from workbench.runs.doctor.run_readings import read_folder
 from workbench.runs.doctor.trl_readings import find_state, read_state
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import EndEvent, EvalEvent, StepEvent

@@ -21,7 +21,7 @@ from workbench.core.policy import Policy
 from workbench.core.transformer import Transformer
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.runs.sweep import sweep
 from workbench.train.config import TrainConfig

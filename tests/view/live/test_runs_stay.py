@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.runs.kept_runs import read_run
+from workbench.runs.folder.kept_runs import read_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.view.compare.several.comparison import ComparisonTable

@@ -13,7 +13,7 @@ import pandas as pd
 
 from workbench.compare.judging.judges import Judge, compare
 from workbench.errors import WorkbenchError
-from workbench.runs.config_file import write_text
+from workbench.runs.folder.config_file import write_text
 
 JUDGED = "judged/"  # + name of a judge: share of the other models' answers that this one beats
 TRUE_REWARD = "true reward"

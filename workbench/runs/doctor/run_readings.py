@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.doctor.logged_metrics import Readings, Texts, is_step, series_of
 from workbench.runs.doctor.parts import Parts
 from workbench.runs.evaluate import PREFIX
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.run_view import RunView
 from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Event, SampleEvent, StepEvent

@@ -14,11 +14,11 @@ import pandas as pd
 
 from workbench.core.losses import LOSSES, find_loss
 from workbench.errors import WorkbenchError
-from workbench.runs.config_file import write_text
 from workbench.runs.equal_kl.intervals import paired_differences, rank, t_interval
 from workbench.runs.equal_kl.planned_runs import plan, read_rows
 from workbench.runs.equal_kl.readings import KL, farthest, read_method
 from workbench.runs.equal_kl.side_by_side import default_processes, train_missing
+from workbench.runs.folder.config_file import write_text
 from workbench.runs.prepare import open_model
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig

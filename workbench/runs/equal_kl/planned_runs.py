@@ -22,8 +22,8 @@ import torch
 from workbench.core.losses import find_loss
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
-from workbench.runs.config_file import write_text
 from workbench.runs.evaluate import PREFIX, Evaluator
+from workbench.runs.folder.config_file import write_text
 from workbench.runs.prepare import prepare
 from workbench.runs.run import Run
 from workbench.runs.sweep import opened, with_parsed_reward

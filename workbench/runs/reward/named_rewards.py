@@ -23,7 +23,7 @@ from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.models.load import Model
 from workbench.models.lora import add_lora
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing
 from workbench.train.rollouts.reward_function import Reward

@@ -18,7 +18,7 @@ from workbench.compare.answers import changed
 from workbench.compare.checkpoint_answers import checkpoint_answers
 from workbench.generation.config import SamplingConfig
 from workbench.runs.evaluate import PREFIX
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.train.base_model import Progress
 from workbench.train.events import EvalEvent
 from workbench.view.compare.sources import progress_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from IPython.display import display
 
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.view.cell_output import CellOutput

@@ -8,7 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from workbench.compare.handle_sources import run_handles
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.train.base_model import Progress
 from workbench.train.events import SampleEvent
 from workbench.view.compare.ask import Asking

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.runs.kept_runs import (
+from workbench.runs.folder.kept_runs import (
     KeptRun,
     delete_run,
     kept_runs,

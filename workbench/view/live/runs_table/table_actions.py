@@ -10,8 +10,8 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from workbench.errors import WorkbenchError
-from workbench.runs.kept_runs import copy_run
-from workbench.runs.record import Record
+from workbench.runs.folder.kept_runs import copy_run
+from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.view.curves.live_curves import LiveCurves

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.runs.kept_runs import (
+from workbench.runs.folder.kept_runs import (
     copy_run,
     delete_run,
     kept_runs,
@@ -18,7 +18,7 @@ from workbench.runs.kept_runs import (
     read_run,
     rename_run,
 )  # fmt: skip
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
 
@@ -65,7 +65,7 @@ def test_the_newest_are_found_and_a_broken_one_has_its_reason(tmp_path: Path) ->
 
 def test_a_long_run_is_read_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "a")
-    monkeypatch.setattr("workbench.runs.kept_runs.TAIL", 150)  # cuts a line
+    monkeypatch.setattr("workbench.runs.folder.kept_runs.TAIL", 150)  # cuts a line
     assert read_run(folder).held_out == {"rewards/accuracies": 0.75}
     assert read_run(folder).state == "interrupted"
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from workbench.data.cache import atomic_folder
 from workbench.errors import WorkbenchError
-from workbench.runs.config_file import config_from_toml, config_to_toml, naming, write_text
+from workbench.runs.folder.config_file import config_from_toml, config_to_toml, naming, write_text
 from workbench.runs.run_data import KnownData, RunData
 from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.runs.config_file import naming
-from workbench.runs.record import Record
+from workbench.runs.folder.config_file import naming
+from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
 
 NEWEST = 50  # runs that are read of a folder

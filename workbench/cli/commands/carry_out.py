@@ -23,12 +23,12 @@ from workbench.cli.command_settings import (
     SampleCommand,
     Train,
 )
-from workbench.cli.constitution_command import constitution
-from workbench.cli.doctor_command import doctor
-from workbench.cli.methods_command import methods
-from workbench.cli.preflight_command import preflight
+from workbench.cli.commands.constitution_command import constitution
+from workbench.cli.commands.doctor_command import doctor
+from workbench.cli.commands.methods_command import methods
+from workbench.cli.commands.preflight_command import preflight
+from workbench.cli.commands.train_command import train
 from workbench.cli.terminal import console, progress, show_table
-from workbench.cli.train_command import train
 from workbench.compare.answers import answers_frame
 from workbench.compare.handle_sources import run_handles
 from workbench.compare.judging.winners import judged
@@ -36,7 +36,7 @@ from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
 from workbench.generation.shown import described, shown_sampling
 from workbench.models.load import recommended_before_loading
-from workbench.runs.config_file import write_text
+from workbench.runs.folder.config_file import write_text
 from workbench.runs.prepare import answer
 from workbench.runs.reopen import load_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench.__main__ import main
-from workbench.runs.record import Record
+from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
-from workbench.runs.config_file import config_from_toml, config_to_toml
+from workbench.runs.folder.config_file import config_from_toml, config_to_toml
 from workbench.train.config import TrainConfig
 
 printable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)

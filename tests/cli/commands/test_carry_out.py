@@ -112,7 +112,7 @@ def test_every_flag_reaches_the_run(here: Path) -> None:
         "48", "--label-noise", "0.1", "--out", "run",
     ]  # fmt: skip
     assert main(["train", *FLAGS, *given]) == 0
-    from workbench.runs.record import Record
+    from workbench.runs.folder.record import Record
 
     found = Record(here / "run").config()
     expected = TrainConfig(

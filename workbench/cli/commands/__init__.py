@@ -1,0 +1,1 @@
+"""What the commands do: `carry_out` finds the one that was asked for, the longest have files."""
