@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any
 
 import pandas as pd
@@ -19,6 +18,7 @@ from workbench.compare.model_handles import ModelHandle
 from workbench.compare.streams import check_contrast
 from workbench.core.logps import next_token_kl
 from workbench.errors import WorkbenchError
+from workbench.generation.common_words import common_blocks
 from workbench.generation.config import SamplingConfig
 from workbench.generation.decoding_rows import max_length_of
 from workbench.generation.repetition import repetition, words_of
@@ -42,12 +42,14 @@ class Answer:
 def changed(before: str, after: str) -> float:
     """How much two texts differ in their words, 0 (the same) to 1 (nothing shared).
 
-    1 - 2 shared / (words of both), after the longest matching blocks (Ratcliff and Metzener 1988).
+    1 - 2 shared / (words of both), where the words of `common_blocks` are shared.
 
     >>> changed("the room was small", "the room was lovely")
     0.25
     """
-    return 1 - SequenceMatcher(None, words_of(before), words_of(after), autojunk=False).ratio()
+    one, other = words_of(before), words_of(after)
+    shared = sum(size for _, _, size in common_blocks(one, other))
+    return 1 - 2 * shared / (len(one) + len(other)) if one or other else 0.0
 
 
 def sample_answers(

@@ -7,6 +7,7 @@ filters        changes to logits: top-k, top-p, min-p, top-a, repetition penalty
 stops          end tokens and stop strings
 decoding_rows  rows of tokens while they are decoded, with mask and cache
 repetition     how much a text repeats itself
+common_words   which words two texts share
 scoped_policy  a policy within a context, such as with its adapters switched off
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 
+from workbench.generation.common_words import common_blocks
 from workbench.view.html.render import Html, escape, render
 
 Part = tuple[str, str]  # "del", "ins" or "", and the text
@@ -17,17 +17,9 @@ def differing_parts(reference: str, policy: str) -> tuple[list[Part], list[Part]
     Words and punctuation are compared, spaces are not.
     """
     left, right = _words(reference), _words(policy)
-    stripped = [word.strip() for word in left], [word.strip() for word in right]
-    matcher = SequenceMatcher(a=stripped[0], b=stripped[1], autojunk=False)
-    parts: tuple[list[Part], list[Part]] = ([], [])
-    for kind, a, b, c, d in matcher.get_opcodes():
-        for side, words, tag in ((0, left[a:b], "del"), (1, right[c:d], "ins")):
-            text = "".join(words)
-            body = text.lstrip()  # the space before it stays outside of the tag
-            space = text[: len(text) - len(body)]
-            marked = [("", text)] if kind == "equal" or not body else [("", space), (tag, body)]
-            parts[side].extend(part for part in marked if part[1])
-    return parts
+    blocks = common_blocks([word.strip() for word in left], [word.strip() for word in right])
+    firsts, seconds = ([(block[side], block[2]) for block in blocks] for side in (0, 1))
+    return _parts(left, firsts, "del"), _parts(right, seconds, "ins")
 
 
 def marked_differences(reference: str, policy: str, styled: bool = True) -> tuple[Html, Html]:
@@ -58,6 +50,18 @@ def marked_answers(texts: Sequence[str], styled: bool = True, previous: bool = F
     both = [marked_differences(*pair, styled) for pair in zip(compared, texts[1:], strict=True)]
     first = both[0][0] if len(both) == 1 and not previous else escape(texts[0])
     return [first, *(right for _, right in both)]
+
+
+def _parts(words: list[str], shared: list[tuple[int, int]], tag: str) -> list[Part]:
+    """The text of all words in parts: "" for the shared (start, number) of them, else `tag`."""
+    parts, done = [], 0
+    for start, size in [*shared, (len(words), 0)]:
+        own = "".join(words[done:start])
+        body = own.lstrip()  # the space before it stays outside of the tag
+        done = start + size
+        both = "".join(words[start:done])
+        parts += [("", own[: len(own) - len(body)]), (tag, body), ("", both)]
+    return [part for part in parts if part[1]]
 
 
 def _words(text: str) -> list[str]:
