@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workbench.generation.config import SamplingConfig
+from workbench.runs.trackers.adapters import ADAPTERS
 from workbench.train.config import PRESETS, TrainConfig, check_field, setting
 
 
@@ -21,6 +22,13 @@ class Train(TrainConfig):
         + "; ".join(f"{one.name}: {one.about}" for one in PRESETS.values()),
     )
     resume: Path | None = setting(None, "go on with the interrupted run in this folder")
+    accept_changes: bool = setting(
+        False, "with --resume: go on though config.toml differs from what the run was made with"
+    )
+    track: str | None = setting(
+        None, "show the run live there as well; pip install 'dpo-workbench[track]'",
+        choices=tuple(ADAPTERS),
+    )  # fmt: skip
 
 
 class _Given:
@@ -171,10 +179,22 @@ class Doctor:
     json: bool = setting(False, "print JSON")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """Show a recorded run in TensorBoard, W&B or Trackio, under the names of TRL's metrics."""
+
+    source: str = setting("", "folder of a run")
+    to: str = setting("tensorboard", "where it is shown", choices=tuple(ADAPTERS))
+    folder: Path | None = setting(
+        None, "where tensorboard or wandb writes; left out: within the run's folder"
+    )
+
+
 COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
     "methods": Methods, "constitution": Constitution, "preflight": Preflight, "doctor": Doctor,
+    "track": Track,
 }  # fmt: skip
 Command: TypeAlias = (
-    Train | SampleCommand | Evaluate | Compare | Methods | Constitution | Preflight | Doctor
+    Train | SampleCommand | Evaluate | Compare | Methods | Constitution | Preflight | Doctor | Track
 )

@@ -5,6 +5,7 @@
 * `evaluate`: the held-out evaluation.
 * `folder/`: the run on disk: record, settings as TOML, all runs in a folder.
 * `reopen`: a recorded run opened again.
+* `trackers/`: runs shown in TensorBoard, W&B and Trackio.
 * `forecast/`: minutes and memory of a run, before it is made.
 * `self_test/`: a run looked through before its first step.
 * `doctor/`: what a run suffers from, by what it has logged.

@@ -31,3 +31,4 @@ from .rlhf.pipeline_costs import pipeline_costs as pipeline_costs
 from .run import Run as Run
 from .run_data import review_scores as review_scores
 from .sweep import sweep as sweep
+from .trackers.following import following as following

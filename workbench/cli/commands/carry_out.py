@@ -21,12 +21,14 @@ from workbench.cli.command_settings import (
     Methods,
     Preflight,
     SampleCommand,
+    Track,
     Train,
 )
 from workbench.cli.commands.constitution_command import constitution
 from workbench.cli.commands.doctor_command import doctor
 from workbench.cli.commands.methods_command import methods
 from workbench.cli.commands.preflight_command import preflight
+from workbench.cli.commands.track_command import track
 from workbench.cli.commands.train_command import train
 from workbench.cli.terminal import console, progress, show_table
 from workbench.compare.answers import answers_frame
@@ -46,7 +48,7 @@ def carry_out(command: Command) -> int:
     actions: dict[type, Any] = {
         Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
         Methods: methods, Constitution: constitution, Preflight: preflight,
-        Doctor: doctor,
+        Doctor: doctor, Track: track,
     }  # fmt: skip
     return actions[type(command)](command) or 0
 

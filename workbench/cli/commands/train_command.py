@@ -21,6 +21,7 @@ from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.run import Run
+from workbench.runs.trackers.following import following
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, Event, StepEvent
 
@@ -54,8 +55,9 @@ def train(command: Train) -> None:
             bar.console.print(escape(found), highlight=False, soft_wrap=True)
         if run.self_test:
             bar.console.print(run.self_test.line, highlight=False, markup=False, soft_wrap=True)
+        events = following(run, command.track, _say) if command.track else run
         with _stop_on_interrupt(run):
-            for event in run:
+            for event in events:
                 _show(bar, task, event)
     assert run.record is not None
     show_table(run.record.summary() or {}, str(run.folder))
@@ -83,6 +85,10 @@ def _values(config: Any) -> Iterator[tuple[str, Any]]:
 def _fresh_folder(config: TrainConfig) -> Path:
     stem = f"{Path(config.model).name}-{Path(config.data).stem}-{config.resolved().loss}"
     return Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -1,0 +1,16 @@
+"""The command `track`: a recorded run shown in TensorBoard, W&B or Trackio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.cli.command_settings import Track
+from workbench.cli.terminal import console
+from workbench.runs.trackers import following
+
+
+def track(command: Track) -> None:
+    """Give all events of the run to the tracker."""
+    count = following.track(Path(command.source), command.to, command.folder)
+    told = f"{count} events of {command.source} given to {command.to}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
