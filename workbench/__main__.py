@@ -13,12 +13,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Every new shape of a batch has its products compiled; a thousand of them are half a gigabyte.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
+import io
+import signal
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from typing import Any
 
-from rich.console import Console
-
+from workbench.cli.command_settings import Command
 from workbench.cli.flags import parse
+from workbench.cli.printable import PrintableConsole, printable
 from workbench.errors import WorkbenchError
 
 
@@ -50,18 +56,43 @@ def _give_up_output() -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        command = parse(arguments)
+        command = _parse(arguments)
         # Not before: it takes a second to load torch.
         from workbench.cli.commands.carry_out import carry_out
 
         return carry_out(command)
     except WorkbenchError as error:
-        line = " ".join(f"error: {error}".splitlines())  # a file's name may hold a line break
-        Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)
+        line = printable(
+            " ".join(f"error: {error}".splitlines())
+        )  # a file's name may hold a line break
+        PrintableConsole(stderr=True).print(line, style="red", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
+def _parse(arguments: Sequence[str]) -> Command:
+    """The command; what is wrong with the flags is said of printable ones, for it quotes them."""
+    try:
+        with redirect_stderr(io.StringIO()):
+            return parse(arguments)
+    except SystemExit as end:
+        if end.code:
+            parse([*map(printable, arguments)])
+        raise
+
+
+def _show_unexpected(*error: Any) -> None:
+    print(printable("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
+
+
+def _terminate(*_: Any) -> None:
+    """End in good order, so that temporary files are deleted."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.excepthook = _show_unexpected
+    warnings.formatwarning = lambda message, *_, **__: printable(f"warning: {message}\n")
     sys.exit(main())

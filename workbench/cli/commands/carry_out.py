@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from workbench.cli.command_settings import (
     Command,
@@ -30,7 +27,7 @@ from workbench.cli.commands.methods_command import methods
 from workbench.cli.commands.preflight_command import preflight
 from workbench.cli.commands.track_command import track
 from workbench.cli.commands.train_command import train
-from workbench.cli.terminal import console, progress, show_table
+from workbench.cli.terminal import console, progress, say, show_json, show_table
 from workbench.compare.answers import answers_frame
 from workbench.compare.handle_sources import run_handles
 from workbench.compare.judging.winners import judged
@@ -70,20 +67,20 @@ def sample(command: SampleCommand) -> None:
         answers, drawn = answer(command.source, pairs, sampling), described(sampling)
         found = [{"prompt": p.prompt, "model": t} for p, t in zip(pairs, answers, strict=True)]
     if command.json:
-        print(json.dumps(found, indent=2))
+        show_json(found)
         return
     for texts in found:
         for name, text in texts.items():
-            console.print(f"[bold]{name:>9}[/]  {escape(text)}", highlight=False, soft_wrap=True)
-        console.print()
-    console.print(drawn, highlight=False, markup=False, soft_wrap=True)
+            say(f"  {text}", f"{name:>9}", "bold")
+        say()
+    say(drawn)
 
 
 def evaluate(command: Evaluate) -> None:
     """Print the held-out metrics of a run's newest checkpoint."""
     metrics = load_run(command.source).evaluate()
     if command.json:
-        print(json.dumps(metrics, indent=2))
+        show_json(metrics)
     else:
         show_table(metrics, command.source)
 
@@ -113,9 +110,9 @@ def compare(command: Compare) -> None:
             write_text(command.html, comparison_page(runs, judged(frame), sampling, drawn))
         tell("done", 1.0)
     _print_answers(frame)
-    console.print(drawn, highlight=False, markup=False, soft_wrap=True)
+    say(drawn)
     if command.html is not None:
-        console.print(f"written: {command.html}", highlight=False, markup=False, soft_wrap=True)
+        say(f"written: {command.html}")
 
 
 def _refuse_unwritable(path: Path) -> None:
@@ -132,9 +129,8 @@ def _print_answers(frame: pd.DataFrame) -> None:
     for _, group in frame.groupby("place", sort=False):
         answers = zip(group["who"], group["text"], strict=True)
         for name, text in [("prompt", group["prompt"].iloc[0]), *answers]:
-            line = Text.assemble((f"{name:>9}", "bold"), "  ", text)
-            console.print(line, highlight=False, soft_wrap=True)
-        console.print()
+            say(f"  {text}", f"{name:>9}", "bold")
+        say()
     numbers = frame.drop(columns=["place", "ended"]).groupby("who", sort=False)
     means = numbers.mean(numeric_only=True)
     table = Table("mean", *means.index, title=f"{frame['place'].nunique()} prompts")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
 from workbench.cli.command_settings import Constitution
-from workbench.cli.terminal import console, progress, show_table
+from workbench.cli.terminal import progress, say, show_json, show_table
 from workbench.compare.handle_sources import open_handles
 from workbench.compare.judging.endpoint import Endpoint
 from workbench.data.json_rows import read_json_rows, write_json
@@ -54,10 +53,10 @@ def constitution(command: Constitution) -> None:
     summary = {"file": str(path), "counts": found.counts, "skipped": skipped}
     write_json(command.out / SUMMARY, summary)
     if command.json:
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
+        show_json(summary)
         return
     show_table(dict(found.counts), str(command.out))
-    console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+    say(f"written: {path}")
 
 
 def _make(command: Constitution, tell: Progress) -> Feedback:

@@ -8,11 +8,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from workbench.cli.command_settings import Methods
-from workbench.cli.terminal import console, progress
+from workbench.cli.terminal import console, progress, say, show_json
 from workbench.core.losses import LOSSES
 from workbench.data.cache import atomic_write
 from workbench.errors import WorkbenchError
@@ -63,11 +62,11 @@ def _compare(command: Methods) -> None:
     at = command.at_quality
     ranking = found.at_kl(command.at_kl) if at is None else found.at_quality(at)
     if command.json:
-        print(json.dumps(_as_json(ranking, folder), indent=2))
+        show_json(_as_json(ranking, folder))
         return
     _print_ranking(ranking, command.seeds)
     for name in (CSV, FIGURE):
-        console.print(f"written: {folder / name}", highlight=False, markup=False, soft_wrap=True)
+        say(f"written: {folder / name}")
 
 
 def _as_json(ranking: Ranking, folder: Path) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def _print_ranking(ranking: Ranking, seeds: int) -> None:
         )  # fmt: skip
     console.print(table)
     if len(ranking.differences) and (ranking.differences["better"] == "").all():
-        console.print("The methods are not told apart.")
+        say("The methods are not told apart.")
 
 
 def _print_losses(as_json: bool) -> None:
@@ -117,11 +116,11 @@ def _print_losses(as_json: bool) -> None:
             }
             for loss in LOSSES.values()
         ]
-        print(json.dumps(rows, indent=2))
+        show_json(rows)
         return
     table = Table("method", "loss", "reference", "parameters", "source")
     for loss in LOSSES.values():
         parameters = "\n".join(f"{name} {value}" for name, value in loss.defaults.items())
         needs = "yes" if loss.needs_reference else "no"
-        table.add_row(loss.method, loss.name, needs, parameters, escape(loss.source))
+        table.add_row(loss.method, loss.name, needs, parameters, loss.source)
     console.print(table)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, fields
 
-from rich.markup import escape
-
 from workbench.cli.command_settings import Preflight
-from workbench.cli.terminal import console, progress
+from workbench.cli.terminal import progress, say, show_json
 from workbench.data.preflight import Report
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
@@ -26,7 +23,7 @@ def preflight(command: Preflight) -> int:
         report, expected = before_run(config, command.quick, tell)
     if command.json:
         known = report.as_dict() | {"forecast": expected and asdict(expected)}
-        print(json.dumps(known, indent=2, ensure_ascii=False))
+        show_json(known)
     else:
         _show(report)
     return 1 if report.wrong else 0
@@ -35,10 +32,9 @@ def preflight(command: Preflight) -> int:
 def _show(report: Report) -> None:
     for finding in report.findings:
         colour = "red" if finding.wrong else "yellow"
-        lines = [f"[{colour}]{finding.kind}[/]  {finding.check}: {escape(finding.text)}"]
+        say(f"  {finding.check}: {finding.text}", finding.kind, colour)
         if finding.rows:
-            lines.append(f"  rows {finding.where}")
-        lines.append(f"  {escape(finding.fix)}")
-        console.print("\n".join(lines), highlight=False, soft_wrap=True)
-    told = "\n".join([*report.notes, report.verdict])
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+            say(f"  rows {finding.where}")
+        say(f"  {finding.fix}")
+    for line in [*report.notes, report.verdict]:
+        say(line)

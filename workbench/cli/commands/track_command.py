@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workbench.cli.command_settings import Track
-from workbench.cli.terminal import console
+from workbench.cli.terminal import say
 from workbench.runs.trackers import following
 
 
@@ -13,4 +13,4 @@ def track(command: Track) -> None:
     """Give all events of the run to the tracker."""
     count = following.track(Path(command.source), command.to, command.folder)
     told = f"{count} events of {command.source} given to {command.to}"
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+    say(told)

@@ -10,12 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from workbench.cli.command_settings import Train
-from workbench.cli.terminal import console, progress, show_table
+from workbench.cli.terminal import progress, say, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
@@ -30,7 +28,7 @@ LISTED = 10  # skipped rows that are shown; the run's folder has all of them
 
 
 def train(command: Train) -> None:
-    """Run to the end with progress; Ctrl-C ends it with a last evaluation and checkpoint."""
+    """Run to the end with progress; Ctrl-C and SIGTERM end it with a checkpoint and evaluation."""
     with progress() as (bar, task):
 
         def tell(text: str, share: float) -> None:
@@ -42,20 +40,20 @@ def train(command: Train) -> None:
             if command.preset is not None:
                 raise WorkbenchError(f"--preset {GOES_ON}")
             _refuse_settings(config)
-            run = Run.resume(command.resume, tell)
+            run = Run.resume(command.resume, tell, accept_changes=command.accept_changes)
         else:
             folder = config.out or str(_fresh_folder(config))
             run = Run.create(replace(config, out=folder), tell)
-            _list_set(bar.console, config, run)
-            _list_unused(bar.console, config, run)
-        _tell_layout(bar.console, run)
-        _list_skipped(bar.console, run.skipped)
-        _tell_truncated(bar.console, run)
+            _list_set(config, run)
+            _list_unused(config, run)
+        _tell_layout(run)
+        _list_skipped(run.skipped)
+        _tell_truncated(run)
         if found := run.preflight_line:
-            bar.console.print(escape(found), highlight=False, soft_wrap=True)
+            say(found)
         if run.self_test:
-            bar.console.print(run.self_test.line, highlight=False, markup=False, soft_wrap=True)
-        events = following(run, command.track, _say) if command.track else run
+            say(run.self_test.line)
+        events = following(run, command.track, say) if command.track else run
         with _stop_on_interrupt(run):
             for event in events:
                 _show(bar, task, event)
@@ -87,24 +85,24 @@ def _fresh_folder(config: TrainConfig) -> Path:
     return Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
 @contextmanager
 def _stop_on_interrupt(run: Run) -> Iterator[None]:
-    """The first Ctrl-C ends the run in good order, the second one at once."""
+    """The first Ctrl-C or SIGTERM ends the run in good order, the second one at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(*_: Any) -> None:
-        console.print("stopping after this step; once more to break off")
+        say("stopping after this step; once more to break off")
         run.control.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, stop)
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _show(bar: Progress, task: TaskID, event: Event) -> None:
@@ -126,18 +124,18 @@ def _show(bar: Progress, task: TaskID, event: Event) -> None:
             for name in shown
             if PREFIX + name in event.metrics
         ]
-        bar.console.print(f"step {event.step:>4}  held out: {'  '.join(parts)}", highlight=False)
+        say(f"step {event.step:>4}  held out: {'  '.join(parts)}")
 
 
-def _list_set(out: Console, asked: TrainConfig, run: Run) -> None:
+def _list_set(asked: TrainConfig, run: Run) -> None:
     """Parameters left open that the data decided."""
     defaults = run.method.loss(run.settings).defaults
     for name, value in run.live_parameters.items():
         if getattr(asked, name) is None and value != defaults[name]:
-            out.print(f"{name} {value:g}, set by the training data", highlight=False)
+            say(f"{name} {value:g}, set by the training data")
 
 
-def _list_unused(out: Console, asked: TrainConfig, run: Run) -> None:
+def _list_unused(asked: TrainConfig, run: Run) -> None:
     """Parameters that were given and that belong to other losses, or to a divergence not chosen."""
     used = run.method.loss(run.settings).pick(run.settings)
     if used.get("divergence") != "alpha":
@@ -146,31 +144,30 @@ def _list_unused(out: Console, asked: TrainConfig, run: Run) -> None:
         value = getattr(asked, name)
         neutral = name in MODIFIERS and value == default
         if value is not None and name not in used and not neutral:
-            out.print(f"{name} {value} is not used by {run.config.loss}", highlight=False)
+            say(f"{name} {value} is not used by {run.config.loss}")
 
 
-def _tell_layout(out: Console, run: Run) -> None:
+def _tell_layout(run: Run) -> None:
     """How the columns of a file were read."""
     if data := run.data.layout:
         train, held_out = len(run.data.train), len(run.data.held_out)
         rows = f"{train} {run.method.noun} to train on, {held_out} held out"
-        out.print(f"{escape(run.config.data)}: {data}; {rows}", highlight=False, soft_wrap=True)
+        say(f"{run.config.data}: {data}; {rows}")
 
 
-def _list_skipped(out: Console, rows: list[SkippedRow]) -> None:
+def _list_skipped(rows: list[SkippedRow]) -> None:
     for row in rows[:LISTED]:
-        out.print(f"row {row.row} skipped: {escape(row.reason)}", highlight=False)
+        say(f"row {row.row} skipped: {row.reason}")
     if len(rows) > LISTED:
-        out.print(f"and {len(rows) - LISTED} more rows, all in skipped.jsonl of the run")
+        say(f"and {len(rows) - LISTED} more rows, all in skipped.jsonl of the run")
 
 
-def _tell_truncated(out: Console, run: Run) -> None:
+def _tell_truncated(run: Run) -> None:
     if rows := run.truncated:
         ends = sum(len(row.completions) for row in rows)
         named = ", ".join(str(row.row) for row in rows[:LISTED])
         more = f" and {len(rows) - LISTED} more, all in data.json of the run"
-        out.print(
+        say(
             f"{ends} completions were cut at {run.config.max_length} tokens and lost their end of "
-            f"sequence, in rows {named}{more if len(rows) > LISTED else ''}",
-            highlight=False,
+            f"sequence, in rows {named}{more if len(rows) > LISTED else ''}"
         )
