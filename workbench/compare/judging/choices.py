@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 CHOICES = ("first", "second", "tie")
+READ = 20_000  # characters, the last ones: objects within objects take time to look for
 
 
 def read_choice(reply: str) -> str | None:
@@ -20,7 +21,7 @@ def read_choice(reply: str) -> str | None:
     >>> read_choice("The first one, I would say.") is None
     True
     """
-    choices = [item["better"] for item in _objects(reply) if "better" in item]
+    choices = [item["better"] for item in _objects(reply[-READ:]) if "better" in item]
     word = str(choices[-1] if choices else reply.strip(" \n\t.\"'")).lower()
     return word if word in CHOICES else None
 
