@@ -1,3 +1,4 @@
+from .compare import export as export
 from .core import LOSSES as LOSSES
 from .core import PairLogps as PairLogps
 from .data import Reviews as Reviews

@@ -190,11 +190,40 @@ class Track:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run in the form of another tool, and show that it is the same model.
+
+    The folder appears when all is written and checked. Ends with 0, with 1 where what was written
+    is not the trained model, with 2 where nothing can be written.
+    """
+
+    source: str = setting("", "folder of a run")
+    to: str = setting(
+        "hf", "hf: transformers; peft: adapters apart; gguf: llama.cpp and others; trl: data and "
+        "script to train with TRL; comparator: answers for the LLM Comparator",
+        choices=("hf", "peft", "gguf", "trl", "comparator"),
+    )  # fmt: skip
+    folder: str = setting("", "new or empty folder that it is written to")
+    dtype: str = setting("f32", "of the matrices in GGUF", choices=("f32", "f16", "bf16"))
+    json: bool = setting(False, "print the certificate as JSON")
+
+
 COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
     "methods": Methods, "constitution": Constitution, "preflight": Preflight, "doctor": Doctor,
+    "export": Export,
     "track": Track,
 }  # fmt: skip
 Command: TypeAlias = (
-    Train | SampleCommand | Evaluate | Compare | Methods | Constitution | Preflight | Doctor | Track
+    Train
+    | SampleCommand
+    | Evaluate
+    | Compare
+    | Methods
+    | Constitution
+    | Preflight
+    | Doctor
+    | Track
+    | Export
 )

@@ -89,7 +89,7 @@ def _flag(part: Field[Any], kind: Any, default: Any) -> tuple[Any, ...]:
         kind = kind | str if facts.get("open") else kind
         kind = kind | None if part.default is None else kind
     text = facts["help"] + _accepted(part)
-    if part.name == "source":
+    if part.name in ("source", "folder"):
         return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
     hint = "" if default is None else None  # the help says what is taken then
     if part.name == "prompt":  # a flag that is repeated adds to what was given before

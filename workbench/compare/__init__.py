@@ -12,6 +12,7 @@ mistakes            common mistakes in scoring a pair
 failures            where losses fail: runs on data that each was warned of
 ches                the pairs that are likely to displace their own chosen completion
 removal             training without these pairs
+comparator          a run in the forms of other tools, the LLM Comparator among them
 visible             whether anyone can tell what a run on the real model changed
 """
 

@@ -1,6 +1,10 @@
 from .answers import answers_frame as answers_frame
 from .checkpoint_answers import checkpoint_answers as checkpoint_answers
 from .ches import ches_frame as ches_frame
+from .comparator.comparator_file import judged_pairs as judged_pairs
+from .comparator.comparator_file import read_comparator as read_comparator
+from .comparator.comparator_file import write_comparator as write_comparator
+from .comparator.export_run import export as export
 from .failures import at_equal_kl as at_equal_kl
 from .failures import certain_preferences as certain_preferences
 from .failures import flipped_labels as flipped_labels

@@ -70,7 +70,7 @@ def atomic_folder(path: Path, write: Callable[[Path], object]) -> None:
         try:
             temporary.mkdir()
             write(temporary)
-            for file in temporary.iterdir():
+            for file in filter(Path.is_file, temporary.rglob("*")):
                 _flush_to_disk(file)
             os.replace(temporary, path)
         finally:

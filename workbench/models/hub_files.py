@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import tokenizers
 import torch
 
 from workbench.data.tokenizer import Tokenizer
@@ -61,6 +62,8 @@ def load_tokenizer(folder: Path, gguf: str | None = None) -> Tokenizer:
     """The tokenizer in a folder, converted by `transformers` where there is no `tokenizer.json`."""
     if gguf is None and (folder / "tokenizer.json").is_file():
         return Tokenizer.from_folder(folder)
+    if gguf and (whole := _embedded_tokenizer(folder / gguf)):
+        return whole
     transformers = optional("transformers")
     options = {"gguf_file": gguf} if gguf else {}
     with TemporaryDirectory() as name, _quiet(transformers):
@@ -75,6 +78,41 @@ def load_tokenizer(folder: Path, gguf: str | None = None) -> Tokenizer:
         except Exception as error:
             raise _rejected(folder / (gguf or ""), error) from error
         return Tokenizer.from_folder(name)
+
+
+def _embedded_tokenizer(path: Path) -> Tokenizer | None:
+    """The tokenizer that a GGUF file holds whole, under the format's `tokenizer.huggingface.json`;
+    None where it holds llama.cpp's form alone.
+
+    Raises:
+        WorkbenchError: what it holds is no tokenizer, or names no end of sequence.
+    """
+    try:
+        fields = optional("gguf").GGUFReader(path).fields
+    except (OSError, ValueError, IndexError, KeyError):  # the model's reader says what is wrong
+        return None
+
+    def read(name: str) -> Any:
+        return fields[f"tokenizer.{name}"].contents() if f"tokenizer.{name}" in fields else None
+
+    text, eos = read("huggingface.json"), read("ggml.eos_token_id")
+    if text is None:
+        return None
+    try:
+        backend = tokenizers.Tokenizer.from_str(text)
+        ids = {name: read(f"ggml.{name}_token_id") for name in ("bos", "unknown", "eot")}
+        special = {"bos_token": ids["bos"], "unk_token": ids["unknown"]}
+        names = {n: str(backend.id_to_token(i)) for n, i in special.items() if i is not None}
+        return Tokenizer(
+            backend,
+            eos,
+            read("ggml.padding_token_id"),
+            chat_template=read("chat_template"),
+            stop_ids=[] if ids["eot"] is None else [ids["eot"]],
+            special_names=names,
+        )
+    except Exception as error:  # the library raises nothing narrower
+        raise WorkbenchError(f"{path}: tokenizer.huggingface.json is not one: {error}") from error
 
 
 def save_hub(policy: HubPolicy, folder: Path, _special_ids: Mapping[str, int]) -> None:

@@ -96,3 +96,19 @@ def merge_lora(policy: nn.Module) -> None:
         layer.merge()
         setattr(parent, name, layer.get_base_layer())
     policy.requires_grad_(True)
+
+
+def adapter_settings(policy: nn.Module) -> dict[str, Any]:
+    """The adapters as `peft` names them in adapter_config.json: rank, alpha, layers."""
+    found = [(name, layer) for _, name, layer in _adapters(policy)]
+    first = found[0][1]
+    rank = first.r["default"]
+    return {
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": first.lora_alpha["default"],
+        "target_modules": sorted({name for name, _ in found}),
+        "fan_in_fan_out": bool(getattr(first, "fan_in_fan_out", False)),
+        "lora_dropout": 0.0,
+        "bias": "none",
+    }

@@ -15,6 +15,7 @@ from workbench.cli.command_settings import (
     Constitution,
     Doctor,
     Evaluate,
+    Export,
     Methods,
     Preflight,
     SampleCommand,
@@ -23,6 +24,7 @@ from workbench.cli.command_settings import (
 )
 from workbench.cli.commands.constitution_command import constitution
 from workbench.cli.commands.doctor_command import doctor
+from workbench.cli.commands.export_command import export
 from workbench.cli.commands.methods_command import methods
 from workbench.cli.commands.preflight_command import preflight
 from workbench.cli.commands.track_command import track
@@ -45,7 +47,7 @@ def carry_out(command: Command) -> int:
     actions: dict[type, Any] = {
         Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
         Methods: methods, Constitution: constitution, Preflight: preflight,
-        Doctor: doctor, Track: track,
+        Doctor: doctor, Track: track, Export: export,
     }  # fmt: skip
     return actions[type(command)](command) or 0
 
