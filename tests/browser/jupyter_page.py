@@ -36,6 +36,7 @@ HOSTILE = (
     "</script>",
     "\u202eto the left\u202c",
     "zero\u200bwidth",
+    r"$5 or $6, $$a$$, \(x\), \begin{a}b\end{a}",
 )
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 

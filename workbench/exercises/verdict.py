@@ -63,7 +63,7 @@ class Verdict:
         hint = f"<div><strong>Hint:</strong> {escape(self.hint)}</div>" if self.hint else ""
         state = self.state.replace(" ", "-")
         return (
-            f'<div class="wb-verdict" data-state="{state}" style="{look}">'
+            f'<div class="wb-verdict mathjax_ignore" data-state="{state}" style="{look}">'
             f"{head}{reason}{_table(self.rows)}{hint}</div>"
         )
 

@@ -22,6 +22,7 @@ from workbench.view.compare.checkpoint_slider import (
     CheckpointSlider,
     checkpoint_slider,
 )
+from workbench.view.html.render import verbatim
 
 SAMPLING = SamplingConfig(max_new_tokens=8)
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(1)">'
@@ -73,7 +74,7 @@ def test_the_slider_shows_the_answers_of_its_step(
     assert "held out" not in view.shown
     assert "loss" in view.shown
     kept = fallback(view)["text/html"]
-    assert kept == view.history
+    assert kept == verbatim(view.history)
     assert kept.count("<tr>") == 1 + len(view.steps) * frame["prompt"].nunique()
     for step in view.steps[1:]:
         assert f"step {step}" in kept

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from workbench.view.controls.explorer import Explorer, beta_slider, slider
+from workbench.view.html.render import verbatim
 from workbench.view.lessons.derivation import explore_objective
 from workbench.view.plot.layers import Layers
 from workbench.view.plot.primitives import move_line, new_figure
@@ -60,7 +61,7 @@ def test_html_follows_as_well(displayed: Callable[..., dict[str, Any]]) -> None:
     explorer.set(word="two")
     assert explorer.shown == "<b>two</b>"
     assert explorer.png == b""
-    assert displayed(explorer)["text/html"] == "<b>two</b>"
+    assert displayed(explorer)["text/html"] == verbatim("<b>two</b>")
 
 
 def test_a_picture_stands_beside_the_widget(displayed: Callable[..., dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from IPython.utils.capture import capture_output
 
 from workbench.errors import WorkbenchError
 from workbench.view.controls.watch import watch
+from workbench.view.html.render import verbatim
 
 
 def texts(captured: object) -> list[str]:
@@ -33,7 +34,7 @@ def test_every_state_is_gone_through_and_the_last_is_shown() -> None:
     assert drawn[0] == 0
     assert drawn[-1] == 9999
     assert len(drawn) < 1000
-    assert texts(captured)[-1] == "9999"
+    assert texts(captured)[-1] == verbatim("9999")
 
 
 def test_an_interrupted_watch_shows_how_far_it_came() -> None:
@@ -43,7 +44,7 @@ def test_an_interrupted_watch_shows_how_far_it_came() -> None:
 
     with capture_output() as captured, pytest.raises(KeyboardInterrupt):
         watch(states(), str)
-    assert texts(captured)[-1] == "3"
+    assert texts(captured)[-1] == verbatim("3")
 
 
 def test_nothing_to_show_is_said() -> None:

@@ -23,6 +23,7 @@ from workbench.generation.config import SamplingConfig
 from workbench.generation.shown import described, shown_sampling
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
+from workbench.view.cell_output import beside
 from workbench.view.compare.sources import Sources, opened, progress_of
 from workbench.view.controls.awaited import Awaited
 from workbench.view.controls.sampling_controls import FIRST, SamplingControls
@@ -215,8 +216,7 @@ class Asking(Awaited):
         return view_box(parts, "wb-dashboard", "wb-asking")
 
     def _bundle(self) -> dict[str, object]:
-        widget = {} if "google.colab" in sys.modules else self.box._repr_mimebundle_()
-        return {**widget, "text/html": self.html}
+        return beside(None if "google.colab" in sys.modules else self.box, self.html)
 
     def _ipython_display_(self) -> None:
         """The widget at once; where there is a prompt, the cell waits for its first answers."""

@@ -21,6 +21,7 @@ from workbench.runs.evaluate import PREFIX
 from workbench.runs.folder.record import Record
 from workbench.train.base_model import Progress
 from workbench.train.events import EvalEvent
+from workbench.view.cell_output import beside
 from workbench.view.compare.sources import progress_of
 from workbench.view.controls.explorer import Explorer, choice_slider
 from workbench.view.html.answer_numbers import Grid, answers_table, legend, notes, written
@@ -87,7 +88,7 @@ class CheckpointSlider(Explorer):
         return side_by_side([_title(step) for step in self.steps], rows, look="lines")
 
     def _ipython_display_(self) -> None:
-        display({**self.box._repr_mimebundle_(), "text/html": self.history}, raw=True)
+        display(beside(self.box, self.history), raw=True)
 
 
 def two_steps(frame: pd.DataFrame, left: int, right: int) -> pd.DataFrame:

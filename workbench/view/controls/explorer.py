@@ -14,6 +14,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from workbench.errors import WorkbenchError
+from workbench.view.cell_output import beside
 from workbench.view.controls.fields import number
 from workbench.view.controls.number import NumberControl
 from workbench.view.controls.picture import Picture
@@ -88,12 +89,11 @@ class Explorer:
             self.shown = made
 
     def _ipython_display_(self) -> None:
-        bundle = self.box._repr_mimebundle_()
         if isinstance(self.shown, str):
-            display({**bundle, "text/html": self.shown}, raw=True)
+            display(beside(self.box, self.shown), raw=True)
         else:
-            about = {"image/png": {"alt": describe(self.shown)}}
-            display({**bundle, "image/png": png(self.shown)}, raw=True, metadata=about)
+            bundle = {**self.box._repr_mimebundle_(), "image/png": png(self.shown)}
+            display(bundle, raw=True, metadata={"image/png": {"alt": describe(self.shown)}})
 
 
 def slider(value: float, low: float, high: float, step: float, description: str) -> NumberControl:

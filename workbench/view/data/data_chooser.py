@@ -14,12 +14,12 @@ from dataclasses import replace
 from functools import partial
 
 from IPython import get_ipython
-from IPython.display import HTML, display
+from IPython.display import display
 
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
-from workbench.view.cell_output import CellOutput
+from workbench.view.cell_output import CellOutput, beside, show
 from workbench.view.controls.awaited import Awaited
 from workbench.view.data.data_view import DataView
 from workbench.view.data.file_picker import FilePicker
@@ -193,9 +193,9 @@ class DataChooser(Awaited):
 
     def _ipython_display_(self) -> None:
         if not self._live:
-            display(HTML(self.view.html))
+            show(self.view.html)
             return
-        display({**self.view.box._repr_mimebundle_(), "text/html": ""}, raw=True)
+        display(beside(self.view.box, ""), raw=True)
         if self._source:  # within the cell, so that a saved notebook holds what it shows
             with suppress(KeyboardInterrupt):
                 while not self._over.wait(0.2):  # an endless wait can't be interrupted on Windows

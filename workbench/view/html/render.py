@@ -30,6 +30,14 @@ def escape(text: str) -> Html:
     return Html(html.escape(sendable).replace("\n", "<br>"))
 
 
+def verbatim(html: str) -> Html:
+    """HTML in which a notebook's page looks for no formulas: `$5 and $6` stays as it was written.
+
+    The first class is that of MathJax 3 and 4, as in JupyterLab 4, the second that of MathJax 2.
+    """
+    return Html(f'<div class="mathjax_ignore tex2jax_ignore">{html}</div>')
+
+
 def render(template: str, **values: object) -> Html:
     """The template of this name, without its suffix, filled with `values`."""
     return Html(_template(template).render(values))

@@ -13,7 +13,7 @@ from IPython.display import display
 from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
-from workbench.view.cell_output import CellOutput
+from workbench.view.cell_output import CellOutput, beside
 from workbench.view.live.dashboard_actions import DashboardActions, MakeRun
 from workbench.view.live.outputs.followers import Follower
 from workbench.view.live.outputs.saved_output import SavedOutput
@@ -88,5 +88,5 @@ class Dashboard(DashboardActions):
 
     def _ipython_display_(self) -> None:
         still = "<p>A live dashboard: run this cell to train here.</p>"  # where widgets don't show
-        display({**self.box._repr_mimebundle_(), "text/html": still}, raw=True)
+        display(beside(self.box, still), raw=True)
         self._saved.show(self._outputs.curves.png, self._newest)

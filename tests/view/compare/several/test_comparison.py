@@ -16,6 +16,7 @@ from workbench.runs.run import Run
 from workbench.view.compare.several import comparison
 from workbench.view.compare.several.comparison import Comparison, compare_answers, compare_runs
 from workbench.view.compare.several.comparison_data import as_json
+from workbench.view.html.render import verbatim
 
 SAMPLING = SamplingConfig(max_new_tokens=6)
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(1)">'
@@ -58,7 +59,7 @@ def test_a_run_is_its_policy_beside_its_reference(run: Run, monkeypatch: Any) ->
     view = compare_answers(run)
     assert view.table.data["names"] == ["reference", "policy"]
     view._ipython_display_()
-    assert kept[0]["text/html"] == view.html
+    assert kept[0]["text/html"] == verbatim(view.html)
     assert "temperature 1, as samples of its own distribution" in view.html
     assert "application/vnd.jupyter.widget-view+json" in kept[0]
 

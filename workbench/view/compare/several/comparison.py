@@ -29,6 +29,7 @@ from workbench.generation.shown import described, shown_sampling
 from workbench.runs.evaluate import TextScores
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
+from workbench.view.cell_output import beside
 from workbench.view.compare.several.comparison_data import table_data, topics_of
 from workbench.view.compare.sources import opened, progress_of
 from workbench.view.compare.token_view import explore_answer
@@ -140,8 +141,8 @@ class Comparison:
         return f"{self._means}{count}{answers_table(grid, kept)}{legend(grid)}"
 
     def _ipython_display_(self) -> None:
-        widget = {} if "google.colab" in sys.modules else self.box._repr_mimebundle_()
-        display({**widget, "text/html": self.html}, raw=True)
+        box = None if "google.colab" in sys.modules else self.box
+        display(beside(box, self.html), raw=True)
 
 
 def compare_answers(

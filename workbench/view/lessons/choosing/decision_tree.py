@@ -13,6 +13,7 @@ from IPython.display import display
 from workbench.runs.choosing.decision_tree import Leaf, Question, default_leaf, follow
 from workbench.runs.choosing.method_questions import METHOD_QUESTIONS
 from workbench.train.config import TrainConfig
+from workbench.view.cell_output import beside
 from workbench.view.controls.view_box import view_box
 from workbench.view.html.render import Html, render, style
 
@@ -117,7 +118,7 @@ class MethodChoice:
         return render("decision_tree", text=METHOD_QUESTIONS.text, branches=branches, open=unfolded)
 
     def _ipython_display_(self) -> None:
-        display({**self.box._repr_mimebundle_(), "text/html": self.html}, raw=True)
+        display(beside(self.box, self.html), raw=True)
 
 
 def _button(name: str, text: str = "") -> widgets.Button:
