@@ -1,8 +1,7 @@
 """Votes on disk: each at once, whatever kills the process; reading gives those that stand."""
 
 import json
-import os
-import signal
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from workbench.feedback.votes import (
     Question,
     Vote,
     append_vote,
+    damaged_votes,
     open_votes,
     read_votes,
     undo_vote,
@@ -25,6 +25,7 @@ from workbench.feedback.votes import (
     votes_to_pairs,
 )
 
+HEAD = b'{"prompt": '
 QUESTION = Question("how was it?", "good.", "bad.", "policy", "reference", 3, 1)
 HOSTILE = (
     "<script>alert(1)</script>", '"quoted" \\ {"prompt": ', "two\nlines\r\u2028", "\0",
@@ -52,7 +53,8 @@ def test_what_is_read_is_what_was_cast(path):
     assert read_votes(path) == votes
     line = json.loads(path.read_text("utf-8").splitlines()[0])
     assert list(line) == [
-        "prompt", "a", "b", "name_a", "name_b", "seed", "round", "vote", "time"
+        "prompt", "a", "b", "name_a", "name_b", "seed", "round", "vote", "time",
+        "crc32",
     ]  # fmt: skip
     assert line["time"].endswith("+00:00")
 
@@ -107,6 +109,36 @@ def test_every_cut_of_the_last_line_leaves_what_was_before(path):
         assert path.read_bytes().startswith(whole[:size] + (b"\n" if size > first else b"{"))
 
 
+def test_a_byte_changed_anywhere_is_named_and_never_another_vote(path):
+    votes = [cast(path, 0, a="ü 👋"), cast(path, 1)]
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for at in range(len(HEAD), first - 1):
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        assert read_votes(path) == votes[1:]
+        assert [row.row for row in damaged_votes(path)] == [1]
+        assert [row.row for row in votes_to_pairs(path).skipped] == [1]
+    path.write_bytes(whole.replace(b'"vote": "a"', b'"vote": "b"', 1))
+    assert "take out its crc32" in damaged_votes(path)[0].reason
+    path.write_bytes(re.sub(rb', "crc32": \d+', b"", path.read_bytes()))  # as in older versions
+    assert [vote.vote for vote in read_votes(path)] == ["b", "a"]
+
+
+def test_of_two_votes_on_a_question_the_newest_is_trained_on(path):
+    cast(path, 0, "a")
+    append_vote(path, Vote.cast(replace(question(0), a="bad.", b="good."), "a"))  # sides exchanged
+    cast(path, 1)
+    found = votes_to_pairs(path)
+    assert [(pair.row, pair.chosen) for pair in found.pairs] == [(2, "bad."), (3, "good.")]
+    assert found.skipped == [SkippedRow(1, "voted on again in line 2")]
+    undo_vote(path, question(0))
+    assert [(pair.row, pair.chosen) for pair in votes_to_pairs(path).pairs] == [
+        (1, "good."), (3, "good.")
+    ]  # fmt: skip
+
+
 def test_cut_undo_takes_nothing_back_and_zeros_are_no_line(path):
     vote = cast(path, 0)
     undo_vote(path, vote)
@@ -121,26 +153,29 @@ VOTER = """
 import sys
 from workbench.feedback.votes import Question, Vote, append_vote
 for number in range(10**9):
-    question = Question(f"prompt {number}", "good " * 99, "bad " * 99, "policy", "reference")
+    prompt = f"{sys.argv[2]} {number}"
+    question = Question(prompt, "good " * 99, "bad " * 99, "policy", "reference")
     append_vote(sys.argv[1], Vote.cast(question, "a"))
     print(number, flush=True)
 """
 
 
-def test_votes_survive_a_killed_process(path):
-    voter = subprocess.Popen(
-        [sys.executable, "-c", VOTER, path], stdout=subprocess.PIPE, env={**os.environ}
-    )
-    printed = [int(voter.stdout.readline()) for _ in range(20)]
-    voter.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    printed += [int(line) for line in voter.stdout.read().split()]
-    voter.stdout.close()
-    voter.wait()
-    found = [vote.prompt for vote in read_votes(path)]
-    assert found[: len(printed)] == [f"prompt {number}" for number in printed]
-    assert len(found) - len(printed) in (0, 1)  # written, but killed before it was printed
-    cast(path, -1)
-    assert [vote.prompt for vote in read_votes(path)] == [*found, "prompt -1"]
+def test_votes_of_two_processes_survive_their_kills(path):
+    voters = {
+        name: subprocess.Popen([sys.executable, "-c", VOTER, path, name], stdout=subprocess.PIPE)
+        for name in ("one", "two")
+    }
+    begun = {name: [voter.stdout.readline() for _ in range(20)] for name, voter in voters.items()}
+    for name, voter in voters.items():
+        voter.kill()
+        printed = [int(line) for line in [*begun[name], *voter.communicate()[0].split()]]
+        found = [vote.prompt for vote in read_votes(path) if vote.prompt.startswith(name)]
+        assert found[: len(printed)] == [f"{name} {number}" for number in printed]
+        assert len(found) - len(printed) in (0, 1)  # written, but killed before it was printed
+    assert len(damaged_votes(path)) <= 2
+    before = read_votes(path)
+    new = cast(path, -1)
+    assert read_votes(path) == [*before, new]
 
 
 def test_frame_has_the_columns_that_win_rates_take(path):

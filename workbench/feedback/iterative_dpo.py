@@ -15,28 +15,26 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from workbench.compare.handle_sources import handles
-from workbench.compare.judging.judges import LOSS, WIN, compare
-from workbench.compare.judging.win_rate import design_effect
 from workbench.compare.model_handles import ModelHandle
-from workbench.core.metrics import win_interval
 from workbench.data.pairs import PairFile, write_jsonl
 from workbench.errors import WorkbenchError
+from workbench.feedback.kept_training import folder_for, open_kept
 from workbench.feedback.questions import QuestionSet, Voter, agreement, make_questions
+from workbench.feedback.round_scores import round_scores
 from workbench.feedback.votes import Vote, append_vote, open_votes, read_votes, votes_to_pairs
 from workbench.generation.config import SamplingConfig
 from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import Model
 from workbench.models.lora import has_lora, merge_lora
 from workbench.runs.evaluate import TextScores
+from workbench.runs.folder.kept_runs import read_run
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
@@ -45,7 +43,6 @@ from workbench.train.precision import pick_device, pick_precision
 MINIMUM = 8  # votes for a or b that a round needs for training
 AGAINST = ("itself", "reference")
 PROMPTS = 40  # used where none are given
-MEASURED = 256  # answers of each model that a round is evaluated on
 # Defaults here: a few dozen pairs are too few for a held-out part or large batches.
 FEW_PAIRS: dict[str, Any] = {"held_out": 0, "samples": 0, "batch_size": 8}
 
@@ -55,7 +52,8 @@ class IterativeDPO:
 
     Args:
         config: how to train. By default nothing is held out and a batch has 8 pairs; `data` becomes
-            the pairs of the votes. `out` has to be None.
+            the pairs of the votes. The run of each round is kept in a folder of its own within
+            `out`, by default next to the votes: made again after a kill, rounds go on from there.
         base: the first policy; it is copied and not changed.
         prompts: each is answered twice per round; repeat a prompt for more answers.
         file: JSONL of the votes; the pairs of round n are written next to it.
@@ -83,16 +81,12 @@ class IterativeDPO:
         seed: int = 0,
         scores: TextScores | None = None,
     ) -> None:
-        if config.out is not None:
-            raise WorkbenchError(
-                f"out={config.out!r} is not accepted: a later round could not be opened from "
-                "there; leave it out, and save a policy with save_model(rounds.model, folder)"
-            )
         if against not in AGAINST:
             raise WorkbenchError(f"against={against!r} is unknown; accepted: {', '.join(AGAINST)}")
         if not prompts:
             raise WorkbenchError("prompts is empty; at least one is needed")
         self.file = open_votes(file)
+        self.folder = Path(config.out or self.file.with_name(f"{self.file.stem}-rounds"))
         unset = {name: value for name, value in FEW_PAIRS.items() if getattr(config, name) is None}
         self.config = replace(config, **unset)
         self.prompts, self.against, self.seed = list(prompts), against, seed
@@ -160,8 +154,10 @@ class IterativeDPO:
     def begin(self, progress: Progress | None = None) -> Run:
         """A run of a copy of the policy on this round's votes; iterate it, then `adopt` it.
 
+        One that was interrupted on the same votes goes on, one that has finished is read.
+
         Raises:
-            WorkbenchError: fewer usable votes than `MINIMUM`.
+            WorkbenchError: fewer usable votes than `MINIMUM`, or another process trains this round.
         """
         votes = self.pairs()
         if len(votes.pairs) < MINIMUM:
@@ -169,11 +165,24 @@ class IterativeDPO:
                 f"round {self.number} has {len(votes.pairs)} votes for A or B that can be trained "
                 f"on; {MINIMUM} at least are needed"
             )
-        path = self.file.with_name(f"{self.file.stem}-round-{self.number}.jsonl")
-        write_jsonl(votes.pairs, path)
+        config, folder = self._kept(votes)
         self._facts = self._facts_of(votes)
         model = replace(self.model, policy=copy.deepcopy(self.model.policy))
-        return Run.create(replace(self.config, data=str(path)), progress, model)
+        return open_kept(config, model, folder, progress)
+
+    def catch_up(self, progress: Progress | None = None) -> None:
+        """Take over the rounds that were trained already on the votes in the file."""
+        while len((votes := self.pairs()).pairs) >= MINIMUM:
+            if read_run(self._kept(votes)[1]).state != "finished":
+                break
+            self.train(progress)
+
+    def _kept(self, votes: PairFile) -> tuple[TrainConfig, Path]:
+        """Settings and folder of the run on these votes; their pairs are written."""
+        path = self.file.with_name(f"{self.file.stem}-round-{self.number}.jsonl")
+        write_jsonl(votes.pairs, path)
+        config = replace(self.config, data=str(path))
+        return config, folder_for(config, self.model, self.folder, f"round-{self.number}")
 
     def adopt(self, run: Run) -> None:
         """Take the policy of a finished run for the next round."""
@@ -211,30 +220,13 @@ class IterativeDPO:
         return facts
 
     def _evaluate(self) -> dict[str, float]:
-        """Mean true scores of the policy's answers, and win rates over the earlier policies."""
+        """True scores of the policy's answers, where they are known; see `round_scores`."""
         if self._scores is None:
             return {}
-        prompts = list(islice(cycle(dict.fromkeys(self.prompts)), MEASURED))
-        sampling = replace(self._measured, seed=self.seed)
-        answers = [one.answer(prompts, sampling) for one in (self.policy, self.start, self.origin)]
-        scored = [list(map(self._scores, prompts, texts)) for texts in answers]
-        own, start, first = ([one["reward"] for one in scores] for scores in scored)
-        means = {name: fmean(one[name] for one in scored[0]) for name in scored[0][0]}
-        if not self.number:
-            return means
-        outcomes = compare(np.array(own), np.array(start))
-        effect = design_effect(outcomes, prompts)  # few prompts, each answered many times
-        won, lost = ((outcomes == kind).sum() / effect for kind in (WIN, LOSS))
-        low, high = win_interval(won, lost, len(own) / effect)
-        return {
-            **means, "win_rate": _win_rate(own, start), "low": low, "high": high,
-            "win_rate_first": _win_rate(own, first),
-        }  # fmt: skip
-
-
-def _win_rate(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Share of answers with the higher score, ties counted one half."""
-    return fmean((a > b) + 0.5 * (a == b) for a, b in zip(ours, theirs, strict=True))
+        models = [self.policy, self.start, self.origin][: 3 if self.number else 1]
+        return round_scores(
+            models, self.prompts, replace(self._measured, seed=self.seed), self._scores
+        )
 
 
 def iterate(

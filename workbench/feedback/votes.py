@@ -1,14 +1,15 @@
 """Votes on pairs of answers: one JSON object per line, on disk before the next pair is shown.
 
-The file is append-only, so a killed process can truncate the last line and nothing else; reading
-ignores a truncated line, and writing after it starts a new line. Undoing a vote also appends a
-line. Reading gives the votes that are not undone.
+The file is append-only, so a killed process can truncate the last line and nothing else; writing
+after it starts a new line. A line that is truncated, or changed since it was written, is no vote:
+`damaged_votes` names it. Undoing a vote also appends a line. Several processes may write; where a
+question has several votes that are not undone, the newest is trained on.
 """
 
 import codecs
-import json
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from workbench.data.cache import append_line
 from workbench.data.layouts.unusable import is_unicode
 from workbench.data.pairs import PairFile, SkippedRow, TextPair
 from workbench.errors import WorkbenchError
+from workbench.feedback.json_log import append_record, read_lines
 
 CHOICES = ("a", "b", "tie", "bad")
 COLUMNS = ("prompt", "a", "b", "name_a", "name_b", "vote", "round")
@@ -52,7 +54,8 @@ class Question:
     ) -> "Question":
         """The answers of the models `names`, with sides at random but fixed by the seed."""
         sides = [(one, names[0]), (other, names[1])]
-        random.Random(f"sides {seed} {prompt} {one} {other}").shuffle(sides)
+        drawn_by = f"sides {seed} {prompt} {one} {other}".encode("utf-8", "surrogatepass")
+        random.Random(drawn_by).shuffle(sides)
         (a, name_a), (b, name_b) = sides
         return cls(prompt, a, b, name_a, name_b, seed, round)
 
@@ -84,29 +87,33 @@ class Vote(Question):
         return cls(**values, vote=vote, time=_now())
 
 
+OBJECTS = {part.name for part in fields(Vote)}, {UNDO, "time"}  # what lines hold
+
+
 def open_votes(path: str | Path) -> Path:
     """Create the file if it is missing, and check that it can be written and holds only votes.
 
     Raises WorkbenchError where it can't be written or holds something else.
     """
     path = Path(path)
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         append_line(path, b"")
-    except OSError as error:
-        raise _not_written(path, error) from error
     read_votes(path)
     return path
 
 
 def append_vote(path: str | Path, vote: Vote) -> None:
     """Append a vote, flushed to disk. Raises WorkbenchError where it can't be written."""
-    _write(Path(path), asdict(vote))
+    with _writing(path):
+        append_record(Path(path), asdict(vote))
 
 
 def undo_vote(path: str | Path, question: Question) -> None:
     """Undo the newest vote on this question, if there is one."""
-    _write(Path(path), {UNDO: {name: getattr(question, name) for name in NAMES}, "time": _now()})
+    undone = {name: getattr(question, name) for name in NAMES}
+    with _writing(path):
+        append_record(Path(path), {UNDO: undone, "time": _now()})
 
 
 def _now() -> str:
@@ -123,26 +130,36 @@ def read_votes(path: str | Path) -> list[Vote]:
 
 def votes_frame(path: str | Path) -> pd.DataFrame:
     """The votes that are not undone, one per row: prompt, a, b, name_a, name_b, vote, round."""
-    rows = [[getattr(vote, name) for name in COLUMNS] for vote in read_votes(path)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    votes = read_votes(path)
+    columns = {name: [getattr(vote, name) for vote in votes] for name in COLUMNS}
+    # Texts as objects, because a column of strings takes no half of a Unicode character.
+    return pd.DataFrame(columns, dtype=object).astype({"round": "int64"})
+
+
+def damaged_votes(path: str | Path) -> list[SkippedRow]:
+    """The lines that can't be read any more, with the reason; see `read_lines`."""
+    return [row for row in _records(Path(path)) if isinstance(row, SkippedRow)]
 
 
 def votes_to_pairs(path: str | Path, round: int | None = None) -> PairFile:
     """Preference pairs of the votes for a or b, numbered by line; of one round, or of all.
 
-    Ties, "bad" votes, and pairs that can't be trained on are in `skipped`, with the reason.
+    Ties, "bad" votes, pairs that can't be trained on and all but the newest vote on a question are
+    in `skipped`, with the reason, and so are damaged lines.
     """
+    votes = [(n, vote) for n, vote in _standing(Path(path)) if round in (None, vote.round)]
+    newest = {vote.key: line for line, vote in votes}
     pairs: list[TextPair] = []
-    skipped: list[SkippedRow] = []
-    for line, vote in _standing(Path(path)):
-        if round is not None and vote.round != round:
-            continue
+    skipped = damaged_votes(path)
+    for line, vote in votes:
         sides = (vote.a, vote.b) if vote.vote == "a" else (vote.b, vote.a)
-        if reason := _unusable(vote):
+        if newest[vote.key] != line:
+            skipped.append(SkippedRow(line, f"voted on again in line {newest[vote.key]}"))
+        elif reason := _unusable(vote):
             skipped.append(SkippedRow(line, reason))
         else:
             pairs.append(TextPair(vote.prompt, *sides, line))
-    return PairFile(str(path), pairs, skipped)
+    return PairFile(str(path), pairs, sorted(skipped))
 
 
 def _unusable(vote: Vote) -> str:
@@ -163,7 +180,7 @@ def _unusable(vote: Vote) -> str:
 def _standing(path: Path) -> list[tuple[int, Vote]]:
     """Line number and vote, without the votes that were undone."""
     standing: list[tuple[int, Vote]] = []
-    for number, record in _records(path):
+    for number, record in [row for row in _records(path) if not isinstance(row, SkippedRow)]:
         if UNDO not in record:
             standing.append((number, _vote(record, path, number)))
             continue
@@ -173,21 +190,17 @@ def _standing(path: Path) -> list[tuple[int, Vote]]:
     return standing
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and content of every line that is not truncated."""
-    for number, raw in enumerate(_read(path).split(b"\n"), start=1):
-        line = raw.strip(b"\0 \t\r")  # a crash of the machine can leave zeros at the end
-        if not line:
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            if any(line.startswith(head) or head.startswith(line) for head in HEADS):
-                continue
-            raise _no_votes(path, number, "it is not JSON") from None
-        if not isinstance(record, dict):
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]] | SkippedRow]:
+    """Line number and content of every line, or why it can't be read."""
+    for number, raw, record, problem in read_lines(_read(path), *OBJECTS):
+        if problem and any(raw.startswith(head) or head.startswith(raw) for head in HEADS):
+            yield SkippedRow(number, problem)
+        elif problem:
+            raise _no_votes(path, number, "it is not JSON")
+        elif not isinstance(record, dict):
             raise _no_votes(path, number, f"it is {type(record).__name__}")
-        yield number, record
+        else:
+            yield number, record
 
 
 def _vote(record: dict[str, Any], path: Path, number: int) -> Vote:
@@ -199,6 +212,8 @@ def _vote(record: dict[str, Any], path: Path, number: int) -> Vote:
         values[part.name] = value = record[part.name]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise _no_votes(path, number, f"{part.name} is {type(value).__name__}")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise _no_votes(path, number, f"{part.name} is out of range")
     try:
         return Vote(**values)
     except WorkbenchError as error:
@@ -220,18 +235,13 @@ def _read(path: Path) -> bytes:
         raise WorkbenchError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
-    # An unpaired surrogate has no UTF-8 form; backslashreplace writes it as JSON does.
-    line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+@contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
     try:
-        append_line(path, line + b"\n")
+        yield
     except OSError as error:
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: OSError) -> WorkbenchError:
-    reason = f"{error.strerror}; choose another file"
-    return WorkbenchError(f"votes can't be written to {path}: {reason}")
+        reason = f"{error.strerror}; choose another file"
+        raise WorkbenchError(f"votes can't be written to {path}: {reason}") from error
 
 
 def _no_votes(path: Path, number: int, why: str) -> WorkbenchError:

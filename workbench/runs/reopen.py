@@ -6,19 +6,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from workbench.models.load import Model
 from workbench.runs.folder.record import Record, step_of
 from workbench.runs.prepare import prepare
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 
 
-def load_run(folder: Path | str, progress: Progress | None = None, step: int | None = None) -> Run:
+def load_run(
+    folder: Path | str,
+    progress: Progress | None = None,
+    step: int | None = None,
+    base: Model | None = None,
+) -> Run:
     """A recorded run with the weights and settings of a checkpoint, to sample and evaluate.
 
     Args:
         folder: of the run.
         progress: called with what is being loaded and the share done.
         step: of the checkpoint; left out: the newest.
+        base: the model that the run was made with, where it was given one.
 
     Raises:
         WorkbenchError: no run there, no such checkpoint, or model or data are not what they were.
@@ -26,7 +33,7 @@ def load_run(folder: Path | str, progress: Progress | None = None, step: int | N
     record = Record(Path(folder))
     config = record.config()
     record.checkpoint(step)  # raises before a model is loaded
-    run = Run(prepare(replace(config, out=None), progress, known=record.known_data()))
+    run = Run(prepare(replace(config, out=None), progress, base, known=record.known_data()))
     _take_checkpoint(run, record, step)
     run.self_test = record.self_test()
     return run

@@ -97,12 +97,16 @@ class Run(RunView):
 
     @classmethod
     def resume(
-        cls, folder: Path | str, progress: Progress | None = None, reward: Reward | None = None
+        cls,
+        folder: Path | str,
+        progress: Progress | None = None,
+        reward: Reward | None = None,
+        base: Model | None = None,
     ) -> Run:
         """Go on from the newest checkpoint of a run that was interrupted or stopped.
 
         Events after that checkpoint are dropped: they come again. A run whose `reward` was a Python
-        function takes it again.
+        function, or that was given its `base`, takes it again.
 
         Raises:
             WorkbenchError: no run there, it has finished, or its model or data are not what they
@@ -112,7 +116,7 @@ class Run(RunView):
         config = replace(record.config(), out=str(folder))
         if (record.summary() or {}).get("reason") == "finished":
             raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-        parts = prepare(config, progress, reward=reward, known=record.known_data())
+        parts = prepare(config, progress, base, reward, record.known_data())
         run = cls(parts)
         run.record, run.self_test = record, record.self_test()
         if numbers := record.numbers():

@@ -149,6 +149,7 @@ def test_a_reply_edited_into_something_else_is_one_line(path, fake_chat, value):
     chat = Remembered(fake_chat(reply), Journal(path))
     list(chat.replies(["question"], 0))
     row = json.loads(path.read_text()) | {"value": value}
+    del row["crc32"]
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(WorkbenchError, match=r"journal\.jsonl holds .* was asked for 'reply'"):
         list(Remembered(fake_chat(reply), Journal(path)).replies(["question"], 0))

@@ -21,6 +21,7 @@ from workbench.feedback.votes import Question, Vote, append_vote, read_votes, vo
 from workbench.runs.run_data import review_scores
 from workbench.train.base_model import BaseConfig, new_model
 from workbench.train.config import TrainConfig
+from workbench.view.html.render import verbatim
 from workbench.view.live.one_line import RATE, OneLine
 from workbench.view.live.worker import Worker
 from workbench.view.plot.rounds_figure import draw_rounds
@@ -29,6 +30,7 @@ from workbench.view.votes.ballot import Ballot
 from workbench.view.votes.vote_widget import BlindVotes, blind_votes
 
 WORLD = ReviewsConfig(topics=4, pairs=64)
+SHAPE = BaseConfig(dim=32, layers=1, heads=2, kv_heads=1, hidden_dim=64)
 HOSTILE = (
     "<script>alert(1)</script>", '<img src=x onerror="alert(1)">', "&amp; &lt;b&gt;",
     "<|endoftext|>", "</script>", "\u202eto the left\u202c", "zero\u200bwidth",
@@ -57,9 +59,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def rounds(path: Path) -> IterativeDPO:
     """An untrained model of some thousand weights that answers twelve prompts."""
-    shape = BaseConfig(dim=32, layers=1, heads=2, kv_heads=1, hidden_dim=64)
     config = TrainConfig(world=WORLD, epochs=1, max_new_tokens=8)
-    base = new_model(Reviews(WORLD), shape)
+    base = new_model(Reviews(WORLD), SHAPE)
     return IterativeDPO(config, base, Reviews(WORLD).prompts[:12], path)
 
 
@@ -268,6 +269,12 @@ def test_without_a_person_a_voter_votes_and_trains_within_the_cell(rounds: Itera
     board.train()
     assert board.rounds.number == 1
     assert "round 2" in board.html
+    same = IterativeDPO(
+        rounds.config, new_model(Reviews(WORLD), SHAPE), rounds.prompts, rounds.file
+    )
+    again = blind_votes(same, live=False)
+    assert again.rounds.number == 1  # what was trained is not trained again
+    assert again.ballot.current == board.ballot.current
 
 
 def test_it_shows_html_beside_the_widget(
@@ -275,12 +282,13 @@ def test_it_shows_html_beside_the_widget(
 ) -> None:
     bundles: list[Any] = []
     monkeypatch.setattr(vote_widget, "display", lambda what, raw=False: bundles.append(what))
+    monkeypatch.setattr(vote_widget, "show", bundles.append)
     board._ipython_display_()
     assert "application/vnd.jupyter.widget-view+json" in bundles[0]
-    assert bundles[0]["text/html"] == board.html
+    assert bundles[0]["text/html"] == verbatim(board.html)
     board.live = False
     board._ipython_display_()
-    assert bundles[1].data == board.html
+    assert bundles[1] == board.html
 
 
 def test_what_is_given_in_the_wrong_place_is_refused(rounds: IterativeDPO, path: Path) -> None:

@@ -3,18 +3,20 @@
 One JSON object per line, {"call": ..., "value": ...}: what was asked of which model, and what came
 of it. A call that is in the journal is answered from there. So work that was interrupted goes on
 where it stopped, and a principle or model that has changed asks anew only what depends on it, for
-that alone is another call.
+that alone is another call. What a damaged line held is asked for again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench.data.cache import append_line
 from workbench.errors import WorkbenchError
+from workbench.feedback.json_log import append_record, read_lines
 
 HEAD = b'{"call": '  # every line begins with it; a truncated line as far as it goes
 
@@ -30,7 +32,9 @@ class Journal:
         self.path = None if path is None else Path(path)
         self._values: dict[str, Any] = {}
         if self.path is not None:
-            self._append(b"")  # before anything is paid for
+            with self._writing(self.path):  # before anything is paid for
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                append_line(self.path, b"")
             self._read(self.path)
 
     def __len__(self) -> int:
@@ -44,33 +48,28 @@ class Journal:
 
     def __setitem__(self, call: Mapping[str, Any], value: Any) -> None:
         """Keep the value of a call; it is on disk when this returns."""
-        line = json.dumps({"call": dict(call), "value": value}, ensure_ascii=False)
-        # An unpaired surrogate has no UTF-8 form; backslashreplace writes it as JSON does.
-        self._append(line.encode("utf-8", "backslashreplace") + b"\n")
+        if self.path is not None:
+            with self._writing(self.path):
+                append_record(self.path, {"call": dict(call), "value": value})
         self._values[_key(call)] = value
 
-    def _append(self, line: bytes) -> None:
-        if self.path is None:
-            return
+    @staticmethod
+    @contextmanager
+    def _writing(path: Path) -> Iterator[None]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            append_line(self.path, line)
+            yield
         except OSError as error:
             raise WorkbenchError(
-                f"{self.path} can't be written: {error.strerror}; choose another folder"
+                f"{path} can't be written: {error.strerror}; choose another folder"
             ) from error
 
     def _read(self, path: Path) -> None:
-        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-            line = line.strip(b"\0 \t\r")  # a crash of the machine can leave zeros at the end
-            if not line:
+        for number, raw, row, problem in read_lines(path.read_bytes(), {"call", "value"}):
+            if problem and (raw.startswith(HEAD) or HEAD.startswith(raw)):
                 continue
             try:
-                row = json.loads(line)
                 self._values[_key(row["call"])] = row["value"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                if line.startswith(HEAD) or HEAD.startswith(line):  # truncated by a kill
-                    continue
+            except (KeyError, TypeError, RecursionError):
                 raise WorkbenchError(
                     f"{path} is not a journal: line {number}; choose another folder"
                 ) from None

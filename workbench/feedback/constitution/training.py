@@ -12,8 +12,10 @@ import pandas as pd
 
 from workbench.compare.handle_sources import handles
 from workbench.feedback.constitution.feedback_pairs import FeedbackPair, write_feedback
+from workbench.feedback.kept_training import folder_for, open_kept
 from workbench.feedback.questions import Reward
 from workbench.models.load import Model
+from workbench.runs.prepare import open_model
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 
@@ -28,7 +30,8 @@ def train_on_feedback(
     """Train on the pairs, and score answers of the model before and after.
 
     Args:
-        config: how; `data` becomes a temporary file of the pairs, and nothing is held out.
+        config: how; `data` becomes a file of the pairs, and nothing is held out. With `out` the run
+            is kept in a folder within: called again after a kill, it goes on from there.
         prompts: answered by both, with the same seed, at temperature 1.
         scores: (prompt, answer) -> a number, by name.
         base: trained in place; left out, the model that `config` names.
@@ -36,11 +39,16 @@ def train_on_feedback(
     Returns:
         One row per score: metric, before, after, each a mean over the prompts.
     """
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "pairs.jsonl"
+    with TemporaryDirectory() as temporary:
+        path = Path(config.out or temporary) / "pairs.jsonl"
         write_feedback(pairs, path)
         config = replace(config, data=str(path), held_out=0, samples=0, eval_every=0)
-        run = Run.create(config, base=base)
+        if config.out:
+            base = base or open_model(config)
+            folder = folder_for(config, base, path.parent, "run")
+            run = open_kept(config, base, folder, None)
+        else:
+            run = Run.create(config, base=base)
         for _ in run:
             pass
     sampling = replace(run.estimate_sampling, seed=config.seed)

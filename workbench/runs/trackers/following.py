@@ -6,7 +6,8 @@ one line and left out. A run that goes on is given to the tracker from its first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,34 +40,43 @@ def following(
     _check(tracker)
     if run.folder is None:
         raise WorkbenchError("a run without a folder can't be tracked: give it one by out=")
-    return _follow(run, tracker, Shown(run.folder, flat_settings(run.config), folder), tell)
+    follower = _Follower(tracker, tell)
+    follower.open(Shown(run.folder, flat_settings(run.config), folder), run.events)
+    return follower.follow(run)
 
 
-def _follow(run: Run, name: str, shown: Shown, tell: Callable[[str], object]) -> Iterator[Event]:
-    open_trackers: list[Tracker] = []
+class _Follower:
+    """A tracker until it fails, whatever it raises: no tracker may stop a run."""
 
-    def attempt(act: Callable[[], object]) -> None:
+    def __init__(self, name: str, tell: Callable[[str], object]) -> None:
+        self._name, self._tell = name, tell
+        self._tracker: Tracker | None = None
+
+    def open(self, shown: Shown, events: Iterable[Event]) -> None:
+        with self._telling():
+            self._tracker = ADAPTERS[self._name](shown)
+            for event in events:
+                log_event(self._tracker, event)
+
+    def follow(self, run: Run) -> Iterator[Event]:
         try:
-            act()
-        except Exception as error:  # of any kind: no tracker may stop a run
-            open_trackers.clear()
-            tell(f"{name} is left out, the run goes on: {_line(error)}")
+            for event in run:
+                if self._tracker:
+                    with self._telling():
+                        log_event(self._tracker, event)
+                yield event
+        finally:
+            if self._tracker:
+                with self._telling():
+                    self._tracker.close()
 
-    def begin() -> None:
-        tracker = ADAPTERS[name](shown)
-        open_trackers.append(tracker)
-        for event in list(run.events):
-            log_event(tracker, event)
-
-    attempt(begin)
-    try:
-        for event in run:
-            for tracker in list(open_trackers):
-                attempt(lambda event=event, tracker=tracker: log_event(tracker, event))
-            yield event
-    finally:
-        for tracker in list(open_trackers):
-            attempt(tracker.close)
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._tracker = None
+            self._tell(f"{self._name} is left out, the run goes on: {_line(error)}")
 
 
 def track(source: Path, tracker: str, folder: Path | None = None) -> int:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-from IPython.display import HTML, display
+from IPython.display import display
 
 from workbench.errors import WorkbenchError
 from workbench.feedback.iterative_dpo import MINIMUM, IterativeDPO
 from workbench.feedback.questions import Voter
-from workbench.feedback.votes import read_votes
+from workbench.feedback.votes import damaged_votes, read_votes
 from workbench.runs.run import Run
+from workbench.view.cell_output import beside, show
 from workbench.view.controls.view_box import view_box
 from workbench.view.html.elements import error_card
 from workbench.view.html.render import render, style
@@ -104,6 +105,7 @@ class BlindVotes:
         self.keys = widgets.Text(placeholder=hint, continuous_update=True).add_class("wb-keys")
         self.train_button = widgets.Button(description=TRAIN).add_class("wb-train")
         self.box = self._arrange()
+        self.rounds.catch_up()
         self._ask()
         for key, button in self.buttons.items():
             button.on_click(partial(self._clicked, key))
@@ -202,8 +204,10 @@ class BlindVotes:
     def _ask(self) -> None:
         asked = self.rounds.ask()
         self.ballot = ballot.Ballot(asked.questions, self.rounds.file)
-        if asked.identical:
-            self._tell(f"left out, identical or asked already: {asked.identical}")
+        left_out = [f"identical or asked already: {asked.identical}"] if asked.identical else []
+        left_out += [f"line {row.row}: {row.reason}" for row in damaged_votes(self.rounds.file)]
+        if left_out:
+            self._tell(f"left out: {'; '.join(left_out)}")
         self._show()
 
     def _show(self) -> None:
@@ -238,6 +242,6 @@ class BlindVotes:
 
     def _ipython_display_(self) -> None:
         if self.live:
-            display({**self.box._repr_mimebundle_(), "text/html": self.html}, raw=True)
+            display(beside(self.box, self.html), raw=True)
         else:
-            display(HTML(self.html))
+            show(self.html)
