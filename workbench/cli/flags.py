@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass, make_dataclass
 from dataclasses import field as dataclass_field
 from itertools import chain
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, cast, get_type_hints
 
@@ -19,6 +20,7 @@ import tyro
 from workbench.cli.command_settings import COMMANDS, Command, Train
 from workbench.core.losses import all_parameters
 from workbench.errors import WorkbenchError
+from workbench.paths import given
 from workbench.train.config import find_preset
 
 
@@ -89,7 +91,7 @@ def _flag(part: Field[Any], kind: Any, default: Any) -> tuple[Any, ...]:
         kind = kind | str if facts.get("open") else kind
         kind = kind | None if part.default is None else kind
     text = facts["help"] + _accepted(part)
-    if part.name in ("source", "folder"):
+    if part.name in ("source", "folder") and part.default is not None:
         return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
     hint = "" if default is None else None  # the help says what is taken then
     if part.name == "prompt":  # a flag that is repeated adds to what was given before
@@ -115,13 +117,18 @@ def build(config: type, values: Any) -> Any:
         **{
             part.name: build(hints[part.name], values)
             if is_dataclass(hints[part.name])
-            else _value(values, part.name)
+            else _value(part, getattr(values, part.name))
             for part in fields(config)
             if is_dataclass(hints[part.name]) or hasattr(values, part.name)
         }
     )
 
 
-def _value(values: Any, name: str) -> Any:
-    value = getattr(values, name)
-    return tuple(chain(*value)) if name == "prompt" else value
+def _value(part: Field[Any], value: Any) -> Any:
+    if part.name == "prompt":
+        return tuple(chain(*value))
+    if value is None or not (part.metadata.get("path") or isinstance(value, Path)):
+        return value
+    if isinstance(value, tuple):
+        return tuple(given(one, part.name) for one in value)
+    return type(value)(given(str(value), part.name))
