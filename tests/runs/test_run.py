@@ -17,6 +17,7 @@ import torch
 
 from workbench.compare.handle_sources import handles
 from workbench.core.losses import LOSSES
+from workbench.data.seals import read_sealed
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model, model_hash
@@ -244,7 +245,7 @@ def test_pairs_of_a_file_are_split_by_prompt_and_bad_rows_are_listed(
         True, True, True,
     ]  # fmt: skip
     assert run.truncated == [(11, ("rejected",))]
-    kept = json.loads((run.folder / "data.json").read_text())
+    kept = read_sealed(run.folder / "data.json")
     assert kept == {
         "hash": run.data_hash,
         "held_out": sorted(text.row for text in run.data.held_out_texts),
@@ -323,7 +324,7 @@ def test_the_summary_has_what_the_held_out_set_says_and_what_it_took(
     names = {path.name for path in run.folder.iterdir()}
     assert names == {
         "config.toml", "events.jsonl", "skipped.jsonl", "data.json", "self_test.json",
-        "checkpoints", "summary.json",
+        "checkpoints", "summary.json", ".lock",
     }  # fmt: skip
 
 
@@ -421,7 +422,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             replace(source, target, **rest)
 
         def no_open(self: Path, mode: str = "r", *args: Any, **rest: Any) -> Any:
-            if part in str(self) and mode == "a":
+            if part in str(self) and mode == "ab":
                 raise full
             return opened(self, mode, *args, **rest)
 

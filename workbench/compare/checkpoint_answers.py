@@ -10,7 +10,8 @@ import pandas as pd
 from workbench.compare.answers import Answer, measure, sample_answers
 from workbench.compare.handle_sources import handles
 from workbench.generation.config import SamplingConfig
-from workbench.runs.folder.record import Record, step_of
+from workbench.runs.folder.checkpoint_files import step_of
+from workbench.runs.folder.record import Record
 from workbench.runs.reopen import walk_checkpoints
 from workbench.train.base_model import Progress
 

@@ -9,6 +9,7 @@ split      train and held-out parts without shared prompts or topics
 tokenizer  text to token ids and back
 chat       a model's chat template
 cache      the user's cache folder, and atomic writes
+seals      SHA-256 of what was written, and what is damaged
 reviews    the reviews world
 """
 

@@ -38,6 +38,7 @@ from torch import Tensor
 from workbench.core.policy import MAKERS, Recommended
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
+from workbench.data.seals import is_whole, write_digests
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.llama import Progress, write_decoder
@@ -90,7 +91,7 @@ def fetch_smollm2(progress: Progress | None = None) -> Path:
     report = progress or (lambda text, share: None)
     cache = cache_folder()
     folder = cache / FOLDER
-    if folder.exists():
+    if is_whole(folder):
         return folder
     report(FETCHING, 0.0)
     try:
@@ -184,6 +185,7 @@ def convert(gguf: Path, folder: Path) -> None:
     ids = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
     write_decoder(policy, folder, ids)
     tokenizer.save(folder)
+    write_digests(folder)
 
 
 def _read(reader: GGUFReader) -> Callable[[str], Any]:

@@ -1,6 +1,7 @@
 """A run on disk and as an object.
 
-* `run`: `Run`, an iterator of events: create, resume, branch; `run_view`: what can be read of it.
+* `run`: `Run`, an iterator of events: create, resume, branch; `run_loop`: how it goes on, with
+  `checkpoint_timer`; `run_view`: what can be read of it.
 * `prepare`: the parts of a run, made from its settings; `run_data`: its rows.
 * `evaluate`: the held-out evaluation.
 * `folder/`: the run on disk: record, settings as TOML, all runs in a folder.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from workbench.models.load import Model
-from workbench.runs.folder.record import Record, step_of
+from workbench.runs.folder.checkpoint_files import load_tensors, read_state, step_of
+from workbench.runs.folder.checkpoints import whole_checkpoint
+from workbench.runs.folder.made_with import settings_to_read
+from workbench.runs.folder.record import Record
 from workbench.runs.prepare import prepare
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
+from workbench.train.events import CheckpointEvent
 
 
 def load_run(
@@ -31,10 +36,11 @@ def load_run(
         WorkbenchError: no run there, no such checkpoint, or model or data are not what they were.
     """
     record = Record(Path(folder))
-    config = record.config()
-    record.checkpoint(step)  # raises before a model is loaded
-    run = Run(prepare(replace(config, out=None), progress, base, known=record.known_data()))
-    _take_checkpoint(run, record, step)
+    checkpoint = whole_checkpoint(record.folder, step)  # raises before a model is loaded
+    state = read_state(checkpoint)
+    config = replace(settings_to_read(record, state), out=None)
+    run = Run(prepare(config, progress, base, known=record.known_data(state)))
+    _take_checkpoint(run, record, checkpoint, step is None)
     run.self_test = record.self_test()
     return run
 
@@ -52,18 +58,21 @@ def walk_checkpoints(folder: Path | str, progress: Progress | None = None) -> It
     steps = [step_of(path) for path in record.checkpoints()]
     run = load_run(folder, progress, steps[0] if steps else None)
     for step in steps:
-        _take_checkpoint(run, record, step)
+        _take_checkpoint(run, record, whole_checkpoint(record.folder, step), newest=False)
         yield run
 
 
-def _take_checkpoint(run: Run, record: Record, step: int | None) -> None:
-    """Give `run` the weights, the settings and the past of a checkpoint, the newest by default."""
-    numbers = record.numbers(step)
-    assert numbers is not None
-    run._refuse_other(numbers, "reference_hash")
-    record.load_checkpoint(run.policy, step=step)
-    run._state.step = numbers["step"]
-    run._take_settings(numbers)
-    run._batches.load_state_dict(numbers.get("batches", {"step": numbers["step"]}))
+def _take_checkpoint(run: Run, record: Record, checkpoint: Path, newest: bool) -> None:
+    """Give `run` the weights, the settings and the past of a checkpoint; of the newest also what
+    came later."""
+    state = read_state(checkpoint)
+    run._refuse_other(state, "reference_hash")
+    load_tensors(checkpoint, run.policy)
+    run._state.step = state["step"]
+    run._take_settings(state)
+    run._batches.load_state_dict(state.get("batches", {"step": state["step"]}))
     events = record.events()
-    run.events = events if step is None else events[: numbers["events"]]
+    told = {event.step for event in events if isinstance(event, CheckpointEvent)}
+    if newest and told and (lost := max(told)) > max(map(step_of, record.checkpoints())):
+        warnings.warn(f"{record.folder} had a checkpoint of step {lost}: it is gone", stacklevel=3)
+    run.events = events if newest else events[: state["events"]]

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
+from workbench.runs.checkpoint_timer import CheckpointTimer
+from workbench.runs.folder.checkpoint_files import load_tensors, read_state
+from workbench.runs.folder.checkpoints import checkpoint_to_go_on
+from workbench.runs.folder.made_with import settings_to_go_on
 from workbench.runs.folder.record import Record
 from workbench.runs.prepare import Parts, prepare
-from workbench.runs.run_view import RunView
+from workbench.runs.run_loop import RunLoop
 from workbench.runs.self_test.result import SelfTest
 from workbench.runs.self_test.self_test import self_test
 from workbench.train import distributed
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.control import Control
-from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, StepEvent
-from workbench.train.loop import NonFiniteLossError, TrainState, fit
-from workbench.train.model_lock import model_lock
+from workbench.train.events import CheckpointEvent, Event
+from workbench.train.loop import TrainState
 from workbench.train.rollouts.reward_function import Reward
 from workbench.train.settings import check_in_run
 
 
-class Run(RunView):
+class Run(RunLoop):
     """One training run. Make it by `Run.create` or `Run.resume`, then iterate.
 
     Attributes:
@@ -63,6 +66,7 @@ class Run(RunView):
         self._scored_reference = parts.reference
         self._state = TrainState.start(self.policy, parts.config)
         self._generator: Iterator[Event] | None = None
+        self._timer = CheckpointTimer(parts.config.checkpoint_minutes)
 
     # -- making one ---------------------------------------------------------------------------
 
@@ -101,39 +105,58 @@ class Run(RunView):
         folder: Path | str,
         progress: Progress | None = None,
         reward: Reward | None = None,
+        accept_changes: bool = False,
         base: Model | None = None,
     ) -> Run:
-        """Go on from the newest checkpoint of a run that was interrupted or stopped.
+        """Go on from the newest good checkpoint of a run that was interrupted or stopped.
 
-        Events after that checkpoint are dropped: they come again. A run whose `reward` was a Python
-        function, or that was given its `base`, takes it again.
+        Events after that checkpoint are dropped: they come again. What is damaged is set aside,
+        with a warning. A run whose `reward` was a Python function takes it again.
+
+        Args:
+            folder: of the run.
+            progress: see `create`.
+            reward: see `create`.
+            accept_changes: go on with a config.toml that differs from what the run was made with.
+            base: see `create`; a run that was made with one takes it again.
 
         Raises:
-            WorkbenchError: no run there, it has finished, or its model or data are not what they
-                were.
+            WorkbenchError: no run there, it has finished, another process writes it, its settings
+                have changed, or its model or data are not what they were.
         """
-        record = Record(Path(folder))
-        config = replace(record.config(), out=str(folder))
-        if (record.summary() or {}).get("reason") == "finished":
-            raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-        parts = prepare(config, progress, base, reward, record.known_data())
-        run = cls(parts)
-        run.record, run.self_test = record, record.self_test()
-        if numbers := record.numbers():
-            run._refuse_other(numbers, "reference_hash", "data_hash")
-            unfinished = numbers["step"] < run.total
-            record.load_checkpoint(run.policy, run._state.optimizer if unfinished else None)
-            for name in ("step", "seconds", "pairs"):
-                setattr(run._state, name, numbers[name])
-            run._take_settings(numbers)
-            run._batches.load_state_dict(numbers.get("batches", {"step": numbers["step"]}))
-            kept = CheckpointEvent(numbers["step"], record.checkpoints()[-1].name)
-            run.events = [*record.events()[: numbers["events"]], kept]
-        else:
-            run.self_test = self_test(parts, run._state)
+        with Record(Path(folder)).held() as record:
+            if record.ended() == "finished":
+                raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
+            start = checkpoint_to_go_on(record.folder, record.set_aside)
+            state = read_state(start) if start else None
+            config, changed = settings_to_go_on(record, state, accept_changes)
+            config = replace(config, out=str(folder))
+            parts = prepare(config, progress, base, reward, record.known_data(state))
+            run = cls(parts)
+            run.record, run.self_test = record, record.self_test()
+            if start and state:
+                run._go_on_from(start, state, changed)
+            else:
+                run.self_test = self_test(parts, run._state)
+            record.write_config(run.config)
             record.describe(run.data, run.self_test)
-        record.reopen(run.events)
-        return run
+            record.reopen(run.events)
+            return run
+
+    def _go_on_from(self, start: Path, state: dict[str, Any], changed: Sequence[str]) -> None:
+        """Take over weights, optimiser, settings, batches and events of a checkpoint."""
+        assert self.record is not None
+        self._refuse_other(state, "reference_hash", "data_hash")
+        unfinished = state["step"] < self.total
+        load_tensors(start, self.policy, self._state.optimizer if unfinished else None)
+        for name in ("step", "seconds", "pairs"):
+            setattr(self._state, name, state[name])
+        self._take_settings(state)
+        self._batches.load_state_dict(state.get("batches", {"step": state["step"]}))
+        kept = CheckpointEvent(state["step"], start.name)
+        self.events = [*self.record.events_of(start, state), kept]
+        live = {name: getattr(self.config, name) for name in changed if name in self.settings}
+        self.control.set(**{name: value for name, value in live.items() if value is not None})
 
     def _take_settings(self, numbers: dict[str, Any]) -> None:
         """Those of a checkpoint; a parameter that it doesn't know keeps its default."""
@@ -171,84 +194,14 @@ class Run(RunView):
         other._batches = self._batches.fork()
         other.control = Control(other._check_setting, other._check_together)
         other.events = list(self.events)
-        other._generator = None
+        other._generator, other._timer = None, CheckpointTimer(self.config.checkpoint_minutes)
         if self.record is not None:
             folder, suffix = self.record.folder, re.sub(r"[^\w.-]", "-", name)
             beside = folder.with_name(f"{folder.name}-{suffix}")
             other.config = replace(self.config, out=str(beside))
             other.record = Record.create(beside, other.config)
             other.record.describe(self.data, self.self_test)
-            other.events.append(other._checkpoint(keep_optimizer=True))
             other.record.reopen(other.events)
+            other.events.append(event := other._checkpoint(keep_optimizer=True))
+            other.record.append(event)
         return other
-
-    # -- going on -----------------------------------------------------------------------------
-
-    def __iter__(self) -> Run:
-        return self
-
-    def __next__(self) -> Event:
-        if self._generator is None:
-            self._generator = self._go()
-        with model_lock():
-            event = next(self._generator)
-        self.events.append(event)
-        if self.record:
-            self.record.append(event)
-        return event
-
-    def _go(self) -> Iterator[Event]:
-        evaluated = any(isinstance(event, EvalEvent) for event in self.events)
-        if not evaluated:
-            yield from self._evaluator(self.policy, self.step, self.settings)
-        steps = fit(
-            self.policy, self._batches, self.config, self.control,
-            method=self.method, reference=self._scored_reference, state=self._state,
-        )  # fmt: skip
-        try:
-            for event in steps:
-                yield event
-                if isinstance(event, StepEvent):
-                    yield from self._after_step()
-        except NonFiniteLossError as error:
-            kept = self.record.checkpoints() if self.record else []
-            raise NonFiniteLossError(
-                f"{error}; kept: {kept[-1]}" if kept else str(error)
-            ) from error
-        yield from self._end()
-
-    def _after_step(self) -> Iterator[Event]:
-        every, last = self.config.eval_every or 0, self.step == self.total
-        if not last and every and self.step % every == 0:
-            yield from self._evaluator(self.policy, self.step, self.settings)
-        interval = self.config.checkpoint_every or len(self._batches)
-        if self.record and not last and self.step % interval == 0:
-            yield self._checkpoint(keep_optimizer=True)
-
-    def _end(self) -> Iterator[Event]:
-        reason = "finished" if self.step >= self.total else "stopped"
-        evaluated = [event.step for event in self.events if isinstance(event, EvalEvent)]
-        if self.step not in evaluated:
-            yield from self._evaluator(self.policy, self.step, self.settings)
-        self.finished = True
-        if self.record:
-            if self.step not in [e.step for e in self.events if isinstance(e, CheckpointEvent)]:
-                yield self._checkpoint(keep_optimizer=reason == "stopped")
-            self.record.summarise(self.summary(reason))
-        yield EndEvent(self.step, reason)
-
-    def _checkpoint(self, keep_optimizer: bool) -> CheckpointEvent:
-        assert self.record is not None
-        state = self._state
-        path = self.record.save_checkpoint(
-            distributed.whole_state(self.policy),
-            state.optimizer if keep_optimizer else None,
-            {
-                **state.numbers(),
-                "batches": self._batches.state_dict(),
-                "events": len(self.events),
-                "reference_hash": self.reference_hash,
-                "data_hash": self.data_hash,
-            },
-        )
-        return CheckpointEvent(self.step, path.name)

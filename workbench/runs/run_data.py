@@ -17,6 +17,7 @@ from workbench.data.cache import atomic_write, cache_folder
 from workbench.data.encoding.encode_rows import collection_paused, prompt_ids
 from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.reviews.world import Reviews
+from workbench.data.seals import read_sealed, sealed, set_aside
 from workbench.data.split import plain, split_by_group
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
@@ -223,18 +224,15 @@ def write_answers(
 
 
 def remembered(key: str, write: Callable[[], list[str]]) -> list[str]:
-    """The texts that `write` gave when it was last called for this key; kept in the cache folder.
-
-    What is not a list of texts there is written anew.
-    """
-    name = hashlib.sha256(key.encode()).hexdigest()
-    path = cache_folder() / "drawn" / f"{name}.json"
-    with suppress(OSError, ValueError):
-        texts = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-            return texts
+    """The texts that `write` gave for this key, kept in the cache folder; anew where damaged."""
+    path = cache_folder() / "drawn" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    try:
+        return list(read_sealed(path)["texts"])
+    except (WorkbenchError, KeyError, TypeError) as error:
+        if path.exists():
+            set_aside(path, str(error))
     texts = write()
-    atomic_write(path, lambda file: file.write_text(json.dumps(texts), encoding="utf-8"))
+    atomic_write(path, lambda file: file.write_text(json.dumps(sealed({"texts": texts}))))
     return texts
 
 

@@ -20,6 +20,7 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
+from workbench.data.seals import is_whole, write_digests
 from workbench.errors import WorkbenchError
 from workbench.models.load import TINY, Model, load_model, save_model
 from workbench.train.batches import batches_for
@@ -118,7 +119,7 @@ def tiny_base(
     world, base = world or ReviewsConfig(), base or BaseConfig()
     reviews = Reviews(world)
     folder = cached_base(world, base)
-    if folder.exists():
+    if is_whole(folder):
         model = load_model(str(folder))
         model.name, model.policy.recommended_sampling = "tiny", TINY
         return model
@@ -126,8 +127,13 @@ def tiny_base(
     for event in pretrain(model, reviews, base):
         if progress and isinstance(event, StepEvent):
             progress("pretraining the tiny base model", event.step / event.total)
+
+    def write(part: Path) -> None:
+        save_model(model, part)
+        write_digests(part)
+
     try:
-        atomic_folder(folder, lambda part: save_model(model, part))
+        atomic_folder(folder, write)
     except OSError as error:
         if not folder.exists():  # else another process was first, with the same weights
             where = f"the tiny base model can't be kept in {folder.parent}"

@@ -11,14 +11,17 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -26,9 +29,12 @@ from workbench.core.batch import SequenceBatch
 from workbench.core.fast.bf16_weights import matrices
 from workbench.core.policy import Policy
 from workbench.data.cache import atomic_write, cache_folder
+from workbench.data.seals import SEAL, set_aside
 from workbench.train.method import shorter, token_ids
 from workbench.train.precision import computing
 
+PARKED = "dpo-reference-"
+LOCKED_BY = 60.0  # seconds after which a temporary folder has its lock for sure
 VALUES_FOLDER = "WORKBENCH_REFERENCE_CACHE"
 
 
@@ -65,6 +71,7 @@ class LiveReference:
         self._make = model
         self._device, self._precision, self._off = device, precision, off
         self._parked: Path | None = None
+        self._lock: FileLock | None = None
         self._users = 0
 
     @property
@@ -103,9 +110,9 @@ class LiveReference:
         Where its values on the data are cached, it only answers prompts now and then, and reading
         the file takes less than a second.
         """
-        folder = mkdtemp(prefix="dpo-reference-")
+        folder, self._lock = _own_folder()
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        path = Path(folder) / "reference.safetensors"
+        path = folder / "reference.safetensors"
         atomic_write(path, lambda part: save_file(self.model.state_dict(), part))
         self._parked = path
         self.model.to("meta")
@@ -179,7 +186,11 @@ def cache_reference(
     `shape` is (items, completions of each); `paired` where the items are pairs.
     """
     if path is not None and path.exists():
-        return CachedReference({n: value.to(device) for n, value in load_file(path).items()})
+        try:
+            kept = _read_values(path, shape)
+            return CachedReference({name: value.to(device) for name, value in kept.items()})
+        except (OSError, SafetensorError, ValueError) as error:
+            set_aside(path, str(error))
     values = dict[str, Tensor]()
     for number, batch in enumerate(batches):
         if progress:
@@ -192,5 +203,34 @@ def cache_reference(
                 sums[part.index[:, None], columns] = found.view(-1, len(part.columns))
     if path is not None:
         kept = {name: sums.cpu() for name, sums in values.items()}
-        atomic_write(path, lambda part: save_file(kept, part))
+        digest = {SEAL: _digest(kept)}
+        atomic_write(path, lambda part: save_file(kept, part, digest))
     return CachedReference(values)
+
+
+def _read_values(path: Path, shape: tuple[int, int]) -> dict[str, Tensor]:
+    """Raises ValueError where they are not as they were written."""
+    with safe_open(path, framework="pt") as file:
+        digest = (file.metadata() or {}).get(SEAL)
+    values = load_file(path)
+    if digest != _digest(values) or any(value.shape != shape for value in values.values()):
+        raise ValueError("its values have another SHA-256 than when they were written")
+    return values
+
+
+def _digest(values: Mapping[str, Tensor]) -> str:
+    content = [name.encode() + value.numpy().tobytes() for name, value in sorted(values.items())]
+    return hashlib.sha256(b"".join(content)).hexdigest()
+
+
+def _own_folder() -> tuple[Path, FileLock]:
+    """A temporary folder, and a lock that ends with this process; those of killed ones go now."""
+    for other in Path(gettempdir()).glob(f"{PARKED}*"):
+        with suppress(OSError, Timeout):
+            if time.time() - other.stat().st_mtime > LOCKED_BY and (other / "lock").exists():
+                with FileLock(other / "lock", timeout=0):
+                    shutil.rmtree(other, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=PARKED))
+    lock = FileLock(folder / "lock", thread_local=False)
+    lock.acquire()
+    return folder, lock

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.kept_runs import (
@@ -34,6 +36,7 @@ def write(folder: Path, reason: str | None = None, **config: Any) -> Path:
     checkpoint = folder / "checkpoints" / "step-000003"
     checkpoint.mkdir(parents=True)
     (checkpoint / "state.json").write_text('{"step": 3}')
+    save_file({"weight": torch.ones(1)}, checkpoint / "policy.safetensors")
     if reason is not None:
         record.summarise({"reason": reason, "steps": 3, "settings": {"beta": 0.2}})
     return folder

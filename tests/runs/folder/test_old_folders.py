@@ -23,6 +23,27 @@ from workbench.train.reference import cache_key
 SETTINGS = ("loss", "beta", "lr", "label_smoothing", "normalize")
 
 
+NEW_IN_STATES = ("config", "held_out", "by_time", "events_sha256")
+
+
+def without_hashes(folder: Path) -> None:
+    """Rewrite a run folder as format 1 was: nothing in it can be checked."""
+    config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+    for name in ("format", "sha256", "checkpoint_minutes"):
+        del config[name]
+    (folder / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")
+    for state in folder.glob("checkpoints/*/state.json"):
+        numbers = json.loads(state.read_text(encoding="utf-8"))
+        kept = {name: value for name, value in numbers.items() if name not in NEW_IN_STATES}
+        state.write_text(json.dumps(kept), encoding="utf-8")
+        for name in ("files.json", "events.jsonl"):
+            (state.parent / name).unlink(missing_ok=True)
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content.pop("sha256", None)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+
 def age(folder: Path) -> None:
     """Rewrite a run folder as the first versions wrote it.
 
@@ -30,6 +51,7 @@ def age(folder: Path) -> None:
     settings and no state of the batches; their skipped rows stood in set_aside.jsonl. Which rows
     were held out was not kept.
     """
+    without_hashes(folder)
     path = folder / "config.toml"
     config = tomllib.loads(path.read_text(encoding="utf-8"))
     world = config.pop("world")
@@ -111,6 +133,7 @@ def test_rows_are_held_out_as_they_were_then(
     run = make_recorded(data=str(data), held_out=0, max_steps=1)
     list(run)
     assert run.folder is not None
+    without_hashes(run.folder)
     config = run.folder / "config.toml"
     config.write_text(config.read_text().replace("held_out = 0", "held_out = 2"))
     hash = cache_key("", [run.data.train[row] for row in [*train, *held_out]])
@@ -164,5 +187,6 @@ def test_a_file_that_has_changed_since_is_refused(
             load_run(run.folder)
     data.write_text("\n".join(lines))
     (run.folder / "data.json").write_text("{}")
-    with pytest.raises(WorkbenchError, match=r"data\.json is not as it was written"):
-        load_run(run.folder)
+    with pytest.warns(UserWarning, match=r"data\.json is not as it was written"):
+        again = load_run(run.folder)
+    assert again.data.held_out == run.data.held_out

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
 from workbench.runs.doctor import symptoms_data, symptoms_start, symptoms_texts
 from workbench.runs.doctor.diagnosis import CANNOT_TELL, Diagnosis
 from workbench.runs.doctor.logged_metrics import Readings
@@ -90,7 +91,7 @@ def diagnose(source: Path | str | RunView | Readings) -> Report:
     """
     if isinstance(source, RunView):
         source = read_run(source, parts_of(source))
-    seen = source if isinstance(source, Readings) else _read(Path(source))
+    seen = source if isinstance(source, Readings) else _read(given_path(source))
     diagnoses = tuple(_worded(symptom(seen), seen) for symptom in SYMPTOMS)
     return Report(seen.source, seen.state, seen.step, seen.total, diagnoses)
 

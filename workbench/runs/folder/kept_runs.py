@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.runs.folder.checkpoints import whole_checkpoint
 from workbench.runs.folder.config_file import naming
+from workbench.runs.folder.lock import HOLDER, LOCK, refuse_held
 from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
 
@@ -21,7 +23,7 @@ NEWEST = 50  # runs that are read of a folder
 TAIL = 400_000  # bytes of the events that are read for the last step and evaluation
 # The config last, for it makes a folder a run.
 GOING_ON = ("events.jsonl", "skipped.jsonl", "data.json", "self_test.json", "config.toml")
-PARTS = ("summary.json", *GOING_ON)
+PARTS = ("summary.json", HOLDER, LOCK, *GOING_ON)
 HELD_OUT = "held_out/"
 
 
@@ -102,8 +104,9 @@ def rename_run(folder: Path, name: str) -> Path:
     """Give the run's folder another name; returns the folder.
 
     Raises:
-        WorkbenchError: a name that is no folder's name, or is taken.
+        WorkbenchError: a name that is no folder's name, or is taken; or another process writes it.
     """
+    refuse_held(folder)
     name = name.strip()
     if not re.fullmatch(r"\w[\w .-]{0,79}", name) or name.endswith("."):
         raise WorkbenchError(
@@ -120,6 +123,7 @@ def delete_run(folder: Path) -> None:
     """Delete what a run wrote; anything else in its folder stays."""
     if not (folder / "config.toml").exists():
         raise WorkbenchError(f"{folder} holds no run; nothing is deleted")
+    refuse_held(folder)
     with naming(folder):
         if (folder / "checkpoints").exists():
             shutil.rmtree(folder / "checkpoints")
@@ -135,11 +139,10 @@ def copy_run(folder: Path, to: Path) -> Path:
     Raises:
         WorkbenchError: the run has finished, has no checkpoint, or `to` holds a run.
     """
-    record = Record(folder)
     Record.refuse_existing(to)
     if read_run(folder).state == "finished":
         raise WorkbenchError(f"{folder.name} has finished: there is nothing left to branch off")
-    checkpoint = record.checkpoint()
+    checkpoint = whole_checkpoint(folder)
     with naming(to):
         shutil.copytree(checkpoint, to / "checkpoints" / checkpoint.name)
         for part in GOING_ON:

@@ -1,44 +1,61 @@
 """A run on disk: config, events, checkpoints, summary. Every write is atomic.
 
-    RUN/config.toml                      every setting, filled in
+    RUN/config.toml                      every setting, filled in; the folder's format
     RUN/events.jsonl                     one event per line
     RUN/skipped.jsonl                    rows that can't be used, with the reason
     RUN/data.json                        hash of the rows; those held out, those cut
     RUN/self_test.json                   what was checked before the first step; the reference
-    RUN/checkpoints/step-000120/         policy.safetensors, optimizer.safetensors, state.json
+    RUN/checkpoints/step-000120/         see `checkpoints`
     RUN/summary.json                     written when the run ends
 
-The optimiser's state is kept for the newest checkpoint only, and not for a run that finished.
+Each file can be checked: small ones hold their own SHA-256, a checkpoint holds those of its files.
+What is damaged is named in a warning, and set aside by a run that goes on.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from workbench.data.cache import atomic_folder
+from workbench.data.seals import read_sealed, sealed, set_aside
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
+from workbench.runs.folder.checkpoint_files import (
+    EVENTS,
+    read_state,
+    step_of,
+    write_checkpoint,
+)
+from workbench.runs.folder.checkpoints import (
+    COMPLETE,
+    checkpoints_in,
+    thin_out,
+)
 from workbench.runs.folder.config_file import config_from_toml, config_to_toml, naming, write_text
+from workbench.runs.folder.event_log import EventLog
+from workbench.runs.folder.known_rows import known_rows
+from workbench.runs.folder.lock import RunLock
 from workbench.runs.run_data import KnownData, RunData
 from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig
-from workbench.train.distributed import load_whole_state
-from workbench.train.events import Event, event_from_dict, event_to_dict
+from workbench.train.events import Event, event_from_dict
 
 
 class Record:
-    """The folder of one run."""
+    """The folder of one run. It is written after `hold`, and read at any time."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder = given_path(folder)
+        self._lock: RunLock | None = None
+        self._log = EventLog(folder / "events.jsonl")
 
     @staticmethod
     def refuse_existing(folder: Path) -> None:
@@ -54,98 +71,122 @@ class Record:
         """A new folder with its config; one that already holds a run is refused."""
         cls.refuse_existing(folder)
         record = cls(folder)
-        write_text(folder / "config.toml", config_to_toml(config))
+        record.hold()
+        cls.refuse_existing(folder)  # as another process may have been first
+        record.write_config(config)
         return record
+
+    def hold(self) -> None:
+        """Take the right to write the folder; see `RunLock`."""
+        self._lock = RunLock(self.folder)
+
+    @contextmanager
+    def held(self) -> Iterator[Record]:
+        """The right to write, kept unless an error comes out of the block."""
+        if not (self.folder / "config.toml").exists():
+            raise WorkbenchError(f"{self.folder} holds no run: config.toml is not there")
+        self.hold()
+        try:
+            yield self
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._lock:
+            self._lock.release()
+
+    # -- settings and data ------------------------------------------------------------------------
 
     def config(self) -> TrainConfig:
         """The run's settings."""
         return config_from_toml(self.folder / "config.toml")
 
+    def write_config(self, config: TrainConfig) -> None:
+        """Write config.toml."""
+        self._write("config.toml", config_to_toml(config))
+
     def describe(self, data: RunData, test: SelfTest | None) -> None:
         """Write skipped.jsonl, data.json and self_test.json."""
         lines = [json.dumps(row._asdict()) + "\n" for row in data.skipped]
-        write_text(self.folder / "skipped.jsonl", "".join(lines))
+        self._write("skipped.jsonl", "".join(lines))
         truncated = [row._asdict() for row in data.truncated]
-        known = {**data.known._asdict(), "truncated": truncated}
-        write_text(self.folder / "data.json", json.dumps(known) + "\n")
+        known = sealed({**data.known._asdict(), "truncated": truncated})
+        self._write("data.json", json.dumps(known) + "\n")
         if test is not None:
-            found = json.dumps(test.as_dict(), indent=1, ensure_ascii=False)
-            write_text(self.folder / "self_test.json", found + "\n")
+            found = json.dumps(sealed(test.as_dict()), indent=1, ensure_ascii=False)
+            self._write("self_test.json", found + "\n")
 
     def self_test(self) -> SelfTest | None:
         """What was checked before the first step; None in a folder from before it was kept."""
         path = self.folder / "self_test.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return SelfTest.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        return None
-
-    def known_data(self) -> KnownData | None:
-        """What is known of the run's rows; None before a run's first checkpoint.
-
-        Raises:
-            WorkbenchError: data.json is not as it was written.
-        """
-        path = self.folder / "data.json"
-        if not path.exists():  # as before the rows were kept
-            numbers = self.numbers()
-            return None if numbers is None else KnownData(numbers["data_hash"], None)
+        if not path.exists():
+            return None
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            return KnownData(str(known["hash"]), [int(row) for row in known["held_out"]])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WorkbenchError(f"{path} is not as it was written: {error!r}") from error
+            return SelfTest.from_dict(read_sealed(path))
+        except (WorkbenchError, KeyError, TypeError, AttributeError) as error:
+            warnings.warn(f"{path} is left out: {error!r}", stacklevel=2)
+            return None
+
+    def known_data(self, state: Mapping[str, Any] | None = None) -> KnownData | None:
+        """What is known of the run's rows, see `known_rows`; `state` is the newest by default."""
+        if state is None:
+            with suppress(WorkbenchError):
+                state = self.numbers()
+        return known_rows(self.folder / "data.json", state)
+
+    # -- events -----------------------------------------------------------------------------------
 
     def append(self, event: Event) -> None:
         """Add one line to the events."""
-        path = self.folder / "events.jsonl"
-        with naming(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event_to_dict(event), ensure_ascii=False) + "\n")
+        self._require()
+        self._log.append(event)
 
     def events(self) -> list[Event]:
-        """All events; a last line cut short by a kill is left out."""
-        path = self.folder / "events.jsonl"
-        if not path.exists():
-            return []
-        found = []
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            with suppress(ValueError, KeyError, TypeError):
-                found.append(event_from_dict(json.loads(line)))
-        return found
+        """All events, see `EventLog.read`."""
+        with suppress(WorkbenchError):
+            return self._log.read(self.numbers())
+        return self._log.read()
 
     def reopen(self, events: Iterable[Event]) -> None:
         """Replace the events written so far by `events`; the run has not ended any more."""
-        (self.folder / "summary.json").unlink(missing_ok=True)
+        self._require()
+        with naming(self.folder / "summary.json"):
+            (self.folder / "summary.json").unlink(missing_ok=True)
         for half in (self.folder / "checkpoints").glob(".step-*.tmp"):  # of a killed process
             shutil.rmtree(half, ignore_errors=True)
-        lines = [json.dumps(event_to_dict(event), ensure_ascii=False) + "\n" for event in events]
-        write_text(self.folder / "events.jsonl", "".join(lines))
+        self._log.replace(events)
+
+    # -- checkpoints ------------------------------------------------------------------------------
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        found = (self.folder / "checkpoints").glob("step-*")
-        return sorted(found, key=step_of)
+        return checkpoints_in(self.folder / "checkpoints")
 
-    def checkpoint(self, step: int | None = None) -> Path:
-        """The newest checkpoint, or the one of `step`.
-
-        Raises:
-            WorkbenchError: there is none, or none of that step; those that are there are named.
-        """
-        found = {step_of(path): path for path in self.checkpoints()}
-        if not found:
-            raise WorkbenchError(f"{self.folder} has no checkpoint yet")
-        if step is None:
-            return found[max(found)]
-        if step not in found:
-            steps = ", ".join(map(str, found))
-            raise WorkbenchError(f"{self.folder} has no checkpoint of step {step}; it has {steps}")
-        return found[step]
+    def set_aside(self, path: Path, why: str) -> None:
+        """Rename what is damaged, and say so in a warning."""
+        self._require()
+        set_aside(path, why)
 
     def numbers(self, step: int | None = None) -> dict[str, Any] | None:
         """What a checkpoint holds besides tensors, the newest by default; None without any."""
-        if not self.checkpoints():
-            return None
-        return json.loads((self.checkpoint(step) / "state.json").read_text(encoding="utf-8"))
+        found = [path for path in self.checkpoints() if step in (None, step_of(path))]
+        return read_state(found[-1]) if found else None
+
+    def events_of(self, checkpoint: Path, state: dict[str, Any]) -> list[Event]:
+        """The events up to a checkpoint that was looked through, by its own copy where it has one.
+
+        Where the run's file holds others, it is set aside.
+        """
+        copy = checkpoint / EVENTS
+        if not copy.exists():
+            return self.events()[: state["events"]]
+        content = copy.read_bytes()
+        if not self._log.begins(content):
+            why = f"its events up to step {state['step']} are not those of then"
+            self.set_aside(self._log.path, why)
+        return [event_from_dict(json.loads(line)) for line in content.splitlines()]
 
     def save_checkpoint(
         self,
@@ -153,71 +194,47 @@ class Record:
         optimizer: torch.optim.Optimizer | None,
         numbers: dict[str, Any],
     ) -> Path:
-        """Write a checkpoint in one step, then drop the older optimiser states.
+        """Write a checkpoint in one step, then thin out the older ones.
 
-        One of this step that is there already is kept: the run would only write the same again.
+        Without an optimiser it is the last of a run that has finished.
         """
+        self._require()
         path = self.folder / "checkpoints" / f"step-{numbers['step']:06d}"
-
-        def write(part: Path) -> None:
-            save_file(weights, part / "policy.safetensors")
-            if optimizer is not None:
-                save_file(_flatten(optimizer), part / "optimizer.safetensors")
-            (part / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
-
-        if not path.exists():
-            with naming(path):
-                atomic_folder(path, write)
-        for older in self.checkpoints()[:-1]:
-            (older / "optimizer.safetensors").unlink(missing_ok=True)
+        state = {**numbers, "events_sha256": self._log.digest}
+        write_checkpoint(path, weights, optimizer, state, bytes(self._log.written))
+        thin_out(self.checkpoints(), COMPLETE if optimizer is not None else 0)
         return path
 
-    def load_checkpoint(
-        self,
-        policy: nn.Module,
-        optimizer: torch.optim.Optimizer | None = None,
-        step: int | None = None,
-    ) -> None:
-        """Fill policy and optimiser from the newest checkpoint or the one of `step`."""
-        chosen = self.checkpoint(step)
-        weights = chosen / "policy.safetensors"
-        if not weights.exists():
-            raise WorkbenchError(f"{weights} is missing; the checkpoint can't be read without it")
-        load_whole_state(policy, load_file(weights))
-        if optimizer is not None:
-            moments = chosen / "optimizer.safetensors"
-            if not moments.exists():
-                raise WorkbenchError(f"{moments} is missing; the run can't go on without it")
-            _unflatten(optimizer, load_file(moments))
+    # -- the end ----------------------------------------------------------------------------------
 
     def summarise(self, summary: dict[str, Any]) -> None:
         """Write summary.json."""
-        write_text(self.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+        self._write("summary.json", json.dumps(sealed(summary), indent=1) + "\n")
+
+    def ended(self) -> str | None:
+        """Why the run ended, "finished" or "stopped"; a damaged summary is set aside."""
+        try:
+            return (self.summary() or {}).get("reason")
+        except WorkbenchError as error:
+            self.set_aside(self.folder / "summary.json", str(error))
+            return None
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary of a run that ended, or None."""
+        """The summary of a run that ended, or None.
+
+        Raises:
+            WorkbenchError: it is not as it was written.
+        """
         path = self.folder / "summary.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_sealed(path) if path.exists() else None
 
+    def _write(self, name: str, text: str) -> None:
+        self._require()
+        write_text(self.folder / name, text)
 
-def step_of(checkpoint: Path) -> int:
-    """The step at which a checkpoint was made."""
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": value.detach().cpu().contiguous()
-        for number, moments in state.items()
-        for name, value in moments.items()
-    }
-
-
-def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    whole = optimizer.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({**whole, "state": state})
+    def _require(self) -> None:
+        """Raise where another `Run` writes the folder."""
+        if self._lock is None:
+            self.hold()
+        assert self._lock is not None
+        self._lock.require()

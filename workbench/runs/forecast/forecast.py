@@ -121,12 +121,14 @@ def extrapolated(timed: Timed, config: TrainConfig) -> Forecast:
     every, between = config.eval_every or 0, config.checkpoint_every or whole.per_epoch
     later = 1 + ((steps - 1) // every if every else 0)
     scored = (whole.train + whole.held_out) / (short.train + short.held_out)
-    # A checkpoint on the way holds the two moments of AdamW as well.
-    checkpoints = timed.checkpoint * (1 + (1 if config.lora else 3) * ((steps - 1) // between))
     wall = (
         timed.prepared + timed.scored * scored + timed.first + timed.later * later
-        + held_out * (1 + later) + seconds + checkpoints
+        + held_out * (1 + later) + seconds
     )  # fmt: skip
+    by_time = int(wall / (60 * config.checkpoint_minutes)) if config.checkpoint_minutes else 0
+    on_the_way = max((steps - 1) // between, by_time)
+    # A checkpoint on the way holds the two moments of AdamW as well.
+    wall += timed.checkpoint * (1 + (1 if config.lora else 3) * on_the_way)
     return Forecast(steps, seconds, wall, timed.peak_memory_bytes)
 
 

@@ -23,6 +23,8 @@ from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.models.load import Model
 from workbench.models.lora import add_lora
+from workbench.runs.folder.checkpoint_files import load_tensors
+from workbench.runs.folder.checkpoints import whole_checkpoint
 from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing
@@ -170,6 +172,6 @@ def reward_of_run(
     if own.lora:  # as in its run, so that the checkpoint fits
         add_lora(model.policy, own.lora, seed=own.seed)
     reward = RewardModel(model.policy)
-    record.load_checkpoint(reward)
+    load_tensors(whole_checkpoint(record.folder), reward)
     reward.to(config.device).requires_grad_(False)
     return ModelReward(reward, model.tokenizer, model.max_length, config.device, config.precision)

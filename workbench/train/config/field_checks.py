@@ -16,13 +16,15 @@ def setting(
     log: bool = False,
     choices: tuple[str, ...] = (),
     open: bool = False,
+    path: bool = False,
 ) -> Any:
     """A dataclass field with what flags and widgets need to know.
 
-    The range is inclusive; `open` where more than the `choices` is accepted.
+    The range is inclusive; `open` where more than the `choices` is accepted; `path` where a path is
+    accepted, maybe beside names.
     """
     facts = {"help": help, "low": low, "high": high, "log": log, "choices": choices, "open": open}
-    return field(default=default, metadata=facts)
+    return field(default=default, metadata={**facts, "path": path})
 
 
 def check_field(part: Field[Any], value: Any) -> None:

@@ -23,6 +23,7 @@ from workbench.core.losses import (
 from workbench.data.layouts.reading import RANKED, TURNS, Reading
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
+from workbench.paths import given
 from workbench.train.config.defaults import DEFAULTS, MAX_TOKENS, ROLLOUTS, by_model
 from workbench.train.config.field_checks import check_field, setting
 from workbench.train.config.loss_fields import with_loss_parameters
@@ -41,11 +42,12 @@ class TrainConfig:
 
     model: str = setting(
         "tiny", "tiny; smollm2, the 4-bit file (Q4_1) dequantised; for full weights and all else a "
-        "folder, or a Hugging Face id such as HuggingFaceTB/SmolLM2-135M-Instruct",
+        "folder, or a Hugging Face id such as HuggingFaceTB/SmolLM2-135M-Instruct", path=True,
     )  # fmt: skip
     data: str = setting(
-        "reviews", "reviews (the embedded world), a shipped set (assistant, brief), a file"
-    )
+        "reviews", "reviews (the embedded world), a shipped set (assistant, brief), a file",
+        path=True,
+    )  # fmt: skip
     columns: str | None = setting(
         None, "columns of the file that have other names: prompt=question,chosen=best"
     )
@@ -121,6 +123,9 @@ class TrainConfig:
         None, f"longest prompt with completion, tokens; {by_model('max_length')}", 2, 131_072
     )
     checkpoint_every: int = setting(0, "steps between checkpoints; 0: each epoch", 0, 10**6)
+    checkpoint_minutes: float = setting(
+        2.0, "most minutes of work between checkpoints to go on from; 0: by steps alone", 0.0, 1e5
+    )
     pairs_from: str | None = setting(
         None, f"which source writes the reviews that are compared; {by_model('pairs_from')}",
         choices=("reference", "grammar"),
@@ -128,7 +133,7 @@ class TrainConfig:
     reward: str | None = setting(
         None, "what scores the completions that the policy writes: world (the true reward of the "
         "reviews), polite, short, a run folder of method reward_model, or FILE.py:FUNCTION; left "
-        "open: world (reviews)",
+        "open: world (reviews)", path=True,
     )  # fmt: skip
     rollout_size: int | None = setting(
         None, f"completions written before each update; {by_model('rollout_size', ROLLOUTS)}",
@@ -163,7 +168,7 @@ class TrainConfig:
     precision: str = setting("auto", "bf16 where the machine gains by it", choices=PRECISIONS)
     device: str = setting("auto", "where to compute", choices=DEVICES)
     seed: int = setting(0, "of the split, the order of the data and the samples", 0, 2**31 - 1)
-    out: str | None = setting(None, "folder of the run; none: nothing is written")
+    out: str | None = setting(None, "folder of the run; none: nothing is written", path=True)
     world: ReviewsConfig = field(default_factory=ReviewsConfig)
 
     def __post_init__(self) -> None:
@@ -172,6 +177,9 @@ class TrainConfig:
             value = getattr(self, part.name)
             if part.name == "world" or (value is None and part.default is None):
                 continue
+            if part.metadata.get("path") and isinstance(value, str):
+                value = given(value, part.name)
+                object.__setattr__(self, part.name, value)
             if part.name in known:
                 check_parameter(part.name, value)
             elif part.name == "loss":

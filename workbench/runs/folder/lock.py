@@ -1,0 +1,108 @@
+"""One process writes a run's folder, and within it one `Run`: a lock that dies with its holder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import weakref
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from workbench.errors import WorkbenchError
+from workbench.runs.folder.config_file import naming, write_text
+
+LOCK, HOLDER = ".lock", ".holder.json"
+Key = tuple[int, int]
+
+
+class RunLock:
+    """The right to write a folder, until it is released or nobody has it any more.
+
+    Another process that asks for it is refused. Within one process, where a notebook's cell is run
+    again and again, the last to ask has it: who had it before is refused at the next write.
+
+    Raises:
+        WorkbenchError: another process has it; its number, its machine and since when are told.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with naming(folder / LOCK):
+            folder.mkdir(parents=True, exist_ok=True)
+            key = _key(folder)
+            if key not in _LOCKS:
+                lock = _acquire(folder)
+                _LOCKS[key := _key(folder) or (0, 0)] = lock
+        assert key is not None
+        self._key = key
+        _OWNERS[key] = self
+        write_text(folder / HOLDER, json.dumps(_this_process()))
+        weakref.finalize(self, _let_go, key, folder)
+
+    def require(self) -> None:
+        """Raise where the folder was opened again in this process."""
+        if _OWNERS.get(self._key) is not self:
+            raise WorkbenchError(
+                f"the run in {self.folder} was opened again in this process and goes on there"
+            )
+
+    def release(self) -> None:
+        """Let others write the folder, unless it was opened again in this process."""
+        if _OWNERS.get(self._key) is self:
+            del _OWNERS[self._key]
+            _let_go(self._key, self.folder)
+
+
+# Of this process, by device and inode of the lock's file: a folder may be renamed.
+_LOCKS: dict[Key | None, FileLock] = {}
+_OWNERS: weakref.WeakValueDictionary[Key, RunLock] = weakref.WeakValueDictionary()
+
+
+def refuse_held(folder: Path) -> None:
+    """Raise where another process writes this run."""
+    key = _key(folder)
+    if key is not None and key not in _LOCKS:
+        with naming(folder / LOCK):
+            _acquire(folder).release()
+
+
+def _key(folder: Path) -> Key | None:
+    with suppress(FileNotFoundError):
+        status = (folder / LOCK).stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
+def _acquire(folder: Path) -> FileLock:
+    lock = FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise WorkbenchError(
+            f"the run in {folder} is being written by {_holder(folder)}; wait until it ends, "
+            "or stop it"
+        ) from None
+    return lock
+
+
+def _let_go(key: Key, folder: Path) -> None:
+    if key in _LOCKS and key not in _OWNERS:
+        if _key(folder) == key:
+            (folder / HOLDER).unlink(missing_ok=True)
+        _LOCKS.pop(key).release()
+
+
+def _holder(folder: Path) -> str:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        return f"process {found['process']} on {found['machine']} since {found['since']}"
+    return "another process"
+
+
+def _this_process() -> dict[str, str | int]:
+    now = datetime.now().isoformat(sep=" ", timespec="seconds")
+    return {"process": os.getpid(), "machine": socket.gethostname(), "since": now}

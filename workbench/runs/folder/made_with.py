@@ -1,0 +1,89 @@
+"""The settings of a run, compared with those that its checkpoint was made with."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.runs.folder.config_file import config_from_settings, read_config, refuse_newer
+from workbench.runs.folder.record import Record
+from workbench.train.config import TrainConfig
+
+# Names of things that are compared by their content, and how often a checkpoint is made.
+NOT_COMPARED = ("model", "data", "out", "checkpoint_every", "checkpoint_minutes")
+NAMED = 6  # differences in one message
+
+
+def settings_to_go_on(
+    record: Record, state: Mapping[str, Any] | None, accept: bool
+) -> tuple[TrainConfig, list[str]]:
+    """The settings that a run goes on with, and the names of those that were changed.
+
+    Where config.toml can't be read it is set aside, and those of the checkpoint count.
+
+    Args:
+        record: of the run, held.
+        state: of the checkpoint, None where there is none.
+        accept: whether the settings may differ from those that the run was made with.
+
+    Raises:
+        WorkbenchError: they differ; which do is told.
+    """
+    path, then = record.folder / "config.toml", made_with(state)
+    refuse_newer(path)
+    try:
+        config, as_written = read_config(path)
+    except WorkbenchError as error:
+        if then is None or not path.exists():
+            raise
+        record.set_aside(path, str(error))
+        return then, []
+    different = differences(config, then) if then else {}
+    if not accept and (different or (as_written is False and then is None)):
+        what = _told(different) or "is not as it was written when the run was made"
+        raise WorkbenchError(
+            f"{path} {what}: put it back, or go on with what it holds by --accept-changes "
+            "(accept_changes=True)"
+        )
+    return config, list(different)
+
+
+def settings_to_read(record: Record, state: Mapping[str, Any] | None) -> TrainConfig:
+    """The settings that a checkpoint was made with; a warning names those that differ now."""
+    then, path = made_with(state), record.folder / "config.toml"
+    refuse_newer(path)
+    try:
+        config = record.config()
+    except WorkbenchError as error:
+        if then is None:
+            raise
+        warnings.warn(f"{error}; the settings are those of the checkpoint", stacklevel=2)
+        return then
+    if then and (different := differences(config, then)):
+        warnings.warn(f"{path} {_told(different)}; that is used", stacklevel=2)
+        return replace(then, **{name: getattr(config, name) for name in NOT_COMPARED})
+    return config
+
+
+def made_with(state: Mapping[str, Any] | None) -> TrainConfig | None:
+    """The settings in a checkpoint's state; those of older versions hold none."""
+    return config_from_settings(state["config"]) if state and "config" in state else None
+
+
+def differences(now: TrainConfig, then: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings that shape a run and differ: name -> values of now and then."""
+    pairs = {f.name: (getattr(now, f.name), getattr(then, f.name)) for f in fields(TrainConfig)}
+    return {n: pair for n, pair in pairs.items() if n not in NOT_COMPARED and pair[0] != pair[1]}
+
+
+def _told(different: Mapping[str, tuple[Any, Any]]) -> str:
+    if not different:
+        return ""
+    parts = [f"{name} = {now!r} ({then!r})" for name, (now, then) in different.items()]
+    more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
+    return "differs from what the checkpoint was made with, in brackets: " + (
+        ", ".join(parts[:NAMED]) + more
+    )

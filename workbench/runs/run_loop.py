@@ -1,0 +1,111 @@
+"""A run going on: the loop's events, with evaluation and record between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Self
+
+from workbench.runs.checkpoint_timer import CheckpointTimer
+from workbench.runs.folder.config_file import settings_of
+from workbench.runs.run_view import RunView
+from workbench.train import distributed
+from workbench.train.control import Control
+from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, StepEvent
+from workbench.train.loop import NonFiniteLossError, fit
+from workbench.train.method import Reference
+from workbench.train.model_lock import model_lock
+
+
+class RunLoop(RunView):
+    """The half of `Run` that trains."""
+
+    control: Control
+    finished: bool
+    data_hash: str
+    _scored_reference: Reference | None
+    _generator: Iterator[Event] | None
+    _timer: CheckpointTimer
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        if self._generator is None:
+            self._generator = self._go()
+        with model_lock():
+            event = next(self._generator)
+        self.events.append(event)
+        if self.record:
+            self.record.append(event)
+            if isinstance(event, EndEvent):
+                self.record.release()
+        return event
+
+    def _go(self) -> Iterator[Event]:
+        self._timer.restart()
+        evaluated = any(isinstance(event, EvalEvent) for event in self.events)
+        if not evaluated:
+            yield from self._evaluator(self.policy, self.step, self.settings)
+        steps = fit(
+            self.policy, self._batches, self.config, self.control,
+            method=self.method, reference=self._scored_reference, state=self._state,
+        )  # fmt: skip
+        try:
+            for event in steps:
+                yield event
+                if isinstance(event, StepEvent):
+                    yield from self._after_step()
+        except NonFiniteLossError as error:
+            kept = self.record.checkpoints() if self.record else []
+            raise NonFiniteLossError(
+                f"{error}; kept: {kept[-1]}" if kept else str(error)
+            ) from error
+        yield from self._end()
+
+    def _after_step(self) -> Iterator[Event]:
+        every, last = self.config.eval_every or 0, self.step == self.total
+        if not last and every and self.step % every == 0:
+            yield from self._evaluator(self.policy, self.step, self.settings)
+        interval = self.config.checkpoint_every or len(self._batches)
+        by_step, by_time = self.step % interval == 0, self._timer.due()
+        if self.record and not last and (by_step or by_time):
+            yield self._checkpoint(keep_optimizer=True, by_time=not by_step)
+
+    def _end(self) -> Iterator[Event]:
+        reason = "finished" if self.step >= self.total else "stopped"
+        if reason == "stopped":  # first, as whoever stops it may not wait for the evaluation
+            yield from self._last_checkpoint(keep_optimizer=True)
+        evaluated = [event.step for event in self.events if isinstance(event, EvalEvent)]
+        if self.step not in evaluated:
+            yield from self._evaluator(self.policy, self.step, self.settings)
+        self.finished = True
+        if reason == "finished":
+            yield from self._last_checkpoint(keep_optimizer=False)
+        if self.record:
+            self.record.summarise(self.summary(reason))
+        yield EndEvent(self.step, reason)
+
+    def _last_checkpoint(self, keep_optimizer: bool) -> Iterator[Event]:
+        kept = [event.step for event in self.events if isinstance(event, CheckpointEvent)]
+        if self.record and self.step not in kept:
+            yield self._checkpoint(keep_optimizer)
+
+    def _checkpoint(self, keep_optimizer: bool, by_time: bool = False) -> CheckpointEvent:
+        assert self.record is not None
+        state = self._state
+        path = self.record.save_checkpoint(
+            distributed.whole_state(self.policy),
+            state.optimizer if keep_optimizer else None,
+            {
+                **state.numbers(),
+                "batches": self._batches.state_dict(),
+                "events": len(self.events),
+                "reference_hash": self.reference_hash,
+                "data_hash": self.data_hash,
+                "held_out": self.data.known.held_out,
+                "config": settings_of(self.config),
+                "by_time": by_time,
+            },
+        )
+        self._timer.restart()
+        return CheckpointEvent(self.step, path.name)
