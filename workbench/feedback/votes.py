@@ -77,8 +77,7 @@ class Vote(Question):
 
     def __post_init__(self) -> None:
         if self.vote not in CHOICES:
-            accepted = ", ".join(CHOICES)
-            raise WorkbenchError(f"vote={self.vote!r} is not accepted: one of {accepted}")
+            raise WorkbenchError(f"vote={self.vote!r} is not accepted: one of {', '.join(CHOICES)}")
 
     @classmethod
     def cast(cls, question: Question, vote: str) -> "Vote":
@@ -245,6 +244,5 @@ def _writing(path: str | Path) -> Iterator[None]:
 
 
 def _no_votes(path: Path, number: int, why: str) -> WorkbenchError:
-    return WorkbenchError(
-        f"{path} is not a file of votes: line {number}: {why}; choose another file"
-    )
+    why = f"line {number}: {why}; choose another file"
+    return WorkbenchError(f"{path} is not a file of votes: {why}")

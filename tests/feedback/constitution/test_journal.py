@@ -122,6 +122,8 @@ def test_replies_survive_a_killed_process(path):
                                env={**os.environ})  # fmt: skip
     assert process.stdout is not None
     printed = [int(process.stdout.readline()) for _ in range(20)]
+    with pytest.raises(WorkbenchError, match=f"is being written by process {process.pid} on"):
+        Journal(path)
     process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     printed += [int(line) for line in process.stdout.read().split()]
     process.stdout.close()

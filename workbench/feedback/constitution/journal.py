@@ -17,6 +17,7 @@ from typing import Any
 from workbench.data.cache import append_line
 from workbench.errors import WorkbenchError
 from workbench.feedback.json_log import append_record, read_lines
+from workbench.runs.folder.lock import RunLock
 
 HEAD = b'{"call": '  # every line begins with it; a truncated line as far as it goes
 
@@ -24,8 +25,11 @@ HEAD = b'{"call": '  # every line begins with it; a truncated line as far as it 
 class Journal:
     """Calls and their values, in a file or, without a path, in memory.
 
+    One process has the file, so that two of them don't ask for the same.
+
     Raises:
-        WorkbenchError: the file can't be read or written, or is not a journal.
+        WorkbenchError: the file can't be read or written, is not a journal, or another process has
+            it.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -35,6 +39,7 @@ class Journal:
             with self._writing(self.path):  # before anything is paid for
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 append_line(self.path, b"")
+            self._lock = RunLock(self.path.with_name(f"{self.path.name}.lock"))
             self._read(self.path)
 
     def __len__(self) -> int:
