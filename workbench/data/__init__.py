@@ -3,6 +3,7 @@
 pairs      pairs as text: read, written, encoded as token ids
 layouts    the column layouts of preference files, and where rows come from
 encoding   texts, and conversations of several turns, as token ids
+foreign    what comes from strangers, kept within limits
 preflight  what is wrong in a file
 json_rows  JSON and JSONL files
 split      train and held-out parts without shared prompts or topics

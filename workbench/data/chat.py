@@ -1,6 +1,7 @@
 """A model's chat template, rendered as `transformers` renders it, without importing it.
 
-Templates are code from outside, so they run in a sandbox.
+Templates are code from outside, so they run in a sandbox, and under the limits of
+`foreign.template_limits`.
 """
 
 import json
@@ -11,9 +12,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, pass_context
 
+from workbench.data.foreign.template_costs import LimitedContext
+from workbench.data.foreign.template_limits import LimitedEnvironment, render
 from workbench.errors import WorkbenchError
 
 
@@ -38,23 +40,17 @@ def render_messages(
     """The rendered text of messages and, where it `asks`, of what an answer begins with.
 
     `special_names` are the template's variables bos_token, eos_token and so on.
-    Raises WorkbenchError where the template is broken or rejects the messages, for example because
-    the model takes no system message.
+    Raises WorkbenchError where the template is broken, costs more than it may, or rejects the
+    messages, for example because the model takes no system message.
     """
     try:
-        return _compile(template).render(
+        return render(
+            _compile(template), (messages, tools),
             messages=messages, tools=tools, documents=None, add_generation_prompt=asks,
             **special_names,
         )  # fmt: skip
-    except (
-        TemplateError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        RecursionError,
-    ) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # what code from outside raises may be anything
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise WorkbenchError(f"the chat template does not take this prompt: {reason}") from error
 
 
@@ -72,20 +68,29 @@ def turn_marks(template: str | None, special_names: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=8)
 def _compile(template: str) -> Template:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    environment = LimitedEnvironment(
+        {"tojson": _to_json}, raise_exception=_raise, strftime_now=_now
     )
-    environment.filters["tojson"] = _to_json
-    environment.globals.update(raise_exception=_raise, strftime_now=_now)
     # `{% generation %}` marks the assistant's text for training; it renders to nothing.
     template = re.sub(r"(\{%[-+]?\s*)generation(\s*[-+]?%\})", r"\1if true\2", template)
     template = re.sub(r"(\{%[-+]?\s*)endgeneration(\s*[-+]?%\})", r"\1endif\2", template)
-    return environment.from_string(template)
+    return environment.template(template)
 
 
-def _to_json(value: Any, **options: Any) -> str:
+@pass_context
+def _to_json(context: LimitedContext, value: Any, **options: Any) -> str:
     """Unlike Jinja's own filter, this one keeps HTML characters as they are."""
-    return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
+    indent = options.get("indent")
+    if indent is None:
+        return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", False), **options)
+    if (len(indent) if isinstance(indent, str) else indent) > 99:
+        raise TemplateError("tojson accepts an indent up to 99")
+    parts = []
+    encoder = json.JSONEncoder(ensure_ascii=options.pop("ensure_ascii", False), **options)
+    for part in encoder.iterencode(value):
+        context.spend(len(part))
+        parts.append(part)
+    return "".join(parts)
 
 
 def _now(pattern: str) -> str:

@@ -1,0 +1,95 @@
+"""Chat templates made to hang, to fill the memory or to reach what is none of theirs.
+
+Each has to end in one line, for any messages.
+"""
+# ruff: noqa: E501 - each template is written in one line
+
+NESTED = (  # 2**60 lists in each other, as 60 objects
+    "{% set ns = namespace(x=['a'], y=['a']) %}{% for i in range(60) %}"
+    "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"
+)
+TUPLES = (
+    "{% set ns = namespace(x=('a',)) %}{% for i in range(60) %}"
+    "{% set ns.x = (ns.x, ns.x) %}{% endfor %}"
+)
+
+TEMPLATES: dict[str, str] = {
+    "nested range": "{% for i in range(10**5) %}{% for j in range(10**5) %}{% endfor %}{% endfor %}",
+    "power of powers": "{{ 9**(9**9) }}",
+    "squared again": "{% set ns=namespace(x=9) %}{% for i in range(100) %}{% set ns.x = ns.x*ns.x %}{% endfor %}{{ns.x}}",
+    "doubled by ~": "{% set ns=namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ns.x}}",
+    "doubled by +": "{% set ns=namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ns.x}}",
+    "doubled list": "{% set ns=namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ns.x}}",
+    "text times": "{{ 'a' * 10**10 }}",
+    "list times": "{{ [1] * 10**10 }}",
+    "tuple times": "{{ (1,) * 10**9 }}",
+    "center": "{{ 'a'|center(10**9) }}",
+    "center method": "{{ 'a'.center(10**9) }}",
+    "ljust": "{{ 'a'.ljust(10**9) }}",
+    "zfill": "{{ 'a'.zfill(10**9) }}",
+    "indent": "{{ 'a\nb'|indent(10**9) }}",
+    "% width": "{{ '%1000000000d' % 1 }}",
+    "format filter width": "{{ '%1000000000d'|format(1) }}",
+    "format method width": "{{ '{:>1000000000}'.format(1) }}",
+    "width from a value": "{{ '{0:>{1}}'.format(1, 10**9) }}",
+    "% star": "{{ '%*d' % (10**9, 1) }}",
+    "% mapping width": "{{ '%(a)1000000000d' % {'a':1} }}",
+    "format_map width": "{{ '{a:>1000000000}'.format_map({'a':1}) }}",
+    "% precision": "{{ '%.1000000000f' % 1 }}",
+    "odd format": "{{ '%1000000000d' is odd }}",
+    "divisibleby format": "{{ '%1000000000d' is divisibleby(3) }}",
+    "join filter": "{{ range(99999)|join('x'*10000) }}",
+    "join method": "{{ ('x'*10000).join(['a']*100000) }}",
+    "macro recursion": "{% macro f(n) %}{{ f(n-1) }}{{ f(n-1) }}{% endmacro %}{{ f(500) }}",
+    "macro tree": "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "caller": "{% macro f() %}{{ caller() }}{{ caller() }}{% endmacro %}{% call f() %}{% call f() %}{{ 'x'*900000 }}{% endcall %}{% endcall %}",
+    "namespace in itself": "{% set ns=namespace() %}{% set ns.a=[ns] %}{{ ns }}",
+    "tojson indent": "{{ messages|tojson(indent=10**9) }}",
+    "tojson separators": "{{ messages|tojson(separators=('x'*10**6,'y'*10**6)) }}",
+    "lipsum": "{{ lipsum(n=10**6) }}",
+    "cycler": "{% set c=cycler('a'*100000,'b') %}{% for i in range(99999) %}{{ c.next() }}{% endfor %}",
+    "joiner": "{% set c=joiner('a'*500000) %}{% for i in range(99999) %}{{ c() }}{% endfor %}",
+    "nested lists": NESTED + "{{ ns.x }}",
+    "nested lists: eq": NESTED + "{{ ns.x == ns.y }}",
+    "nested lists: in": NESTED + "{{ ns.x in [ns.y] }}",
+    "nested lists: test": NESTED + "{{ ns.x is eq(ns.y) }}",
+    "nested lists: hash": TUPLES + "{{ {ns.x: 1} }}",
+    "nested lists: get2": TUPLES + "{{ messages[0].get(ns.x) }}",
+    "nested lists: json": NESTED + "{{ ns.x|tojson }}",
+    "nested lists: unique": NESTED + "{{ [ns.x]|unique|list }}",
+    "nested lists: index": NESTED + "{{ [ns.x].index(ns.y) }}",
+    "nested lists: changed": NESTED
+    + "{% for i in [ns.x, ns.y] %}{{ loop.changed(i) }}{% endfor %}",
+    "set block": "{% set x='a'*500000 %}{% set y %}{% for i in range(99999) %}{{ x }}{% endfor %}{% endset %}{{ y|length }}",
+    "filter block": "{% filter upper %}{% for i in range(99999) %}{{ 'a'*5000 }}{% endfor %}{% endfilter %}",
+    "replace": "{{ ('a'*100000)|replace('a','b'*100000) }}",
+    "replace method": "{{ ('a'*100000).replace('','b'*100000) }}",
+    "sum": "{{ ([['a']*300]*3000)|sum(start=[])|length }}",
+    "translate": "{{ 'a'.translate({97:'b'*10}) }}",
+    "map center": "{{ ['a']|map('center',10**9)|list }}",
+    "round": "{{ 1.5|round(10**9,'ceil') }}",
+    "batch": "{{ [1]|batch(10**9,'x')|list }}",
+    "recursive": "{% for x in [1] recursive %}{{ loop([1,1]) }}{% endfor %}",
+    "block in itself": "{% block a %}{{ self.a() }}{{ self.a() }}{% endblock %}",
+    "include": "{% include '/etc/passwd' %}",
+    "slices": "{% set x='a'*900000 %}{% for i in range(99999) %}{% set y=x[1:] %}{% endfor %}",
+    "search in a loop": "{% set x='a'*900000 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{% endfor %}",
+    "comparison in a loop": "{% set x='a'*400000 %}{% set y='a'*400000 %}{% for i in range(99999) %}{% if y == x %}{% endif %}{% endfor %}",
+    "upper in a loop": "{% set x='a '*400000 %}{% for i in range(99999) %}{% set z=x|upper %}{% endfor %}",
+    "loop conditions": "{% for i in range(99999) if i is odd %}{% for j in range(99999) if j is odd %}{% endfor %}{% endfor %}",
+    "calls in a loop": "{% for i in range(99999) %}{{ messages[0].get('a') }}{{ messages[0].get('a') }}{{ messages[0].get('a') }}{% endfor %}",
+    "generators": "{% set g = range(99999)|map('string') %}{% for i in g %}{% for j in range(99999)|map('string') %}{% endfor %}{% endfor %}",
+    "brackets too deep": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    "conditions too deep": "{% if 1 %}" * 200 + "{% endif %}" * 200,
+    "loops too deep": "{% for a in [1] %}" * 40 + "{% endfor %}" * 40,
+    "break": "{% break %}",
+    "endless elif": "{% if 0 %}" + "{% elif 0 %}" * 5000 + "{% endif %}",
+    "number too long": "{{ " + "9" * 5000 + " }}",
+    "long template": "x" * 300_000,
+    "hexadecimal product": "{% set x=('f'*200000)|int(base=16) %}{{ x*x }}",
+    "overflow": "{{ 2.0**100000 }}",
+    "globals of a class": "{{ cycler.__init__.__globals__ }}",
+    "markup times": "{% set x = '<'|safe %}{{ x * 10**9 }}",
+    "markup width": "{{ ('{:>1000000000}'|safe).format(1) }}",
+    "raise without text": "{{ raise_exception() }}",
+}
