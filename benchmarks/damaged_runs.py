@@ -163,20 +163,24 @@ def problems(damaged: Damaged, folder: Path, source: Path) -> tuple[list[str], s
 
 def run(folders: int, seed: int, tell: Callable[[str], None]) -> int:
     """The number of folders with a problem; each is told with its seed."""
-    bad, ends = 0, Counter[str]()
     with TemporaryDirectory() as name:
-        damaged = Damaged(Path(name))
-        for number in range(seed, seed + folders):
-            folder, source, what = damaged.copy(number, random.Random(number))
-            found, end = problems(damaged, folder, source)
-            ends[end] += bool(end)
-            bad += bool(found)
-            for problem in found:
-                tell(f"seed {number}, {source.name} run, {what}: {problem}")
-            if end == OTHER:
-                tell(f"seed {number}, {what}: {end}")
-            with suppress(OSError):
-                shutil.rmtree(folder)
+        return run_on(Damaged(Path(name)), folders, seed, tell)
+
+
+def run_on(damaged: Damaged, folders: int, seed: int, tell: Callable[[str], None]) -> int:
+    """The same with runs that were made before."""
+    bad, ends = 0, Counter[str]()
+    for number in range(seed, seed + folders):
+        folder, source, what = damaged.copy(number, random.Random(number))
+        found, end = problems(damaged, folder, source)
+        ends[end] += bool(end)
+        bad += bool(found)
+        for problem in found:
+            tell(f"seed {number}, {source.name} run, {what}: {problem}")
+        if end == OTHER:
+            tell(f"seed {number}, {what}: {end}")
+        with suppress(OSError):
+            shutil.rmtree(folder)
     told = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()) if end)
     tell(f"{folders} folders, {bad} with a problem; resumed: {told}")
     return bad

@@ -56,6 +56,18 @@ def test_it_is_made_once_and_read_back_the_same(
     assert (again.name, again.max_length) == (fresh.name, fresh.max_length) == ("tiny", 64)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_one_that_is_damaged_is_set_aside_and_made_anew(name: str) -> None:
+    fresh = tiny_base(WORLD, SMALL)
+    path = cached_base(WORLD, SMALL) / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    with pytest.warns(UserWarning, match=f"{name} has another SHA-256"):
+        again = tiny_base(WORLD, SMALL)
+    assert model_hash(again.policy) == model_hash(fresh.policy)
+    assert path.read_bytes() == content
+
+
 def test_what_it_depends_on_gives_it_another_place() -> None:
     places = [
         cached_base(WORLD, SMALL),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
 from workbench.core.batch import Pair
 from workbench.core.collation import collate
@@ -161,6 +164,31 @@ def test_values_are_read_back_where_they_are_kept(
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("damage", ["flipped", "zeroed", "cut", "of another data set"])
+def test_damaged_values_are_set_aside_and_computed_anew(
+    base: Model, pairs: list[Pair], tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "values"
+    fixed = in_order(PREFERENCE, pairs, 0, 4, "stacked")
+    reference = LiveReference(freeze(base.policy, "float32"))
+    expected = cache_reference(reference, fixed, (len(pairs), 2), path).values["logps"]
+    content = path.read_bytes()
+    if damage == "flipped":
+        path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    elif damage == "zeroed":
+        save_file({"logps": torch.zeros(len(pairs), 2)}, path)
+    elif damage == "cut":
+        path.write_bytes(content[:-5])
+    else:
+        fewer = in_order(PREFERENCE, pairs[:4], 0, 4, "stacked")
+        cache_reference(reference, fewer, (4, 2), tmp_path / "other")
+        (tmp_path / "other").rename(path)
+    with pytest.warns(UserWarning, match="values is damaged and kept as values.damaged-1"):
+        found = cache_reference(reference, fixed, (len(pairs), 2), path).values["logps"]
+    assert torch.equal(found, expected)
+    assert torch.equal(load_file(path)["logps"], expected)
+
+
 def stored() -> set[Path]:
     return set((cache_folder() / "reference").glob("*"))
 
@@ -229,3 +257,23 @@ def test_a_parked_reference_stays_while_anybody_asks(make_run: Callable[..., Run
     assert all(weight.device.type == "cpu" for weight in reference.model.parameters())
     second.__exit__(None, None, None)
     assert all(weight.device.type == "meta" for weight in reference.model.parameters())
+
+
+def test_what_killed_processes_left_is_deleted_by_the_next(
+    base: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folders = [tmp_path / f"dpo-reference-{name}" for name in ("left", "held", "new")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "lock").touch()
+        (folder / "reference.safetensors").touch()
+        if folder.name != "dpo-reference-new":
+            os.utime(folder, (0, 0))
+    with FileLock(folders[1] / "lock"):
+        reference = LiveReference(freeze(base.policy, "float32"))
+        reference.park()
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    (own,) = set(tmp_path.iterdir()) - set(folders)
+    del reference
+    assert not own.exists()
