@@ -69,8 +69,9 @@ class SampleCommand:
     """Answer prompts with a run's policy beside its reference, or with a model."""
 
     source: str = setting(
-        "", "folder of a run, or a model: tiny, smollm2 (4-bit, dequantised), a folder, an id"
-    )
+        "", "folder of a run, or a model: tiny, smollm2 (4-bit, dequantised), a folder, an id",
+        path=True,
+    )  # fmt: skip
     prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
     sampling: GivenSampling = dataclass_field(default_factory=GivenSampling)
     json: bool = setting(False, "print JSON")
@@ -80,7 +81,7 @@ class SampleCommand:
 class Evaluate:
     """Score the held-out rows of a run with the weights of its newest checkpoint."""
 
-    source: str = setting("", "folder of a run")
+    source: str = setting("", "folder of a run", path=True)
     json: bool = setting(False, "print JSON")
 
 
@@ -88,7 +89,9 @@ class Evaluate:
 class Compare:
     """Show what training changed: policies of runs beside a reference, also as one page."""
 
-    source: tuple[str, ...] = setting((), "folders of runs; the first one's reference is shown")
+    source: tuple[str, ...] = setting(
+        (), "folders of runs; the first one's reference is shown", path=True
+    )
     html: Path | None = setting(None, "write one self-contained page to this file")
     prompt: tuple[str, ...] = setting((), "prompts; left out: some held-out ones of the run")
     step: int | None = setting(None, "of the checkpoint; left out: the newest")
@@ -122,12 +125,14 @@ class Constitution:
     """
 
     writer: str = setting(
-        "tiny", "who answers: tiny, grammar (the reviews), smollm2, a folder, an id, endpoint"
-    )
+        "tiny", "who answers: tiny, grammar (the reviews), smollm2, a folder, an id, endpoint",
+        path=True,
+    )  # fmt: skip
     critic: str = setting(
-        "rules", "who judges: rules (for reviews), smollm2, a folder, an id, endpoint"
-    )
-    prompts: str = setting("reviews", "reviews, or a JSON or JSONL file with prompts")
+        "rules", "who judges: rules (for reviews), smollm2, a folder, an id, endpoint",
+        path=True,
+    )  # fmt: skip
+    prompts: str = setting("reviews", "reviews, or a JSON or JSONL file with prompts", path=True)
     principles: Path | None = setting(
         None, "JSON or JSONL with name, text, maybe rule; left out: four for reviews"
     )
@@ -157,8 +162,12 @@ class Preflight(TrainConfig):
     be used.
     """
 
-    source: str = setting("", "JSON or JSONL file of pairs, or a shipped set (assistant, brief)")
-    model: str = setting("smollm2", "that is to be trained: tiny, smollm2, a folder, an id")
+    source: str = setting(
+        "", "JSON or JSONL file of pairs, or a shipped set (assistant, brief)", path=True
+    )
+    model: str = setting(
+        "smollm2", "that is to be trained: tiny, smollm2, a folder, an id", path=True
+    )
     quick: bool = setting(
         False, "leave out what needs the model itself: its pass over 128 pairs, and the forecast"
     )
@@ -174,8 +183,9 @@ class Doctor:
     """
 
     source: str = setting(
-        "", "folder of a run, or TRL's trainer_state.json or a folder that holds one"
-    )
+        "", "folder of a run, or TRL's trainer_state.json or a folder that holds one",
+        path=True,
+    )  # fmt: skip
     json: bool = setting(False, "print JSON")
 
 
@@ -183,7 +193,7 @@ class Doctor:
 class Track:
     """Show a recorded run in TensorBoard, W&B or Trackio, under the names of TRL's metrics."""
 
-    source: str = setting("", "folder of a run")
+    source: str = setting("", "folder of a run", path=True)
     to: str = setting("tensorboard", "where it is shown", choices=tuple(ADAPTERS))
     folder: Path | None = setting(
         None, "where tensorboard or wandb writes; left out: within the run's folder"
@@ -198,13 +208,13 @@ class Export:
     is not the trained model, with 2 where nothing can be written.
     """
 
-    source: str = setting("", "folder of a run")
+    source: str = setting("", "folder of a run", path=True)
     to: str = setting(
         "hf", "hf: transformers; peft: adapters apart; gguf: llama.cpp and others; trl: data and "
         "script to train with TRL; comparator: answers for the LLM Comparator",
         choices=("hf", "peft", "gguf", "trl", "comparator"),
     )  # fmt: skip
-    folder: str = setting("", "new or empty folder that it is written to")
+    folder: str = setting("", "new or empty folder that it is written to", path=True)
     dtype: str = setting("f32", "of the matrices in GGUF", choices=("f32", "f16", "bf16"))
     json: bool = setting(False, "print the certificate as JSON")
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from workbench.compare.model_handles import ModelHandle
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
 from workbench.runs.prepare import open_model
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
@@ -113,7 +114,7 @@ def run_handles(
 
 def is_run(source: str | Path) -> bool:
     """Whether there is a recorded run in this folder."""
-    return (Path(source) / "config.toml").exists()
+    return (given_path(source) / "config.toml").exists()
 
 
 def _model(source: str | Path, progress: Progress | None) -> ModelHandle:

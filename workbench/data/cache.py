@@ -82,7 +82,7 @@ def _temporary_for(path: Path) -> Iterator[Path]:
     """An unused name in the folder of `path`; the error for a full disk names `path`."""
     _make_folder(path.parent)
     try:
-        yield path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+        yield path.with_name(f".{path.name[:40]}.{uuid4().hex}.tmp")
     except Exception as error:
         if not _disk_is_full(error):
             raise

@@ -21,6 +21,7 @@ from workbench.data.layouts.row_sources import Source, name_of, rows_of
 from workbench.data.layouts.unusable import UnusableError, as_object, check_texts, group_of
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
 
 # The sets of pairs that ship with the package, by name; each is NAME.jsonl beside this file.
 ASSISTANT = "assistant"
@@ -146,7 +147,7 @@ def write_jsonl(pairs: Iterable[TextPair], path: str | Path) -> None:
         row |= {"system": pair.system} if pair.system is not None else {}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     content = "".join(lines).encode()
-    atomic_write(Path(path), lambda part: part.write_bytes(content))
+    atomic_write(given_path(path), lambda part: part.write_bytes(content))
 
 
 def encode_pairs(pairs: Iterable[TextPair], tokenizer: Tokenizer, max_length: int) -> EncodedPairs:

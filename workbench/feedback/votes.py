@@ -22,6 +22,7 @@ from workbench.data.layouts.unusable import is_unicode
 from workbench.data.pairs import PairFile, SkippedRow, TextPair
 from workbench.errors import WorkbenchError
 from workbench.feedback.json_log import append_record, read_lines
+from workbench.paths import given_path
 
 CHOICES = ("a", "b", "tie", "bad")
 COLUMNS = ("prompt", "a", "b", "name_a", "name_b", "vote", "round")
@@ -94,7 +95,7 @@ def open_votes(path: str | Path) -> Path:
 
     Raises WorkbenchError where it can't be written or holds something else.
     """
-    path = Path(path)
+    path = given_path(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         append_line(path, b"")
@@ -105,14 +106,14 @@ def open_votes(path: str | Path) -> Path:
 def append_vote(path: str | Path, vote: Vote) -> None:
     """Append a vote, flushed to disk. Raises WorkbenchError where it can't be written."""
     with _writing(path):
-        append_record(Path(path), asdict(vote))
+        append_record(given_path(path), asdict(vote))
 
 
 def undo_vote(path: str | Path, question: Question) -> None:
     """Undo the newest vote on this question, if there is one."""
     undone = {name: getattr(question, name) for name in NAMES}
     with _writing(path):
-        append_record(Path(path), {UNDO: undone, "time": _now()})
+        append_record(given_path(path), {UNDO: undone, "time": _now()})
 
 
 def _now() -> str:
@@ -124,7 +125,7 @@ def read_votes(path: str | Path) -> list[Vote]:
 
     Raises WorkbenchError where the file is missing or unreadable, or a line is not a vote.
     """
-    return [vote for _, vote in _standing(Path(path))]
+    return [vote for _, vote in _standing(given_path(path))]
 
 
 def votes_frame(path: str | Path) -> pd.DataFrame:
@@ -137,7 +138,7 @@ def votes_frame(path: str | Path) -> pd.DataFrame:
 
 def damaged_votes(path: str | Path) -> list[SkippedRow]:
     """The lines that can't be read any more, with the reason; see `read_lines`."""
-    return [row for row in _records(Path(path)) if isinstance(row, SkippedRow)]
+    return [row for row in _records(given_path(path)) if isinstance(row, SkippedRow)]
 
 
 def votes_to_pairs(path: str | Path, round: int | None = None) -> PairFile:
@@ -146,7 +147,7 @@ def votes_to_pairs(path: str | Path, round: int | None = None) -> PairFile:
     Ties, "bad" votes, pairs that can't be trained on and all but the newest vote on a question are
     in `skipped`, with the reason, and so are damaged lines.
     """
-    votes = [(n, vote) for n, vote in _standing(Path(path)) if round in (None, vote.round)]
+    votes = [(n, vote) for n, vote in _standing(given_path(path)) if round in (None, vote.round)]
     newest = {vote.key: line for line, vote in votes}
     pairs: list[TextPair] = []
     skipped = damaged_votes(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,9 @@ from workbench.compare.answers import answers_frame
 from workbench.compare.handle_sources import run_handles
 from workbench.compare.judging.winners import judged
 from workbench.data.pairs import TextPair
-from workbench.errors import WorkbenchError
 from workbench.generation.shown import described, shown_sampling
 from workbench.models.load import recommended_before_loading
+from workbench.paths import file_to_write
 from workbench.runs.folder.config_file import write_text
 from workbench.runs.prepare import answer
 from workbench.runs.reopen import load_run
@@ -92,8 +91,7 @@ def evaluate(command: Evaluate) -> None:
 
 def compare(command: Compare) -> None:
     """Print the answers of runs beside a reference's, with their numbers; write them as a page."""
-    if command.html is not None:
-        _refuse_unwritable(command.html)
+    page = None if command.html is None else file_to_write(command.html, "html")
     with progress() as (bar, task):
 
         def tell(text: str, share: float) -> None:
@@ -104,26 +102,17 @@ def compare(command: Compare) -> None:
         drawn = described(sampling, [handle.model for handle in asked])
         prompts = list(command.prompt or runs[0].prompts)
         frame = answers_frame(asked, prompts, sampling, runs[0].data.scores, tell)
-        if command.html is not None:
+        if page is not None:
             tell("writing the page", 1.0)
             # Not before: pictures take a while to load, and the other commands need none.
             from workbench.view.compare.page import comparison_page
 
-            write_text(command.html, comparison_page(runs, judged(frame), sampling, drawn))
+            write_text(page, comparison_page(runs, judged(frame), sampling, drawn))
         tell("done", 1.0)
     _print_answers(frame)
     say(drawn)
     if command.html is not None:
         say(f"written: {command.html}")
-
-
-def _refuse_unwritable(path: Path) -> None:
-    """Raise before anything is computed for a file that can't be written."""
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if path.is_dir():
-        raise WorkbenchError(f"html={str(path)!r} is a folder; name a file")
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise WorkbenchError(f"html={str(path)!r} can't be written: {there} takes no new file")
 
 
 def _print_answers(frame: pd.DataFrame) -> None:

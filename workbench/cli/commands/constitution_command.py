@@ -29,6 +29,7 @@ from workbench.feedback.constitution.labelling import Label, label
 from workbench.feedback.constitution.principles import PRINCIPLES, read_principles
 from workbench.feedback.constitution.revising import Revision, check_prompts, revise
 from workbench.generation.config import SamplingConfig
+from workbench.paths import folder_to_write
 from workbench.train.base_model import Progress
 
 PAIRS, JOURNAL, SUMMARY = "pairs.jsonl", "journal.jsonl", "summary.json"
@@ -61,6 +62,7 @@ def constitution(command: Constitution) -> None:
 
 def _make(command: Constitution, tell: Progress) -> Feedback:
     # All that can be wrong is found out before anything is loaded or paid for.
+    folder_to_write(command.out, "out")
     for role, wrong in {"writer": "rules", "critic": "grammar"}.items():
         if getattr(command, role) == wrong:
             raise WorkbenchError(f"{role}={wrong!r} is not accepted: it is no {role}; see --help")

@@ -15,6 +15,7 @@ from workbench.cli.terminal import console, progress, say, show_json
 from workbench.core.losses import LOSSES
 from workbench.data.cache import atomic_write
 from workbench.errors import WorkbenchError
+from workbench.paths import folder_to_write
 from workbench.runs.equal_kl.method_comparison import CSV, METHODS, Ranking, compare_methods
 from workbench.train.config import TrainConfig
 
@@ -35,6 +36,7 @@ def _compare(command: Methods) -> None:
     config = TrainConfig(**{f.name: getattr(command, f.name) for f in fields(TrainConfig)})
     stem = f"methods-{Path(config.model).name}-{Path(config.data).stem}"
     folder = Path(config.out or Path("runs") / stem)
+    folder_to_write(folder, "out")
     seeds = range(config.seed, config.seed + command.seeds)
     try:
         with progress(to_stderr=command.json) as (bar, task):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from workbench.compare.judging.judges import Judge, compare
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
 from workbench.runs.folder.config_file import write_text
 
 JUDGED = "judged/"  # + name of a judge: share of the other models' answers that this one beats
@@ -136,5 +137,5 @@ def _write(rows: Sequence[dict[str, str]], file: Path | str) -> int:
     if not rows:
         raise WorkbenchError("nothing to save: the selection gives no row")
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    write_text(Path(file), "".join(lines))
+    write_text(given_path(file), "".join(lines))
     return len(rows)

@@ -20,6 +20,7 @@ from workbench.data.layouts.known_layouts import find_layout
 from workbench.data.layouts.table_files import filled_fields, is_table, read_data_set, read_table
 from workbench.data.layouts.unusable import is_unicode
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
 
 # A path, or what holds rows in memory: a list of objects, a DataFrame, a Hugging Face dataset.
 Source: TypeAlias = Any
@@ -73,21 +74,25 @@ def write_rows(rows: Source, path: str | Path) -> Path:
         except (TypeError, ValueError) as error:
             raise WorkbenchError(f"row {number} can't be written as JSON: {error}") from error
     content = "".join(lines).encode()
-    atomic_write(Path(path), lambda part: part.write_bytes(content))
-    return Path(path)
+    path = given_path(path)
+    atomic_write(path, lambda part: part.write_bytes(content))
+    return path
 
 
 def _read(source: Source) -> list[Any]:
     if not isinstance(source, str | Path):
         return _in_memory(source)
-    path = Path(source)
+    path = given_path(source, "data")
     if path.is_dir():
         return read_data_set(path)
     return read_table(path) if is_table(path) else read_json_rows(path)
 
 
 def _is_table(source: Source) -> bool:
-    return not isinstance(source, str | Path) or is_table(Path(source)) or Path(source).is_dir()
+    if not isinstance(source, str | Path):
+        return True
+    path = given_path(source, "data")
+    return is_table(path) or path.is_dir()
 
 
 def _in_memory(source: Source) -> list[Any]:

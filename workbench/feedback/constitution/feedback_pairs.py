@@ -22,6 +22,7 @@ from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.feedback.constitution.labelling import Label
 from workbench.feedback.constitution.revising import Revision
+from workbench.paths import given_path
 
 REVISION, LABEL = "revision", "label"
 
@@ -155,7 +156,7 @@ def write_feedback(pairs: Iterable[FeedbackPair], path: str | Path) -> None:
         lines.append(json.dumps(asdict(pair), ensure_ascii=False) + "\n")
     if not lines:
         raise WorkbenchError("no pair is left to write")
-    atomic_write(Path(path), lambda part: part.write_bytes("".join(lines).encode()))
+    atomic_write(given_path(path), lambda part: part.write_bytes("".join(lines).encode()))
 
 
 def read_feedback(path: str | Path) -> list[FeedbackPair]:
@@ -165,7 +166,7 @@ def read_feedback(path: str | Path) -> list[FeedbackPair]:
         WorkbenchError: a row lacks a column or holds something else in it.
     """
     pairs = []
-    for number, row in enumerate(read_json_rows(Path(path)), start=1):
+    for number, row in enumerate(read_json_rows(given_path(path)), start=1):
         if problem := _problem(row):
             raise WorkbenchError(f"{path}: row {number}: {problem}")
         names = [part.name for part in fields(FeedbackPair) if part.name in row]

@@ -17,6 +17,7 @@ from typing import Any
 from workbench.data.cache import append_line
 from workbench.errors import WorkbenchError
 from workbench.feedback.json_log import append_record, read_lines
+from workbench.paths import given_path
 from workbench.runs.folder.lock import RunLock
 
 HEAD = b'{"call": '  # every line begins with it; a truncated line as far as it goes
@@ -33,7 +34,7 @@ class Journal:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else given_path(path)
         self._values: dict[str, Any] = {}
         if self.path is not None:
             with self._writing(self.path):  # before anything is paid for

@@ -16,6 +16,7 @@ from workbench.data.cache import atomic_write
 from workbench.data.json_rows import read_json_rows
 from workbench.errors import WorkbenchError
 from workbench.feedback.constitution.review_rules import RULES
+from workbench.paths import given_path
 
 FIELDS = ("name", "text", "rule")
 
@@ -86,7 +87,7 @@ def read_principles(path: str | Path) -> list[Principle]:
         WorkbenchError: no such file, a row that is no principle, or a name that comes twice.
     """
     principles = []
-    for number, row in enumerate(read_json_rows(Path(path)), start=1):
+    for number, row in enumerate(read_json_rows(given_path(path)), start=1):
         where = f"{path}: row {number}"
         if not isinstance(row, dict) or not {"name", "text"} <= row.keys() <= set(FIELDS):
             raise WorkbenchError(f"{where} is no principle; accepted: name, text and maybe rule")
@@ -101,4 +102,4 @@ def read_principles(path: str | Path) -> list[Principle]:
 def write_principles(principles: Iterable[Principle], path: str | Path) -> None:
     """Write principles, one per line, so that `read_principles` gives them back."""
     lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in principles]
-    atomic_write(Path(path), lambda part: part.write_bytes("".join(lines).encode()))
+    atomic_write(given_path(path), lambda part: part.write_bytes("".join(lines).encode()))

@@ -16,6 +16,7 @@ from workbench.feedback.constitution.feedback_pairs import (
     read_feedback,
     write_feedback,
 )
+from workbench.paths import given_path
 from workbench.view.compare.pair_table import shorten
 from workbench.view.compare.token_parts import numbered
 from workbench.view.controls.explorer import Explorer, slider
@@ -130,7 +131,8 @@ class FeedbackTable(Explorer):
 
     def write(self, path: str | Path) -> None:
         """Write the pairs as they are now. Raises WorkbenchError for a file that is there."""
-        if Path(path).exists():
+        path = given_path(path)
+        if path.exists():
             raise WorkbenchError(f"{path} exists: name a new file")
         write_feedback(self.pairs, path)
 

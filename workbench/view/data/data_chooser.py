@@ -17,6 +17,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from workbench.errors import WorkbenchError
+from workbench.paths import given
 from workbench.runs.forecast.before_run import before_run
 from workbench.train.config import TrainConfig
 from workbench.view.cell_output import CellOutput, beside, show
@@ -87,6 +88,7 @@ class DataChooser(Awaited):
 
         A `new` file, kept here a moment ago, is removed again where it cannot be read.
         """
+        source = given(source, "data")
         with self._lock:
             asked, over = self._ask()
             self.view.clear(columns=source != self._source)

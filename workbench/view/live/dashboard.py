@@ -10,6 +10,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from IPython.display import display
 
+from workbench.paths import given_path
 from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
@@ -47,12 +48,13 @@ def dashboard(
         WorkbenchError: there is no run in the folder `run`.
     """
     Worker.close_newest()
-    if run is not None and config is None:
-        config = replace(Record(Path(run)).config(), out=None)
+    folder = None if run is None else given_path(run, "run")
+    if folder is not None and config is None:
+        config = replace(Record(folder).config(), out=None)
     config = config or TrainConfig()
     if not live or "google.colab" in sys.modules:
         return StaticDashboard(partial(make_run, config), prompt)
-    return Dashboard(config, prompt, make_run, keep, None if run is None else Path(run))
+    return Dashboard(config, prompt, make_run, keep, folder)
 
 
 class Dashboard(DashboardActions):

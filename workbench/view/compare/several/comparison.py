@@ -26,6 +26,7 @@ from workbench.compare.model_handles import ModelHandle
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.shown import described, shown_sampling
+from workbench.paths import given_path
 from workbench.runs.evaluate import TextScores
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
@@ -69,7 +70,11 @@ class Comparison:
         drawn: str = "",
         folder: Path | str = ".",
     ) -> None:
-        self.frame, self.folder, self._asked = frame, Path(folder), {h.name: h for h in asked}
+        self.frame, self.folder, self._asked = (
+            frame,
+            given_path(folder),
+            {h.name: h for h in asked},
+        )
         self._drawn, self._place = drawn, 0
         self.table = ComparisonTable(data=table_data(frame, topics))
         self.table.on_msg(lambda widget, content, buffers: self._receive(content))
