@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -138,8 +140,9 @@ def test_opened_anew_and_trained_again_it_asks_the_same(make: Callable[..., Iter
     assert second.ask() == first.ask()
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 def test_interrupted_training_goes_on_from_its_checkpoint_to_the_same_end(
-    make: Callable[..., IterativeDPO], tmp_path: Path
+    make: Callable[..., IterativeDPO], tmp_path: Path, stopped: bool
 ) -> None:
     undisturbed = make("one", out=str(tmp_path / "kept"))
     vote_on_all(undisturbed)
@@ -149,16 +152,47 @@ def test_interrupted_training_goes_on_from_its_checkpoint_to_the_same_end(
     run = rounds.begin()
     while run.step < 3:
         next(run)
+    if stopped:
+        run.control.stop()
+        list(run)
     del run
     again = make("two")
     resumed = again.begin()
-    assert resumed.step == 2  # that of the first epoch's checkpoint
+    assert resumed.step == (3 if stopped else 2)  # else that of the first epoch's checkpoint
     list(resumed)
     again.adopt(resumed)
     assert model_hash(again.model.policy) == model_hash(undisturbed.model.policy)
     assert again.rows == undisturbed.rows
     assert (tmp_path / "two-rounds").is_dir()
     assert not (tmp_path / "one-rounds").exists()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from workbench.runs.folder.lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_round_that_another_process_trains_is_not_trained_beside_it(
+    make: Callable[..., IterativeDPO],
+) -> None:
+    rounds = make()
+    vote_on_all(rounds)
+    run = rounds.begin()
+    assert run.record is not None
+    run.record.release()
+    command = [sys.executable, "-c", HOLDER, str(run.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(WorkbenchError, match=f"is being written by process {other.pid} on"):
+            make().begin()
+        other.kill()
+    assert make().begin().step == 0
 
 
 def test_finished_rounds_are_read_and_anything_changed_is_trained_anew(

@@ -188,7 +188,7 @@ class BlindVotes:
                     self._html["problem"].value = error_card(worker.error)
                     self._tell("nothing was trained; the policy is as it was")
                 elif run_state is None or run_state.ended != "finished":
-                    self._tell("training was stopped; the policy is as it was")
+                    self._tell("training was stopped, the policy is as it was; the button goes on")
                 else:
                     self._tell("the new policy answers")
                     self.rounds.adopt(run_state.run)
