@@ -186,6 +186,8 @@ class Run(RunLoop):
         A recorded run's branch is recorded beside it, in a folder of its own that begins with a
         checkpoint, so that the branch can be resumed from its first step on.
         """
+        if not name.strip():
+            raise WorkbenchError(f"name={name!r} is not accepted: a branch needs one")
         other = copy.copy(self)
         other.name = name
         other.policy = copy.deepcopy(self.policy)

@@ -196,13 +196,21 @@ def test_compare_writes_one_page(
 
 
 def test_compare_takes_several_runs_and_every_prompt(
-    finished: Path, capsys: pytest.CaptureFixture[str], here: Path
+    finished: Path,
+    capsys: pytest.CaptureFixture[str],
+    here: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "link.html").symlink_to(here / "page.html")
     flags = ["--prompt", "review of the film", "--prompt", "review of the book", "how was it?"]
     again = here / "again"
     shutil.copytree(finished, again)
-    command = ["compare", str(finished), str(again), *flags, "--max-new-tokens", "5"]
-    assert main([*command, "--html", "page.html"]) == 0
+    command = ["compare", str(finished), "~/here/again", *flags, "--max-new-tokens", "5"]
+    assert main([*command, "--html", "~/link.html"]) == 0
+    assert (tmp_path / "link.html").is_symlink()  # what it leads to was written
     told = capsys.readouterr().out
     assert all(prompt in told for prompt in flags if not prompt.startswith("--"))
     assert f"{finished.name}  " in told

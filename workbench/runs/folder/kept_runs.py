@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.paths import given_path
 from workbench.runs.folder.checkpoints import whole_checkpoint
 from workbench.runs.folder.config_file import naming
 from workbench.runs.folder.lock import HOLDER, LOCK, refuse_held
@@ -51,7 +52,7 @@ class KeptRun:
 
 def kept_runs(parent: Path | str, newest: int = NEWEST) -> list[KeptRun]:
     """The newest runs whose folders lie in `parent`, oldest first; a broken one with its reason."""
-    configs = Path(parent).glob("*/config.toml")
+    configs = given_path(parent).glob("*/config.toml")
     found = sorted(((path.stat().st_mtime, path.parent) for path in configs), reverse=True)
     return [read_run(folder) for _, folder in reversed(found[:newest])]
 
@@ -112,7 +113,7 @@ def rename_run(folder: Path, name: str) -> Path:
         raise WorkbenchError(
             f"name={name!r} is not accepted: letters, digits, blanks, '.', '_' and '-', 80 at most"
         )
-    renamed = folder.with_name(name)
+    renamed = given_path(folder.with_name(name), "name")
     if renamed.exists():
         raise WorkbenchError(f"name={name!r} is taken; choose another")
     with naming(folder):
@@ -139,7 +140,7 @@ def copy_run(folder: Path, to: Path) -> Path:
     Raises:
         WorkbenchError: the run has finished, has no checkpoint, or `to` holds a run.
     """
-    Record.refuse_existing(to)
+    Record.refuse_existing(to := given_path(to, "copy"))
     if read_run(folder).state == "finished":
         raise WorkbenchError(f"{folder.name} has finished: there is nothing left to branch off")
     checkpoint = whole_checkpoint(folder)
