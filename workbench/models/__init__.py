@@ -1,5 +1,6 @@
 """Models: found by name, read, saved, and extended by heads and adapters.
 
+headers               what files say of themselves, read before anything is built
 load                  a name -> a model with its tokenizer; a model -> a folder
 llama                 the small decoder's checkpoints, in the layout of Llama
 smollm2               SmolLM2-135M-Instruct from the Python package index

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.models.llama import Progress, weight_files
+from workbench.models.headers.tensor_headers import weight_files
+from workbench.models.llama import Progress
 from workbench.models.optional import optional
 
 FILES = {

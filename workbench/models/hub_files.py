@@ -5,114 +5,170 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import tokenizers
 import torch
 
+from workbench.data.foreign.own_files import check_folder
+from workbench.data.json_rows import read_json, write_json
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.models.headers.gguf_headers import gguf_head
+from workbench.models.headers.sizes import check_memory, check_model, check_sizes
+from workbench.models.headers.tensor_headers import stored_tensors, weight_files
 from workbench.models.hub import HubPolicy
-from workbench.models.llama import (
-    refuse_not_finite,
-    refuse_whole_numbers,
-    weight_files,
-    whole_numbers,
-)
+from workbench.models.llama import refuse_not_finite, refuse_whole_numbers
 from workbench.models.optional import optional
 
+# What in a configuration names code, files or other models; none of it is needed to read weights.
+NOT_DATA = frozenset((
+    "auto_map", "transformers_weights", "custom_pipelines", "use_kernels", "kernel_config",
+    "init_inputs", "fast_tokenizer_files", "name_or_path", "_name_or_path",
+    "base_model_name_or_path",
+))  # fmt: skip
 
-def load_hub(folder: Path, gguf: str | None = None) -> HubPolicy:
-    """The causal LM in a folder, in float32: from safetensors, or from one GGUF file.
+
+def load_hub(folder: Path) -> HubPolicy:
+    """The causal LM in a folder, in float32, from safetensors.
 
     Raises:
         WorkbenchError: `transformers` is missing, or rejects the files.
     """
-    transformers = optional("transformers")
-    options: dict[str, Any] = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
-    whole = {} if gguf else whole_numbers(weight_files(folder))
-    with _quiet(transformers), torch.random.fork_rng(devices=[]):
-        try:
-            model, report = transformers.AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **options,
-            )
-        except Exception as error:  # its errors share no narrower class
-            raise _rejected(folder / (gguf or ""), error) from error
-    if report["missing_keys"]:
-        first = min(report["missing_keys"])
-        raise WorkbenchError(f"{folder} has no weights for {first}, which its config.json needs")
-    if gguf:  # the weights are float32 now, and are saved as such
-        model.hf_quantizer = None
-        del model.config.quantization_config
-    if getattr(model.config, "quantization_config", None) is None:
-        refuse_whole_numbers(model, whole)
-    refuse_not_finite(model, folder / (gguf or ""))
+    path = folder / "config.json"
+    content = _data_alone(read_json(path))
+    stored = stored_tensors(weight_files(folder))
+    shapes = [one.shape for one in stored.values()]
+    packed = bool(content.get("quantization_config"))
+    check_sizes(content, path, shapes, packed)
+    check_memory(folder, shapes)
+    with TemporaryDirectory() as name:
+        write_json(Path(name) / "config.json", content)
+        options = {"use_safetensors": True}
+        model = _loaded(folder, Path(name), shapes, packed, config_from=name, **options)
+    if not packed:
+        refuse_whole_numbers(model, stored)
+    refuse_not_finite(model, folder)
     return HubPolicy(model)
 
 
-def load_tokenizer(folder: Path, gguf: str | None = None) -> Tokenizer:
-    """The tokenizer in a folder, converted by `transformers` where there is no `tokenizer.json`."""
-    if gguf is None and (folder / "tokenizer.json").is_file():
-        return Tokenizer.from_folder(folder)
-    if gguf and (whole := _embedded_tokenizer(folder / gguf)):
-        return whole
+def load_gguf(path: Path) -> HubPolicy:
+    """The causal LM in a GGUF file, in float32.
+
+    Raises:
+        WorkbenchError: as `load_hub`; or the file is broken.
+    """
+    head = gguf_head(path)
+    shapes = list(head.shapes.values())
+    check_sizes({n.rpartition(".")[2]: v for n, v in head.settings.items()}, path, shapes)
+    check_memory(path, shapes)
+    with TemporaryDirectory() as name:
+        staged = _alone(path, Path(name))
+        model = _loaded(path, staged.parent, shapes, gguf_file=staged.name)
+    model.hf_quantizer = None  # the weights are float32 now, and are saved as such
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    refuse_not_finite(model, path)
+    return HubPolicy(model)
+
+
+def _loaded(
+    told: Path,
+    staged: Path,
+    shapes: list[tuple[int, ...]],
+    packed: bool = False,
+    config_from: str | None = None,
+    **options: Any,
+) -> Any:
+    """The model of `transformers`, once one without memory is as large as its weights."""
     transformers = optional("transformers")
-    options = {"gguf_file": gguf} if gguf else {}
-    with TemporaryDirectory() as name, _quiet(transformers):
-        for special in ("generation_config.json", "config.json"):
-            if gguf is None and (folder / special).is_file():
-                shutil.copy(folder / special, name)
+    local = {"local_files_only": True, "trust_remote_code": False}
+    with _quiet(transformers), torch.random.fork_rng(devices=[]):
+        try:
+            given = {} if config_from else options
+            config = transformers.AutoConfig.from_pretrained(staged, **local, **given)
+            with torch.device("meta"):
+                empty = transformers.AutoModelForCausalLM.from_config(config)
+            check_model(empty, told, shapes, packed)
+            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+                told if config_from else staged,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **local,
+                **options,
+                **({"config": config} if config_from else {}),
+            )
+        except WorkbenchError:
+            raise
+        except Exception as error:  # its errors share no narrower class
+            raise _rejected(told, error, staged) from error
+    if report["missing_keys"]:
+        first = min(report["missing_keys"])
+        raise WorkbenchError(f"{told} has no weights for {first}, which its config.json needs")
+    return model
+
+
+def _data_alone(value: Any) -> Any:
+    """A configuration without what names code, other files or other models."""
+    if isinstance(value, list):
+        return [_data_alone(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _data_alone(one)
+        for name, one in value.items()
+        if name not in NOT_DATA and not name.endswith(("_implementation", "_file"))
+    }
+
+
+def _alone(path: Path, folder: Path) -> Path:
+    """The file under its own name in an empty folder, so that nothing beside it is read."""
+    staged = folder / path.name
+    for place in (os.symlink, os.link, shutil.copy):
+        with suppress(OSError):
+            place(path.resolve(), staged)
+            return staged
+    raise WorkbenchError(f"cannot read {path}: no link to it can be made")
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a folder or GGUF file, converted by `transformers` where it has to be."""
+    if (path / "tokenizer.json").is_file():
+        return Tokenizer.from_folder(path)
+    transformers = optional("transformers")
+    with TemporaryDirectory() as given, TemporaryDirectory() as name, _quiet(transformers):
+        if path.is_file():
+            options = {"gguf_file": _alone(path, Path(given)).name}
+        else:
+            options = {}
+            _copy_tokenizer(path, Path(given))
+            for special in ("generation_config.json", "config.json"):
+                if (path / special).is_file():
+                    shutil.copy(path / special, name)
         try:
             converted = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_fast=True, **options
+                given, local_files_only=True, trust_remote_code=False, use_fast=True, **options
             )
             converted.save_pretrained(name)
         except Exception as error:
-            raise _rejected(folder / (gguf or ""), error) from error
-        return Tokenizer.from_folder(name)
+            raise _rejected(path, error, Path(given)) from error
+        try:
+            return Tokenizer.from_folder(name)
+        except WorkbenchError as error:
+            raise WorkbenchError(str(error).replace(name, str(path))) from error
 
 
-def _embedded_tokenizer(path: Path) -> Tokenizer | None:
-    """The tokenizer that a GGUF file holds whole, under the format's `tokenizer.huggingface.json`;
-    None where it holds llama.cpp's form alone.
-
-    Raises:
-        WorkbenchError: what it holds is no tokenizer, or names no end of sequence.
-    """
-    try:
-        fields = optional("gguf").GGUFReader(path).fields
-    except (OSError, ValueError, IndexError, KeyError):  # the model's reader says what is wrong
-        return None
-
-    def read(name: str) -> Any:
-        return fields[f"tokenizer.{name}"].contents() if f"tokenizer.{name}" in fields else None
-
-    text, eos = read("huggingface.json"), read("ggml.eos_token_id")
-    if text is None:
-        return None
-    try:
-        backend = tokenizers.Tokenizer.from_str(text)
-        ids = {name: read(f"ggml.{name}_token_id") for name in ("bos", "unknown", "eot")}
-        special = {"bos_token": ids["bos"], "unk_token": ids["unknown"]}
-        names = {n: str(backend.id_to_token(i)) for n, i in special.items() if i is not None}
-        return Tokenizer(
-            backend,
-            eos,
-            read("ggml.padding_token_id"),
-            chat_template=read("chat_template"),
-            stop_ids=[] if ids["eot"] is None else [ids["eot"]],
-            special_names=names,
-        )
-    except Exception as error:  # the library raises nothing narrower
-        raise WorkbenchError(f"{path}: tokenizer.huggingface.json is not one: {error}") from error
+def _copy_tokenizer(folder: Path, target: Path) -> None:
+    """Copy what a tokenizer of the older kind may be made of: text and vocabularies."""
+    check_folder(folder)
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".txt", ".model", ".tiktoken", ".jinja") and path.is_file():
+            shutil.copy(path, target)
+    for name in ("config.json", "tokenizer_config.json"):
+        if (target / name).is_file():
+            write_json(target / name, _data_alone(read_json(target / name)))
 
 
 def save_hub(policy: HubPolicy, folder: Path, _special_ids: Mapping[str, int]) -> None:
@@ -124,8 +180,8 @@ def save_hub(policy: HubPolicy, folder: Path, _special_ids: Mapping[str, int]) -
             os.replace(file, folder / file.name)
 
 
-def _rejected(path: Path, error: Exception) -> WorkbenchError:
-    reason = " ".join(str(error).split())[:300]
+def _rejected(path: Path, error: Exception, staged: Path) -> WorkbenchError:
+    reason = " ".join(str(error).replace(str(staged), str(path)).split())[:300]
     return WorkbenchError(f"transformers does not take {path}: {reason}")
 
 

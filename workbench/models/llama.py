@@ -6,8 +6,7 @@ loads in `transformers` as `LlamaForCausalLM`. Neither direction imports `transf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from torch import Tensor, nn
 from workbench.core.fast.fast_kernels import FAST
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_write
-from workbench.data.json_rows import read_json, write_json
+from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
+from workbench.models.headers.tensor_headers import WEIGHTS, Stored, stored_tensors, weight_files
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 Progress = Callable[[str, float], None]
 
 # Defaults of `LlamaConfig` for what `config.json` does not set; no other values are supported.
@@ -80,6 +78,7 @@ def read_decoder(
     shapes = {name: tensor.shape for name, tensor in policy.state_dict().items()}
     weights: dict[str, Tensor] = {}
     files = weight_files(folder)
+    stored_tensors(files)  # each name once
     for number, path in enumerate(files):
         if progress:
             progress(f"reading {path.name}", number / len(files))
@@ -94,40 +93,26 @@ def read_decoder(
     return policy
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint: one, or several shards.
-
-    Raises:
-        WorkbenchError: there are none.
-    """
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        content = read_json(folder / INDEX).get("weight_map", {})
-        return [folder / name for name in sorted(set(content.values()))]
-    raise WorkbenchError(
-        f"{folder} has no {WEIGHTS}; pickled weights (.bin, .pt) are not read, as they may run code"
-    )
-
-
 def _read_file(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
     weights = {}
     try:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - not a mapping
                 name = key.removeprefix("model.")
+                if name in weights:
+                    raise WorkbenchError(f"{path} holds {name} twice, once with `model.` before it")
                 if name in shapes:
+                    shape = tuple(file.get_slice(key).get_shape())
+                    if shape != tuple(shapes[name]):
+                        raise WorkbenchError(
+                            f"{path}: {name} is {shape}; config.json needs {tuple(shapes[name])}"
+                        )
                     # A copy: otherwise the weights change when the file is overwritten.
                     weights[name] = as_float(file.get_tensor(key), path, key)
                 elif name != "lm_head.weight" and not name.endswith("rotary_emb.inv_freq"):
                     raise WorkbenchError(f"{path} holds {key}, for which Llama has no parameter")
     except (OSError, SafetensorError) as error:
         raise WorkbenchError(f"cannot read {path}: {error}; fetch or make it again") from error
-    for name, tensor in weights.items():
-        if tensor.shape != shapes[name]:
-            raise WorkbenchError(
-                f"{path}: {name} is {tuple(tensor.shape)}; config.json needs {tuple(shapes[name])}"
-            )
     return weights
 
 
@@ -141,25 +126,23 @@ def as_float(tensor: Tensor, path: Path, name: str) -> Tensor:
     return tensor.to(torch.float32, copy=True)
 
 
-def whole_numbers(files: Sequence[Path]) -> dict[str, tuple[Path, str]]:
-    """Names of the tensors that are no floating point, each with its file and its kind."""
-    found = {}
-    for path in files:
-        with suppress(OSError, SafetensorError), safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - not a mapping
-                if (kind := file.get_slice(key).get_dtype()).startswith(("I", "U")):
-                    found[key] = path, kind
-    return found
+def refuse_whole_numbers(model: nn.Module, found: Mapping[str, Stored]) -> None:
+    """Raise where one that is no floating point is a weight of the model; buffers may be."""
+    names = {name for name, _ in model.named_parameters()}
+    endings = {ending for name in names for ending in _endings(name)}
+    for key, stored in found.items():
+        if stored.kind.startswith(("F", "BF")):
+            continue
+        if key in endings or not names.isdisjoint(_endings(key)):
+            raise WorkbenchError(
+                f"{stored.path}: {key} is {stored.kind}; accepted are weights in floating point"
+            )
 
 
-def refuse_whole_numbers(model: nn.Module, found: Mapping[str, tuple[Path, str]]) -> None:
-    """Raise where one of them is a weight of the model; buffers may be whole numbers."""
-    for name, _ in model.named_parameters():
-        for key, (path, kind) in found.items():
-            if name.endswith(key) or key.endswith(name):
-                raise WorkbenchError(
-                    f"{path}: {key} is {kind}; accepted are weights in floating point"
-                )
+def _endings(name: str) -> list[str]:
+    """A name without its first parts, as models and their files may differ by a prefix."""
+    parts = name.split(".")
+    return [".".join(parts[start:]) for start in range(len(parts))]
 
 
 def refuse_not_finite(model: nn.Module, path: Path) -> None:

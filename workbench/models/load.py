@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ import torch
 from torch import nn
 
 from workbench.core.policy import MAKERS, Policy, Recommended
+from workbench.data.foreign.own_files import check_folder
 from workbench.data.json_rows import read_json
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.download import hub_folder
-from workbench.models.hub_files import load_hub, load_tokenizer, save_hub
+from workbench.models.headers.sizes import check_memory, check_sizes
+from workbench.models.headers.tensor_headers import stored_tensors, weight_files
+from workbench.models.hub_files import load_gguf, load_hub, load_tokenizer, save_hub
 from workbench.models.llama import (
     Progress,
     decoder_config,
@@ -52,6 +56,7 @@ PUBLISHED = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": RECOMMENDED,
 }
 ABOUT = {"smollm2": QUANTISED}  # what has to be known of a model, by its name
+QUANTISED_BY = "quantization_config"  # in config.json, of weights that are quantised
 GENERATION = {  # settings in generation_config.json, with what `transformers` takes where left out
     "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0,
 }  # fmt: skip
@@ -81,8 +86,23 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
         WorkbenchError: no model of that name, or its files are missing, broken or not accepted.
     """
     model, folder = _load(name, progress)
+    _check_ids(model)
     model.policy.recommended_sampling = PUBLISHED.get(name) or recommended_in(folder)
     return model
+
+
+def _check_ids(model: Model) -> None:
+    """Raise WorkbenchError where the tokenizer gives ids that the model has no embedding of."""
+    tokenizer, size = model.tokenizer, model.policy.vocab_size
+    added = tokenizer.backend.get_added_tokens_decoder()
+    unused = {index for index, token in added.items() if token.special}
+    ids = set(tokenizer.backend.get_vocab().values()) - unused
+    ids |= {tokenizer.pad_id, *tokenizer.stop_ids, *tokenizer.bos_ids}
+    if max(ids) >= size:
+        raise WorkbenchError(
+            f"{model.name}: tokenizer.json has ids up to {max(ids)}; the model's {size} embeddings "
+            f"(vocab_size, num_tokens) do not hold them"
+        )
 
 
 def recommended_before_loading(name: str) -> Recommended:
@@ -109,21 +129,53 @@ def _load(name: str, progress: Progress | None) -> tuple[Model, Path]:
     elif path.is_dir():
         folder = path
     elif path.is_file() and path.suffix == ".gguf":
-        return _load_hub(name, progress, path.parent, path.name), path.parent
+        return _load_hub(name, progress, path), path.parent
     elif HUB_ID.fullmatch(name):
         folder = _hub_folder(name, progress)
     else:
         raise WorkbenchError(f"model {name!r} is unknown; {ACCEPTED}")
     if not (folder / "config.json").is_file():
         raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
+    with told(folder):
+        return _load_folder(name, progress, folder), folder
+
+
+def _load_folder(name: str, progress: Progress | None, folder: Path) -> Model:
+    check_folder(folder)
+    if (folder / "adapter_config.json").is_file():
+        raise WorkbenchError(f"{folder} holds an adapter; accepted are models with it merged in")
     content = read_json(folder / "config.json")
     if content.get("model_type") == FORMAT:
-        return _load_x_transformers(name, folder, content), folder
+        return _load_x_transformers(name, folder, content)
+    if content.get("model_type") == "llama":
+        shapes = [one.shape for one in stored_tensors(weight_files(folder)).values()]
+        check_sizes(content, folder / "config.json", shapes, bool(content.get(QUANTISED_BY)))
+        check_memory(folder, shapes)
     config = decoder_config(content)
     if config is None:
-        return _load_hub(name, progress, folder), folder
+        return _load_hub(name, progress, folder)
     policy = read_decoder(folder, config, progress)
-    return Model(name, policy, load_tokenizer(folder), config.max_length), folder
+    return Model(name, policy, load_tokenizer(folder), config.max_length)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What anyone's code raises over these files as a WorkbenchError of one line that names them.
+
+    The files are a stranger's and pass through several libraries, whose errors share no class;
+    those of the Rust ones, panics, are no Exceptions even.
+    """
+    try:
+        yield
+    except WorkbenchError as error:
+        if str(path) in str(error):
+            raise
+        raise WorkbenchError(f"{path}: {error}") from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise WorkbenchError(f"cannot load {path}: {type(error).__name__}: {reason}") from error
 
 
 def _hub_folder(name: str, progress: Progress | None) -> Path:
@@ -133,20 +185,16 @@ def _hub_folder(name: str, progress: Progress | None) -> Path:
         raise WorkbenchError(f"no folder {name!r}, and {error}; {ACCEPTED}") from error
 
 
-def _load_hub(name: str, progress: Progress | None, folder: Path, gguf: str | None = None) -> Model:
+def _load_hub(name: str, progress: Progress | None, path: Path) -> Model:
     if progress:
         progress(f"loading {name}", 0.0)
-    policy = load_hub(folder, gguf)
-    return Model(name, policy, load_tokenizer(folder, gguf), policy.max_length)
+    with told(path):
+        policy = load_hub(path) if path.is_dir() else load_gguf(path)
+        return Model(name, policy, load_tokenizer(path), policy.max_length)
 
 
 def _load_x_transformers(name: str, folder: Path, content: Mapping[str, Any]) -> Model:
     tokenizer, policy = Tokenizer.from_folder(folder), load_folder(folder, content)
-    if tokenizer.vocab_size > policy.vocab_size:
-        raise WorkbenchError(
-            f"{folder}: tokenizer.json has {tokenizer.vocab_size} tokens; "
-            f"num_tokens={policy.vocab_size} in config.json does not hold them"
-        )
     return Model(name, policy, tokenizer, policy.max_length)
 
 

@@ -17,7 +17,9 @@ from torch import Tensor
 from workbench.data.cache import atomic_write
 from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
-from workbench.models.llama import WEIGHTS, as_float, refuse_not_finite, weight_files
+from workbench.models.headers.sizes import check_model, check_sizes
+from workbench.models.headers.tensor_headers import WEIGHTS, stored_tensors, weight_files
+from workbench.models.llama import as_float, refuse_not_finite
 from workbench.models.optional import optional
 from workbench.models.x_transformers import XTransformersPolicy, one_line
 
@@ -55,7 +57,17 @@ def load_folder(folder: Path, config: Mapping[str, Any]) -> XTransformersPolicy:
     """The policy in a folder; `config` is its `config.json`."""
     if ARGUMENTS not in config:
         raise WorkbenchError(f"{folder}/config.json has no {ARGUMENTS}: the arguments are needed")
-    return load_x_transformers(weight_files(folder)[0], config[ARGUMENTS])
+    arguments, path = config[ARGUMENTS], folder / "config.json"
+    if not isinstance(arguments, dict):
+        raise WorkbenchError(f"{path}: {ARGUMENTS} is no object with the wrapper's arguments")
+    file, *others = weight_files(folder)
+    if others:
+        raise WorkbenchError(f"{folder} has several files of weights; accepted is {WEIGHTS}")
+    shapes = [stored.shape for stored in stored_tensors([file]).values()]
+    check_sizes(arguments, path, shapes, every=True)
+    with torch.device("meta"):
+        check_model(_build(arguments), path, shapes)
+    return load_x_transformers(file, arguments)
 
 
 def save_x_transformers(

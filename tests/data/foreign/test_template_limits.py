@@ -32,7 +32,8 @@ RICH = """{%- macro shown(tool, depth=1) -%}
         {%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}
     {%- else %}{% set content = message['content'] %}{% endif %}
     {%- set ns.text = ns.text + content %}{% set ns.seen = ns.seen + [message.role] %}
-    {{- '<|' + message['role'] + '|>' + content ~ loop.index }}{{ loop.previtem.role if loop.previtem }}
+    {{- "<|" + message["role"] + "|>" + content ~ loop.index }}
+    {{- loop.previtem.role if loop.previtem }}
     {%- if loop.index0 > ns.last and loop.last or loop.length % 2 == 1 %}{{ loop.cycle('a', 'b') }}
     {%- endif %}
 {%- endfor %}

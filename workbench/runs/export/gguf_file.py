@@ -19,7 +19,8 @@ from torch import Tensor
 
 from workbench.data.json_rows import read_json
 from workbench.errors import WorkbenchError
-from workbench.models.llama import decoder_config, weight_files
+from workbench.models.headers.tensor_headers import weight_files
+from workbench.models.llama import decoder_config
 from workbench.models.load import Model
 from workbench.models.optional import optional
 from workbench.runs.export.gguf_tokenizer import add_tokenizer
