@@ -242,6 +242,18 @@ def test_votes_are_pairs() -> None:
     ]  # fmt: skip
 
 
+def test_a_vote_that_was_taken_back_is_not_trained_on() -> None:
+    vote = {"prompt": "p", "a": "one", "b": "two", "vote": "b"}
+    undo = {"undo": {"prompt": "p", "a": "two", "b": "one"}, "time": "now"}
+    kept, again = {**vote, "prompt": "q"}, {**vote, "vote": "a"}
+    file = read_pairs([vote, kept, undo, again, {"undo": 3}])
+    assert [(pair.row, pair.chosen) for pair in file.pairs] == [(2, "two"), (4, "one")]
+    assert [(row, reason) for row, reason in file.skipped] == [
+        (1, "a later row takes this vote back"), (3, "it takes a vote back"),
+        (5, "it takes a vote back"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["messages", "conversations"])
 def test_whole_conversations_are_completions(name: str) -> None:
     talk = [said("system", "s"), *EARLIER, said("assistant", "d")]

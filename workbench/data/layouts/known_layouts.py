@@ -138,6 +138,9 @@ def read_answers(row: Row, reading: Reading, name: str) -> Iterator[Parts]:
         yield parts._replace(gap=better.score - worse.score)
 
 
+UNDONE = "undone"
+
+
 def read_vote(row: Row, reading: Reading) -> Iterator[Parts]:
     """A blind vote of the workbench: two answers, `a` and `b`, and which one is better.
 
@@ -147,7 +150,9 @@ def read_vote(row: Row, reading: Reading) -> Iterator[Parts]:
     """
     vote = row.get("vote")
     if "undo" in row:
-        raise UnusableError("an undone vote")
+        raise UnusableError("it takes a vote back")
+    if vote == UNDONE:
+        raise UnusableError("a later row takes this vote back")
     if vote in ("tie", "bad"):
         raise UnusableError("a tie: neither is better" if vote == "tie" else "both bad")
     if vote not in ("a", "b"):
@@ -156,6 +161,28 @@ def read_vote(row: Row, reading: Reading) -> Iterator[Parts]:
     sides = tuple((Message("assistant", text_of(row, name)),) for name in order)
     parts = asked(row, [Message("user", text_of(row, "prompt"))], sides)
     yield _with_scores(row, parts, reading)
+
+
+def mark_undone(rows: list[Any]) -> list[Any]:
+    """The rows, in which a vote that a later row takes back is marked; the newest one each time.
+
+    >>> vote = {"prompt": "Why?", "a": "No.", "b": "So.", "vote": "b"}
+    >>> [row.get("vote") for row in mark_undone([vote, vote, {"undo": vote}])]
+    ['b', 'undone', None]
+    """
+    standing: dict[tuple[str, ...], list[int]] = {}
+    marked = list(rows)
+    for index, row in enumerate(rows):
+        question = row.get("undo", row) if isinstance(row, dict) else None
+        if isinstance(question, dict):
+            prompt, *sides = (repr(question.get(name)) for name in ("prompt", "a", "b"))
+            votes = standing.setdefault((prompt, *sorted(sides)), [])
+            if "undo" not in row:
+                votes.append(index)
+            elif votes:
+                newest = votes.pop()
+                marked[newest] = {**rows[newest], "vote": UNDONE}
+    return marked
 
 
 LAYOUTS = (

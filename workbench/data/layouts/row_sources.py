@@ -16,7 +16,7 @@ from workbench.data.layouts.columns import (
     parse_columns,
     renamed,
 )
-from workbench.data.layouts.known_layouts import find_layout
+from workbench.data.layouts.known_layouts import find_layout, mark_undone
 from workbench.data.layouts.table_files import filled_fields, is_table, read_data_set, read_table
 from workbench.data.layouts.unusable import is_unicode
 from workbench.errors import WorkbenchError
@@ -54,7 +54,9 @@ def rows_of(source: Source, columns: str | None = None) -> list[Any]:
             f"{name_of(source)}: no column {min(missing)!r}, which columns={columns!r} names; "
             f"found {describe_columns(rows)}"
         )
-    return renamed(rows, names) if names else rows
+    rows = renamed(rows, names) if names else rows
+    undone = any("undo" in row for row in rows if isinstance(row, dict))
+    return mark_undone(rows) if undone else rows
 
 
 def write_rows(rows: Source, path: str | Path) -> Path:
