@@ -167,6 +167,21 @@ def test_interrupted_training_goes_on_from_its_checkpoint_to_the_same_end(
     assert not (tmp_path / "one-rounds").exists()
 
 
+def test_a_finished_round_with_damaged_weights_is_no_earlier_one(
+    make: Callable[..., IterativeDPO],
+) -> None:
+    rounds = make()
+    vote_on_all(rounds)
+    rounds.train()
+    *_, weights = sorted(rounds.folder.glob("round-0-*/checkpoints/*/policy.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(WorkbenchError, match=r"last checkpoint in .* is damaged; delete the folder"),
+    ):
+        make().begin()
+
+
 HOLDER = """
 import sys
 from pathlib import Path

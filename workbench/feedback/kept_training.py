@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from workbench.errors import WorkbenchError
 from workbench.models.load import Model, model_hash
 from workbench.runs.folder.kept_runs import read_run
 from workbench.runs.reopen import load_run
@@ -31,9 +32,15 @@ def open_kept(config: TrainConfig, base: Model, folder: Path, progress: Progress
     """The run in its folder: begun, gone on with from its newest checkpoint, or as it finished.
 
     Iterate it in any case. `base` is trained in place.
+
+    Raises:
+        WorkbenchError: it finished, and its last weights are damaged; or as `Run.resume` does.
     """
     if not (folder / "config.toml").exists():
         return Run.create(replace(config, out=str(folder)), progress, base)
-    if read_run(folder).state == "finished":
-        return load_run(folder, progress, base=base)
-    return Run.resume(folder, progress, base=base)
+    if read_run(folder).state != "finished":
+        return Run.resume(folder, progress, base=base)
+    run = load_run(folder, progress, base=base)
+    if run.step < run.total:
+        raise WorkbenchError(f"the last checkpoint in {folder} is damaged; delete the folder")
+    return run

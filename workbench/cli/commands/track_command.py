@@ -12,5 +12,4 @@ from workbench.runs.trackers import following
 def track(command: Track) -> None:
     """Give all events of the run to the tracker."""
     count = following.track(Path(command.source), command.to, command.folder)
-    told = f"{count} events of {command.source} given to {command.to}"
-    say(told)
+    say(f"{count} events of {command.source} given to {command.to}")
