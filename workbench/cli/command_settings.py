@@ -216,6 +216,9 @@ class Export:
     )  # fmt: skip
     folder: str = setting("", "new or empty folder that it is written to", path=True)
     dtype: str = setting("f32", "of the matrices in GGUF", choices=("f32", "f16", "bf16"))
+    losses: int = setting(
+        100, "steps that TRL takes to compare its losses with the run's, 0: none", 0, 10_000
+    )
     json: bool = setting(False, "print the certificate as JSON")
 
 

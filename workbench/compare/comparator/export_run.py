@@ -28,6 +28,7 @@ def export(
     to: str,
     folder: Path | str,
     dtype: str = "f32",
+    losses: int = 100,
     votes: pd.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> Certificate:
@@ -39,6 +40,7 @@ def export(
             script to train with TRL), comparator (answers for the LLM Comparator).
         folder: new, or empty; it appears when all is written and checked.
         dtype: of the matrices in GGUF: f32, f16 or bf16.
+        losses: steps that TRL takes to compare its losses with the run's; 0: none.
         votes: for comparator: people's votes on these answers, columns prompt, a, b and vote.
         progress: called with what is being done and the share done.
 
@@ -53,7 +55,7 @@ def export(
             )
         if votes is not None:
             raise WorkbenchError(f"votes are not accepted for {to}; accepted for {COMPARATOR}")
-        return export_model(run, to, folder, dtype, progress)
+        return export_model(run, to, folder, dtype, losses, progress)
     if dtype != "f32":
         raise WorkbenchError(f"dtype={dtype!r} is not accepted for {to}: it holds no weights")
     tell = progress or (lambda text, share: None)

@@ -59,6 +59,11 @@ class Contents:
         """Whether low-rank adapters are trained."""
         return has_lora(self.policy)
 
+    @property
+    def model(self) -> Model:
+        """The trained model as it is, adapters and all."""
+        return replace(self.run.model, policy=self.policy, tokenizer=self.tokenizer)
+
     @cached_property
     def merged(self) -> Model:
         """The trained model with plain weights, in float32 on the processor."""
@@ -66,7 +71,7 @@ class Contents:
         if self.adapted:
             policy = copy.deepcopy(policy)
             merge_lora(policy)
-        return replace(self.run.model, policy=policy)
+        return replace(self.model, policy=policy)
 
     @cached_property
     def base(self) -> Model:

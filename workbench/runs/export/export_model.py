@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.core.policy import Policy
 from workbench.data.cache import atomic_folder
 from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
 from workbench.runs.export.certificate import Certificate, certify
 from workbench.runs.export.contents import Contents
-from workbench.runs.export.gguf_file import DTYPES, NAME, write_gguf
+from workbench.runs.export.gguf_file import DTYPES, NAME, check_gguf, write_gguf
 from workbench.runs.export.hf_folder import write_hf
 from workbench.runs.export.model_card import model_card
 from workbench.runs.export.peft_folder import base_of, write_peft
+from workbench.runs.export.trl_folder import certify_losses, equivalent_of, write_trl
 from workbench.runs.folder.config_file import naming, write_text
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
@@ -32,8 +34,14 @@ class Request:
     folder: Path
     part: Path
     dtype: str
+    losses: int
     certificate: Certificate
     tell: Progress
+
+    def certify(self, job: dict[str, Any], policy: Policy | None = None) -> None:
+        """Compare what `job` names with a policy, by default the trained one."""
+        self.tell("comparing the export with the policy", 0.5)
+        certify(self.contents, policy or self.contents.policy, job, self.certificate)
 
 
 def export_model(
@@ -41,6 +49,7 @@ def export_model(
     to: str,
     folder: Path | str,
     dtype: str = "f32",
+    losses: int = 100,
     progress: Progress | None = None,
 ) -> Certificate:
     """Write the trained model of a run to a new folder and check that it is the same model.
@@ -50,6 +59,7 @@ def export_model(
         to: a name in `FORMS`.
         folder: new, or empty; it appears when all is written and checked.
         dtype: of GGUF's matrices, f32, f16 or bf16.
+        losses: steps that TRL takes to compare its losses with the run's; 0: none.
         progress: called with what is being done and the share done.
 
     Raises:
@@ -73,9 +83,15 @@ def export_model(
         policy_hash=model_hash(contents.policy),
         reference_hash=contents.run.reference_hash,
     )
-    with_folder(
-        folder, lambda part: FORMS[to](Request(contents, folder, part, dtype, certificate, tell))
-    )
+    FORMS[to].check(contents)
+
+    def write(part: Path) -> None:
+        tell(f"writing {to}", 0.2)
+        FORMS[to].write(Request(contents, folder, part, dtype, losses, certificate, tell))
+        write_text(part / "README.md", model_card(contents, certificate))
+        write_json(part / "certificate.json", certificate.as_dict())
+
+    with_folder(folder, write)
     tell("done", 1.0)
     return certificate
 
@@ -102,41 +118,62 @@ def with_folder(folder: Path, write: Callable[[Path], object]) -> None:
         atomic_folder(folder, fill)
 
 
-def _hf(request: Request) -> None:
-    request.tell("writing the model", 0.2)
+def _write_hf(request: Request) -> None:
+    files = str(request.part)
     write_hf(request.contents.merged, request.part)
-    _finish(request, {"model": str(request.part), "tokenizer": str(request.part)})
+    request.certify({"model": files, "tokenizer": files})
 
 
-def _peft(request: Request) -> None:
-    request.tell("writing the adapters", 0.2)
-    base = base_of(request.contents, request.part, request.folder)
-    write_peft(request.contents, base.named, request.part)
-    job = {"model": base.here, "adapters": str(request.part), "tokenizer": str(request.part)}
-    request.certificate.notes += base.notes
-    _finish(request, job)
+def _check_peft(contents: Contents) -> None:
+    if not contents.adapted:
+        raise WorkbenchError(
+            "this run trains all weights and has no adapters (lora=0); accepted: hf, which exports "
+            "the whole model"
+        )
 
 
-def _gguf(request: Request) -> None:
-    request.tell("writing the model", 0.2)
-    model = request.contents.merged
-    request.certificate.notes += write_gguf(model, request.part, request.dtype)
-    request.certificate.notes.append(
-        "not tried with llama.cpp itself, which is not part of the workbench"
-    )
+def _write_peft(request: Request) -> None:
+    contents, files = request.contents, str(request.part)
+    base = base_of(contents, request.part, request.folder)
+    write_peft(contents.model, base.named, request.part)
+    request.certificate.notes.append(base.note)
+    request.certify({"model": base.here, "adapters": files, "tokenizer": files})
+
+
+def _check_gguf(contents: Contents) -> None:
+    if contents.policy.checkpoint_format == "transformers":  # our own decoder is a plain Llama
+        check_gguf(contents.policy.model.config.to_dict())  # type: ignore[union-attr,operator]
+
+
+def _write_gguf(request: Request) -> None:
+    model, files = request.contents.merged, str(request.part)
+    request.certificate.notes += [
+        *write_gguf(model, request.part, request.dtype),
+        "not tried with llama.cpp itself, which is not part of the workbench",
+    ]
     stop = sorted(model.tokenizer.stop_ids)
-    _finish(
-        request,
-        {"model": str(request.part), "tokenizer": str(request.part), "gguf": NAME, "stop": stop},
-    )
+    request.certify({"model": files, "tokenizer": files, "gguf": NAME, "stop": stop})
 
 
-def _finish(request: Request, job: dict[str, Any]) -> None:
-    """Check what is written, then write down how it went."""
-    request.tell("comparing the export with the policy", 0.5)
-    found = certify(request.contents, request.contents.policy, job, request.certificate)
-    write_text(request.part / "README.md", model_card(request.contents, found))
-    write_json(request.part / "certificate.json", found.as_dict())
+def _write_trl(request: Request) -> None:
+    contents, files = request.contents, str(request.part / "model")
+    start = write_trl(contents, request.part)
+    request.certify({"model": files, "tokenizer": files}, start.policy)
+    request.tell("comparing the losses of TRL", 0.7)
+    certify_losses(contents, request.part, request.losses, request.certificate)
 
 
-FORMS: dict[str, Callable[[Request], None]] = {"hf": _hf, "peft": _peft, "gguf": _gguf}
+@dataclass(frozen=True)
+class Form:
+    """A form: `check` raises for a run that it can't hold, `write` writes and certifies it."""
+
+    check: Callable[[Contents], object]
+    write: Callable[[Request], None]
+
+
+FORMS = {
+    "hf": Form(lambda contents: None, _write_hf),
+    "peft": Form(_check_peft, _write_peft),
+    "gguf": Form(_check_gguf, _write_gguf),
+    "trl": Form(equivalent_of, _write_trl),
+}

@@ -96,7 +96,9 @@ ARCHITECTURES = {
             "head_count": "n_head",
             "layer_norm_eps": "layer_norm_epsilon",
         },
+        # transformers takes these for granted where it reads GGUF.
         {
+            "n_positions": 1024,
             "activation_function": "gelu_new",
             "scale_attn_weights": True,
             "scale_attn_by_inverse_layer_idx": False,

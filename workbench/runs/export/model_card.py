@@ -27,8 +27,15 @@ LICENCE = re.compile(
 USE = {
     "hf": 'AutoModelForCausalLM.from_pretrained("FOLDER")',
     "peft": 'PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "FOLDER")',
+    "trl": 'pip install "trl>=1.16,<2" peft\npython train.py',
     "gguf": 'AutoModelForCausalLM.from_pretrained("FOLDER", gguf_file="model.gguf")',
 }
+TRL = [
+    "It starts where the run started, from the model in `model`, and takes the same rows in the "
+    "same batches. To go on from trained weights instead, put those of an export to hf into "
+    "`model`; the optimiser begins afresh.",
+    "",
+]
 LIBRARIES = {"hf": "transformers", "peft": "peft", "gguf": "gguf"}
 
 
@@ -36,8 +43,9 @@ def model_card(contents: Contents, certificate: Certificate) -> str:
     """The card of a model in the form that the certificate names."""
     run, to = contents.run, certificate.to
     name = run.config.model
-    lines = ["---", *_front_matter(contents, to), "---", ""]
-    lines += [f"# {_code(name)} after {run.method.name}", ""]
+    lines = [] if to == "trl" else ["---", *_front_matter(contents, to), "---", ""]
+    what = "to be trained with TRL as by" if to == "trl" else "after"
+    lines += [f"# {_code(name)} {what} {run.method.name}", ""]
     lines += [
         f"Trained from {_code(name)} with the DPO workbench {version('dpo-workbench')}: method "
         f"{_code(run.method.name)}, loss {_code(str(run.settings.loss))}, {run.step} of "
@@ -49,7 +57,8 @@ def model_card(contents: Contents, certificate: Certificate) -> str:
     if licence_of(name) == "unknown":
         lines += ["The licence of the base model is not known here: fill in `license` above.", ""]
     use = USE[to].format(base="FOLDER/base" if name in ("tiny", "smollm2") else name)
-    lines += ["## Use", "", "```python", use, "```", ""]
+    lines += ["## Use", "", f"```{'sh' if to == 'trl' else 'python'}", use, "```", ""]
+    lines += TRL if to == "trl" else []
     lines += ["## Data", "", *_data(run), "", "## Held-out metrics", "", *_metrics(run), ""]
     lines += ["## Every setting", "", *_fenced(config_to_toml(run.config), "toml"), ""]
     changes = [event for event in run.events if isinstance(event, ChangeEvent)]

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from workbench.data.cache import atomic_write
 from workbench.data.json_rows import write_json
-from workbench.errors import WorkbenchError
-from workbench.models.load import HUB_ID
+from workbench.models.load import HUB_ID, Model
 from workbench.models.lora import adapter_settings, lora_state
 from workbench.runs.export.contents import Contents
 from workbench.runs.export.hf_folder import write_hf
@@ -24,35 +23,26 @@ class Base(NamedTuple):
 
     named: str
     here: str
-    notes: list[str]
+    note: str
 
 
 def base_of(contents: Contents, part: Path, folder: Path) -> Base:
-    """The base of a run's adapters; what no other tool finds by its name is written beside them.
-
-    Raises:
-        WorkbenchError: the run trains all weights.
-    """
-    if not contents.adapted:
-        raise WorkbenchError(
-            "this run trains all weights and has no adapters (lora=0); accepted: hf, which exports "
-            "the whole model"
-        )
+    """The base of a run's adapters; what no other tool finds by its name is written beside them."""
     name = contents.run.config.model
     given = Path(name).expanduser()
     if (given / "config.json").is_file():
-        return Base(str(given.absolute()), str(given), [f"the base is {given.absolute()}"])
+        return Base(str(given.absolute()), str(given), f"the base is {given.absolute()}")
     if name not in ("tiny", "smollm2") and HUB_ID.fullmatch(name):
-        return Base(name, name, [f"the base is {name} on the Hugging Face hub"])
+        return Base(name, name, f"the base is {name} on the Hugging Face hub")
     write_hf(contents.base, part / BASE)
     place = str(folder / BASE)
     note = f"the base is the folder {BASE} beside the adapters; moved, give it to from_pretrained"
-    return Base(place, str(part / BASE), [note])
+    return Base(place, str(part / BASE), note)
 
 
-def write_peft(contents: Contents, base: str, part: Path) -> None:
+def write_peft(model: Model, base: str, part: Path) -> None:
     """Write `adapter_config.json`, `adapter_model.safetensors` and the tokenizer."""
-    policy, ours = contents.policy, contents.policy.checkpoint_format == "llama"
+    policy, ours = model.policy, model.policy.checkpoint_format == "llama"
     weights = {}
     for name, value in lora_state(policy).items():
         # The small decoder's names lack `model.`; a wrapped model has it twice.
@@ -69,4 +59,4 @@ def write_peft(contents: Contents, base: str, part: Path) -> None:
         "inference_mode": True,
     }
     write_json(part / "adapter_config.json", content)
-    contents.tokenizer.save(part)
+    model.tokenizer.save(part)
