@@ -14,7 +14,7 @@ from workbench.compare.judging.winners import JUDGED, judged
 from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
 from workbench.runs.export.certificate import Certificate, CertificateError
-from workbench.runs.export.export_model import FORMS, export_model, refuse_taken, with_folder
+from workbench.runs.export.export_model import FORMS, empty_folder, export_model, with_folder
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
@@ -59,8 +59,7 @@ def export(
     if dtype != "f32":
         raise WorkbenchError(f"dtype={dtype!r} is not accepted for {to}: it holds no weights")
     tell = progress or (lambda text, share: None)
-    folder = Path(folder).expanduser().absolute()
-    refuse_taken(folder)
+    place = empty_folder(folder)
     name = run.name if isinstance(run, Run) else Path(run).absolute().name
     loaded = run if isinstance(run, Run) else load_run(run, tell)
     reference, policy = handles(loaded)
@@ -70,7 +69,7 @@ def export(
         answers_frame([reference, policy], asked, loaded.shown_sampling, loaded.data.scores, tell),
         judges,
     )
-    found = Certificate(to, str(folder), rows=f"{len(asked)} held-out prompts")
+    found = Certificate(to, str(place), rows=f"{len(asked)} held-out prompts")
 
     def write(part: Path) -> None:
         source = f"{name}, step {loaded.step}"
@@ -78,7 +77,7 @@ def export(
         _certify(frame, read_comparator(part / FILE), found)
         write_json(part / "certificate.json", found.as_dict())
 
-    with_folder(folder, write)
+    with_folder(place, write)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from workbench.data.cache import atomic_folder
 from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
 from workbench.models.load import model_hash
+from workbench.paths import folder_to_write
 from workbench.runs.export.certificate import Certificate, certify
 from workbench.runs.export.contents import Contents
 from workbench.runs.export.gguf_file import DTYPES, NAME, check_gguf, write_gguf
@@ -72,13 +72,12 @@ def export_model(
     if dtype not in DTYPES or (dtype != "f32" and to != "gguf"):
         accepted = ", ".join(DTYPES) if to == "gguf" else "f32"
         raise WorkbenchError(f"dtype={dtype!r} is not accepted for {to}: {accepted}")
-    folder = Path(folder).expanduser().absolute()
-    refuse_taken(folder)
+    place = empty_folder(folder)
     tell("loading", 0.0)
     contents = Contents(run if isinstance(run, Run) else load_run(run, tell))
     certificate = Certificate(
         to,
-        str(folder),
+        str(place),
         DTYPES[dtype],
         policy_hash=model_hash(contents.policy),
         reference_hash=contents.run.reference_hash,
@@ -87,23 +86,23 @@ def export_model(
 
     def write(part: Path) -> None:
         tell(f"writing {to}", 0.2)
-        FORMS[to].write(Request(contents, folder, part, dtype, losses, certificate, tell))
+        FORMS[to].write(Request(contents, place, part, dtype, losses, certificate, tell))
         write_text(part / "README.md", model_card(contents, certificate))
         write_json(part / "certificate.json", certificate.as_dict())
 
-    with_folder(folder, write)
+    with_folder(place, write)
     tell("done", 1.0)
     return certificate
 
 
-def refuse_taken(folder: Path) -> None:
-    """Raise for a folder that holds something, or can't be made."""
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if there == folder and not (folder.is_dir() and not any(folder.iterdir())):
-        what = "holds files already" if folder.is_dir() else "is a file"
-        raise WorkbenchError(f"folder={str(folder)!r} {what}; name a new or an empty folder")
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise WorkbenchError(f"folder={str(folder)!r} can't be made: {there} takes no new folder")
+def empty_folder(folder: Path | str) -> Path:
+    """The place of a folder that is new or empty. Raises WorkbenchError for any other."""
+    place = folder_to_write(Path(folder), "folder")
+    if place.exists() and any(place.iterdir()):
+        raise WorkbenchError(
+            f"folder={str(place)!r} holds files already; name a new or an empty folder"
+        )
+    return place
 
 
 def with_folder(folder: Path, write: Callable[[Path], object]) -> None:
