@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import tokenizers
@@ -30,15 +31,17 @@ class PlainNames:
             key=len,
             reverse=True,
         )
+        known = set(self.names)
+        after = dict(pairwise(sorted(known)))  # names that begin alike are neighbours
         self._alone = {  # not taking in blanks, not only between words, not the start of another
             token.content
             for token in added.values()
-            if token.content in self.names
+            if token.content in known
             and not (token.rstrip or token.single_word or token.normalized)
-            and sum(name.startswith(token.content) for name in self.names) == 1
+            and not after.get(token.content, "").startswith(token.content)
         }
         found = ((index, one.content) for index, one in added.items())
-        self.ids = frozenset(index for index, name in found if name in self.names)
+        self.ids = frozenset(index for index, name in found if name in known)
         self._first = {name[0] for name in self.names}
         self._pattern = re.compile("|".join(map(re.escape, self.names)) or r"(?!)")
         self._secret = f"mark{secrets.token_hex(12)}"

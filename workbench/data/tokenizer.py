@@ -18,21 +18,18 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from workbench.data.cache import atomic_write
 from workbench.data.chat import render_chat, turn_marks
+from workbench.data.foreign.own_files import told
 from workbench.data.json_rows import write_json
 from workbench.data.plain_names import PlainNames, without_end
 from workbench.data.tokenizer_files import (
-    content_of,
+    HIGHEST_ID,
     json_if_any,
     leading_specials,
-    read_backend,
-    read_template,
-    special_id,
-    stop_ids_of,
+    tokenizer_parts,
 )
 from workbench.errors import WorkbenchError
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
-SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 class Tokenizer:
@@ -108,26 +105,8 @@ class Tokenizer:
         of sequence.
         """
         folder = Path(path)
-        backend = read_backend(folder / "tokenizer.json")
-        config = json_if_any(folder / "tokenizer_config.json")
-        names = {key: content_of(config[key]) for key in SPECIAL_NAMES if config.get(key)}
-        stop_ids = stop_ids_of(folder)
-        eos_id = special_id(backend, names, "eos_token")
-        if eos_id is None:
-            if not stop_ids:
-                raise WorkbenchError(
-                    f"{folder}: no end of sequence; give eos_token in tokenizer_config.json "
-                    "or eos_token_id in generation_config.json"
-                )
-            eos_id = stop_ids[0]
-        return cls(
-            backend,
-            eos_id,
-            special_id(backend, names, "pad_token"),
-            chat_template=read_template(folder, config),
-            stop_ids=stop_ids,
-            special_names=names,
-        )
+        with told(folder):
+            return cls(**tokenizer_parts(folder))
 
     def save(self, folder: str | Path) -> None:
         """Write the files that `from_folder` and `transformers.AutoTokenizer` both read."""
@@ -175,11 +154,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text as it stands, names of special tokens read as those tokens."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+        with told("the tokenizer"):
+            return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
         """The text of ids; special tokens are left out unless `skip_special` is False."""
-        return self.backend.decode(list(ids), skip_special_tokens=skip_special)
+        with told("the tokenizer"):
+            return self.backend.decode(list(ids), skip_special_tokens=skip_special)
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """One readable string per id, leading spaces kept.
@@ -233,11 +214,15 @@ class Tokenizer:
     def encode_all(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """`encode` of texts, on all cores; names put aside are letters; equal ids are one."""
         same = self._same_ids
-        return [tuple(map(same.__getitem__, ids)) for ids in self.plain_names.encode(texts)]
+        with told("the tokenizer"):
+            return [tuple(map(same.__getitem__, ids)) for ids in self.plain_names.encode(texts)]
 
     @cached_property
     def _same_ids(self) -> list[int]:
-        return list(range(max(self.backend.get_vocab().values()) + 1))  # there may be gaps
+        highest = max(self.backend.get_vocab().values())  # there may be gaps
+        if highest >= HIGHEST_ID:
+            raise WorkbenchError(f"the tokenizer has id {highest}; accepted are up to {HIGHEST_ID}")
+        return list(range(highest + 1))
 
     def _readable(self, index: int) -> str:
         raw = self.backend.id_to_token(index)

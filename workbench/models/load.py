@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 from workbench.core.policy import MAKERS, Policy, Recommended
-from workbench.data.foreign.own_files import check_folder
+from workbench.data.foreign.own_files import check_folder, told
 from workbench.data.json_rows import read_json
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -118,6 +117,9 @@ def recommended_in(folder: Path) -> Recommended:
     if values.get("do_sample") is not True:
         return Recommended()
     found = {name: values.get(name, default) for name, default in GENERATION.items()}
+    for name, value in found.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise WorkbenchError(f"{path}: {name}={value!r:.60} is not accepted: a number")
     return Recommended(tuple((n, v) for n, v in found.items() if v is not None), MAKERS)
 
 
@@ -156,26 +158,6 @@ def _load_folder(name: str, progress: Progress | None, folder: Path) -> Model:
         return _load_hub(name, progress, folder)
     policy = read_decoder(folder, config, progress)
     return Model(name, policy, load_tokenizer(folder), config.max_length)
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """What anyone's code raises over these files as a WorkbenchError of one line that names them.
-
-    The files are a stranger's and pass through several libraries, whose errors share no class;
-    those of the Rust ones, panics, are no Exceptions even.
-    """
-    try:
-        yield
-    except WorkbenchError as error:
-        if str(path) in str(error):
-            raise
-        raise WorkbenchError(f"{path}: {error}") from error
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise WorkbenchError(f"cannot load {path}: {type(error).__name__}: {reason}") from error
 
 
 def _hub_folder(name: str, progress: Progress | None) -> Path:

@@ -6,6 +6,8 @@ keeps `snapshots/REVISION/NAME` as links into `blobs/` of the same repository.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
@@ -42,3 +44,24 @@ def own_file(path: Path) -> Path:
     if path.suffix not in (".safetensors", ".gguf") and size > most:
         raise WorkbenchError(f"{path} has {size:,} bytes; accepted are {most:,}")
     return path
+
+
+@contextmanager
+def told(what: Path | str) -> Iterator[None]:
+    """Whatever is raised over files from outside as a WorkbenchError of one line that names them.
+
+    They pass through several libraries, whose errors share no class; those of the ones in Rust,
+    panics, are no Exceptions even.
+    """
+    try:
+        yield
+    except WorkbenchError as error:
+        text = " ".join(str(error).splitlines())
+        if str(what) in text and text == str(error):
+            raise
+        raise WorkbenchError(text if str(what) in text else f"{what}: {text}") from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise WorkbenchError(f"{what} is not accepted: {reason or type(error).__name__}") from error
