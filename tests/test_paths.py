@@ -72,6 +72,9 @@ def test_settings_and_functions_take_a_tilde(home: Path) -> None:
     for name in REFUSED:
         with pytest.raises(WorkbenchError, match=r"^out="):
             TrainConfig(out=name)
+    Path("file").touch()
+    with pytest.raises(WorkbenchError, match=r"^out=.* is no folder"):
+        Run.create(TrainConfig(model="no-such-model", out="file"))
     with pytest.raises(WorkbenchError, match="too long"):
         load_run(LONG)
 

@@ -62,10 +62,8 @@ def _run(arguments: Sequence[str]) -> int:
 
         return carry_out(command)
     except WorkbenchError as error:
-        line = printable(
-            " ".join(f"error: {error}".splitlines())
-        )  # a file's name may hold a line break
-        PrintableConsole(stderr=True).print(line, style="red", soft_wrap=True)
+        line = " ".join(f"error: {error}".splitlines())  # a file's name may hold a line break
+        PrintableConsole(stderr=True).print(printable(line), style="red", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130

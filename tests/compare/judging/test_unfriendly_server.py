@@ -8,6 +8,8 @@ import gzip
 import json
 import logging
 import pickle
+import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -143,6 +145,41 @@ def test_the_key_is_in_nothing_that_is_made_of_the_judge() -> None:
     with pytest.raises(WorkbenchError) as caught:
         Endpoint(f"https://judge.example/v1?key={SECRET}", "m")
     assert SECRET not in str(caught.value)
+
+
+def test_a_proxy_gets_a_tunnel_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def refuse() -> None:
+            connection, _ = proxy.accept()
+            with connection:
+                heard.append(connection.recv(4096))
+                connection.sendall(b"HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        judge = Endpoint("https://judge.example/v1", "m", Secret(SECRET), retries=0, timeout=5.0)
+        with pytest.raises(WorkbenchError, match="can't be reached"):
+            judge.chat([("user", "q")])
+        thread.join()
+    assert heard[0].startswith(b"CONNECT judge.example:443 ")
+    assert SECRET.encode() not in heard[0]
+
+
+def test_no_local_variable_on_the_way_holds_the_key(serve: Any) -> None:
+    judge = serve(lambda request: send(request, b"no", 403))
+    with pytest.raises(WorkbenchError) as caught:
+        judge.chat([("user", "q")])
+    error: BaseException | None = caught.value
+    seen = traceback.TracebackException.from_exception(error, capture_locals=True)  # type: ignore
+    frames = [frame for frame in seen.stack if "/workbench/" in frame.filename]
+    assert frames
+    assert SECRET not in "".join(str(frame.locals) for frame in frames)
 
 
 def echo() -> Answer:

@@ -17,7 +17,6 @@ from workbench.cli.terminal import progress, say, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
-from workbench.paths import folder_to_write
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.run import Run
 from workbench.runs.trackers.following import following
@@ -43,9 +42,8 @@ def train(command: Train) -> None:
             _refuse_settings(config)
             run = Run.resume(command.resume, tell, accept_changes=command.accept_changes)
         else:
-            folder = Path(config.out or _fresh_folder(config))
-            folder_to_write(folder, "out")
-            run = Run.create(replace(config, out=str(folder)), tell)
+            folder = config.out or str(_fresh_folder(config))
+            run = Run.create(replace(config, out=folder), tell)
             _list_set(config, run)
             _list_unused(config, run)
         _tell_layout(run)

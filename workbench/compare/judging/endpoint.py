@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -73,7 +74,6 @@ class Endpoint:
     def __post_init__(self) -> None:
         if isinstance(self.key, str):
             object.__setattr__(self, "key", Secret(self.key))
-        key = self.key.reveal()
         try:
             parts = urlsplit(self.url)
             host = parts.hostname
@@ -82,11 +82,11 @@ class Endpoint:
         more = host and (parts.username or parts.password or parts.query or parts.fragment)
         if not host or more or parts.scheme not in ("http", "https"):
             raise WorkbenchError(f"{URL} is not accepted: an address like https://HOST/v1 is")
-        if key and parts.scheme == "http" and host not in LOCAL_HOSTS:
+        if self.key and parts.scheme == "http" and host not in LOCAL_HOSTS:
             raise WorkbenchError(
                 f"{URL} with a key has to begin with https, or the key is sent unencrypted"
             )
-        if not (key.isascii() and key.isprintable()):
+        if not re.fullmatch("[ -~]*", self.key.reveal()):
             raise WorkbenchError(
                 f"{KEY} is not accepted: it has characters that no HTTP header can hold"
             )
@@ -102,8 +102,8 @@ class Endpoint:
         missing = [name for name in (URL, MODEL) if not os.environ.get(name, "").strip()]
         if missing:
             raise WorkbenchError(f"no judge is configured: set {' and '.join(missing)}")
-        url, model, key = (os.environ.get(name, "").strip() for name in (URL, MODEL, KEY))
-        return cls(url, model, Secret(key), **changes)
+        url, model = (os.environ[name].strip() for name in (URL, MODEL))
+        return cls(url, model, Secret(os.environ.get(KEY, "").strip()), **changes)
 
     def __call__(
         self, prompts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str]
@@ -174,16 +174,14 @@ class Endpoint:
     def _post(self, content: bytes) -> bytes:
         url = self.url.rstrip("/")
         url = url if url.endswith("/chat/completions") else f"{url}/chat/completions"
-        key = self.key.reveal()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         for left in range(self.retries, -1, -1):
             wait = self.wait * 2 ** (self.retries - left)
             try:
-                reply = post(url, content, headers, self.timeout)
+                reply = post(url, content, self.key, self.timeout)
             except OSError as error:  # TimeoutError, too
                 if not left:
                     late = isinstance(error, TimeoutError)
-                    text = "no reply in time" if late else self.key.hide(_line(str(error)))
+                    text = "no reply in time" if late else _line(self.key.hide(str(error)))
                     raise WorkbenchError(
                         f"the judge can't be reached, after {self.retries + 1} tries: {text}"
                     ) from None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
+from workbench.compare.judging.secret import Secret
 from workbench.errors import WorkbenchError
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
@@ -26,8 +26,8 @@ class Reply:
     body: bytes
 
 
-def post(url: str, content: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
-    """Send it and read the whole reply.
+def post(url: str, content: bytes, key: Secret, seconds: float) -> Reply:
+    """Send JSON with the key as a bearer token, and read the whole reply.
 
     Proxies of the environment are used but for this machine; through one of them https is a tunnel,
     so that it sees neither headers nor content.
@@ -38,7 +38,7 @@ def post(url: str, content: bytes, headers: Mapping[str, str], seconds: float) -
         OSError: the server can't be reached, or the reply breaks off.
         WorkbenchError: the reply has more than `LARGEST` bytes.
     """
-    request = _exchange(url, content, headers, seconds)
+    request = _exchange(url, content, key, seconds)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -53,18 +53,20 @@ def _certificates() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def _exchange(url: str, content: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+async def _exchange(url: str, content: bytes, key: Secret, seconds: float) -> Reply:
     import httpx
 
     logging.getLogger("httpcore").setLevel(logging.INFO)  # below, it would log what servers echo
     local, body = urlsplit(url).hostname in LOCAL_HOSTS, bytearray()
-    # Compressed, a megabyte could become a gigabyte.
-    plain = {**headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+    # Compressed, a megabyte could become a gigabyte. This kind of headers is printed without keys.
+    headers = httpx.Headers({"Content-Type": "application/json", "Accept-Encoding": "identity"})
+    if key:
+        headers["Authorization"] = f"Bearer {key.reveal()}"
     try:
         async with (
             asyncio.timeout(seconds),
             httpx.AsyncClient(timeout=None, trust_env=not local, verify=_certificates()) as client,
-            client.stream("POST", url, content=content, headers=plain) as reply,
+            client.stream("POST", url, content=content, headers=headers) as reply,
         ):
             async for part in reply.aiter_raw():
                 body += part

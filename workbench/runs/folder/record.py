@@ -27,7 +27,7 @@ from torch import Tensor
 
 from workbench.data.seals import read_sealed, sealed, set_aside
 from workbench.errors import WorkbenchError
-from workbench.paths import given_path
+from workbench.paths import folder_to_write, given_path
 from workbench.runs.folder.checkpoint_files import (
     EVENTS,
     read_state,
@@ -59,7 +59,8 @@ class Record:
 
     @staticmethod
     def refuse_existing(folder: Path) -> None:
-        """Raise where the folder already holds a run."""
+        """Raise where the folder already holds a run, or can't be made or written to."""
+        folder_to_write(folder, "out")
         if (folder / "config.toml").exists():
             raise WorkbenchError(
                 f"out={str(folder)!r} already holds a run; choose another folder, "
