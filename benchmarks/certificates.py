@@ -86,7 +86,8 @@ def train(kind: str, lora: int, folder: Path) -> Path:
     else:
         model = kind if kind == "smollm2" else make(kind, folder.with_name(f"{kind}-model"))
         settings |= {"model": model, "data": "assistant", "held_out": 20, "epochs": 1}
-        settings |= {} if kind == "smollm2" else {"lr": 1e-3, "epochs": 8}  # 104 steps
+        short = {"max_steps": 4, "batch_size": 4}
+        settings |= short if kind == "smollm2" else {"lr": 1e-3, "epochs": 8}  # 104 steps
     run = Run.create(TrainConfig(**settings, out=str(folder)))
     for _ in run:
         pass

@@ -15,6 +15,7 @@
 * `choosing`: which method fits: needs, costs, and the questions that decide.
 * `pretraining_eval`: snapshots while the base model is pretrained.
 * `papers/`: published results in miniature.
+* `export/`: a run in the forms that other tools read, with a certificate.
 * `machine`: what this machine has.
 """
 

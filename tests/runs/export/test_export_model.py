@@ -108,7 +108,7 @@ def test_places_that_are_refused_before_the_run_is_read(tmp_path: Path) -> None:
         export_model(tmp_path / "nothing", "hf", file / "below")
     with pytest.raises(WorkbenchError, match="dtype='f16' is not accepted for hf: f32"):
         export_model(tmp_path / "nothing", "hf", tmp_path / "exported", "f16")
-    with pytest.raises(WorkbenchError, match="has no checkpoint yet|holds no run"):
+    with pytest.raises(WorkbenchError, match=r"has no checkpoint yet|holds no run"):
         export_model(tmp_path / "nothing", "hf", tmp_path / "exported")
     assert list((taken / "mine").iterdir()) == []
 

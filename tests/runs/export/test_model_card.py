@@ -43,7 +43,7 @@ def test_it_says_how_the_model_was_made(recorded: Callable[..., Path], tmp_path:
     ("card", "licence"),
     [
         ("---\nlicense: mit\nlanguage: en\n---\n# A model", "mit"),
-        ("---\nlanguage: en\n---\nlicense: mit\n", "unknown"),
+        ("---\nlanguage: en\n---\nlicense: mit\n---\n", "unknown"),
         ("no front matter\n", "unknown"),
     ],
 )

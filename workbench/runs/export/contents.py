@@ -66,7 +66,7 @@ class Contents:
 
     @cached_property
     def merged(self) -> Model:
-        """The trained model with plain weights, in float32 on the processor."""
+        """The trained model with plain weights."""
         policy = self.policy
         if self.adapted:
             policy = copy.deepcopy(policy)
@@ -100,11 +100,12 @@ class Contents:
 
     @cached_property
     def texts(self) -> tuple[list[str], list[str]]:
-        """Prompts and completions as texts."""
+        """Prompts and completions as texts; no prompts of several turns, which are no one text."""
         data = self.run.data
         rows = [self.run.method.columns(t) for t in data.held_out_texts or data.train_texts]
         names = [name for name in ("chosen", "rejected", "completion") if name in rows[0]]
-        prompts = dict.fromkeys(row["prompt"] for row in rows)
+        known = self.tokenizer.known
+        prompts = dict.fromkeys(row["prompt"] for row in rows if row["prompt"] not in known)
         return list(islice(prompts, PROMPTS)), [row[n] for row in rows[:ITEMS] for n in names]
 
 

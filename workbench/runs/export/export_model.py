@@ -83,6 +83,8 @@ def export_model(
         reference_hash=contents.run.reference_hash,
     )
     FORMS[to].check(contents)
+    if contents.policy is not contents.run.policy:
+        certificate.notes.append("the value head, which only training needs, is not exported")
 
     def write(part: Path) -> None:
         tell(f"writing {to}", 0.2)

@@ -21,9 +21,8 @@ from workbench.runs.run import Run
 from workbench.train.events import ChangeEvent, EvalEvent
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
-LICENCE = re.compile(
-    r"\A---\n.*?^license: *[\"']?([\w.-]+)[\"']?$.*?^---$", re.DOTALL | re.MULTILINE
-)
+FRONT_MATTER = re.compile(r"\A---\n(.*?)^---$", re.DOTALL | re.MULTILINE)
+LICENCE = re.compile(r"^license: *[\"']?([\w.-]+)[\"']? *$", re.MULTILINE)
 USE = {
     "hf": 'AutoModelForCausalLM.from_pretrained("FOLDER")',
     "peft": 'PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "FOLDER")',
@@ -105,8 +104,8 @@ def licence_of(name: str) -> str:
         return "apache-2.0"
     card = Path(name).expanduser() / "README.md"
     if card.is_file():
-        text = card.read_text(encoding="utf-8", errors="replace")
-        if found := LICENCE.match(text):
+        front = FRONT_MATTER.match(card.read_text(encoding="utf-8", errors="replace"))
+        if front and (found := LICENCE.search(front[1])):
             return found[1]
     return "unknown"
 
