@@ -86,7 +86,7 @@ def _last_events(path: Path) -> dict[str, Any]:
         lines = file.read().decode("utf-8", "replace").split("\n")
     last: dict[str, Any] = {}
     for line in lines:
-        with suppress(ValueError, KeyError, TypeError):  # cut at either end
+        with suppress(ValueError, KeyError, TypeError, RecursionError):  # cut at either end
             event = json.loads(line)
             last[event["event"]] = event
     return last
