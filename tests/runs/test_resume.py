@@ -306,31 +306,6 @@ def test_sigkill_and_resume(model_folder: Path, tmp_path: Path, small: dict[str,
     assert_same(folder, whole)
 
 
-def test_sigterm_ends_like_an_interrupt(
-    model_folder: Path, tmp_path: Path, small: dict[str, Any]
-) -> None:
-    folder = tmp_path / "ended"
-    settings = {
-        "model": model_folder, "pairs": 48, "topics": 4, "batch-size": 8, "held-out": 12,
-        "samples": 2, "eval-every": 0, "max-new-tokens": 8, "max-steps": 5000, "out": folder,
-    }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workbench", "train", *flags(settings)], stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 60
-    while not ((folder / "events.jsonl").exists() and len(told(folder)) > 4):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.terminate()
-    assert process.wait() == 0
-    assert summary(folder)["reason"] == "stopped"
-    step = summary(folder)["steps"]
-    assert 0 < step < 5000
-    assert Record(folder).checkpoints()[-1].name == f"step-{step:06d}"
-    assert Run.resume(folder).step == step
-
-
 # -- branches ---------------------------------------------------------------------------------
 
 

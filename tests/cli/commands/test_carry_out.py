@@ -442,12 +442,13 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for other processes")
-def test_ctrl_c_ends_in_good_order(
-    started: Callable[..., subprocess.Popen[str]], here: Path
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_in_good_order(
+    started: Callable[..., subprocess.Popen[str]], here: Path, sent: signal.Signals
 ) -> None:
     process = started("--out", "run", "--checkpoint-every", "100000")
     wait_for(here / "run" / "events.jsonl", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopping after this step" in out
@@ -457,7 +458,7 @@ def test_ctrl_c_ends_in_good_order(
     (checkpoint,) = (here / "run" / "checkpoints").iterdir()
     assert checkpoint.name == f"step-{summary['steps']:06d}"
     assert {path.name for path in checkpoint.iterdir()} == {
-        "policy.safetensors", "optimizer.safetensors", "state.json"
+        "policy.safetensors", "optimizer.safetensors", "state.json", "events.jsonl", "files.json"
     }  # fmt: skip
 
 
