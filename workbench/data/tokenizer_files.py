@@ -52,7 +52,11 @@ def leading_specials(backend: tokenizers.Tokenizer) -> tuple[int, ...]:
 def read_backend(path: Path) -> tokenizers.Tokenizer:
     if not path.is_file():
         raise WorkbenchError(f"no file {path}: the folder of a tokenizer holds a tokenizer.json")
-    content = read_json(own_file(path))
+    return backend_of(read_json(own_file(path)), path)
+
+
+def backend_of(content: dict[str, Any], path: Path) -> tokenizers.Tokenizer:
+    """The tokenizer that the object of a tokenizer.json describes; `path` is named in errors."""
     try_tokenizer(content, path)
     try:
         backend = tokenizers.Tokenizer.from_str(json.dumps(content))

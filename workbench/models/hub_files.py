@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,10 @@ from typing import Any
 
 import torch
 
-from workbench.data.foreign.own_files import check_folder
+from workbench.data.foreign.own_files import check_folder, told
 from workbench.data.json_rows import read_json, write_json
 from workbench.data.tokenizer import Tokenizer
+from workbench.data.tokenizer_files import backend_of
 from workbench.errors import WorkbenchError
 from workbench.models.headers.gguf_headers import gguf_head
 from workbench.models.headers.sizes import check_memory, check_model, check_sizes
@@ -75,7 +77,7 @@ def load_gguf(path: Path) -> HubPolicy:
 
 
 def _loaded(
-    told: Path,
+    path: Path,
     staged: Path,
     shapes: list[tuple[int, ...]],
     packed: bool = False,
@@ -91,9 +93,9 @@ def _loaded(
             config = transformers.AutoConfig.from_pretrained(staged, **local, **given)
             with torch.device("meta"):
                 empty = transformers.AutoModelForCausalLM.from_config(config)
-            check_model(empty, told, shapes, packed)
+            check_model(empty, path, shapes, packed)
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
-                told if config_from else staged,
+                path if config_from else staged,
                 dtype=torch.float32,
                 output_loading_info=True,
                 **local,
@@ -103,10 +105,10 @@ def _loaded(
         except WorkbenchError:
             raise
         except Exception as error:  # its errors share no narrower class
-            raise _rejected(told, error, staged) from error
+            raise _rejected(path, error, staged) from error
     if report["missing_keys"]:
         first = min(report["missing_keys"])
-        raise WorkbenchError(f"{told} has no weights for {first}, which its config.json needs")
+        raise WorkbenchError(f"{path} has no weights for {first}, which its config.json needs")
     return model
 
 
@@ -137,6 +139,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of a folder or GGUF file, converted by `transformers` where it has to be."""
     if (path / "tokenizer.json").is_file():
         return Tokenizer.from_folder(path)
+    if path.is_file() and (whole := _embedded_tokenizer(path)):
+        return whole
     transformers = optional("transformers")
     with TemporaryDirectory() as given, TemporaryDirectory() as name, _quiet(transformers):
         if path.is_file():
@@ -158,6 +162,36 @@ def load_tokenizer(path: Path) -> Tokenizer:
             return Tokenizer.from_folder(name)
         except WorkbenchError as error:
             raise WorkbenchError(str(error).replace(name, str(path))) from error
+
+
+def _embedded_tokenizer(path: Path) -> Tokenizer | None:
+    """The tokenizer that a GGUF file holds whole, under the format's `tokenizer.huggingface.json`;
+    None where it holds llama.cpp's form alone.
+
+    Raises:
+        WorkbenchError: what it holds is no tokenizer, or names no end of sequence.
+    """
+    settings = gguf_head(path).settings
+
+    def read(name: str) -> Any:
+        return settings.get(f"tokenizer.{name}")
+
+    if read("huggingface.json") is None:
+        return None
+    with told(f"{path}: tokenizer.huggingface.json"):
+        backend = backend_of(json.loads(read("huggingface.json")), path)
+        ids = {name: read(f"ggml.{name}_token_id") for name in ("bos", "unknown", "eot")}
+        special = {"bos_token": ids["bos"], "unk_token": ids["unknown"]}
+        return Tokenizer(
+            backend,
+            read("ggml.eos_token_id"),
+            read("ggml.padding_token_id"),
+            chat_template=read("chat_template"),
+            stop_ids=[] if ids["eot"] is None else [ids["eot"]],
+            special_names={
+                n: str(backend.id_to_token(i)) for n, i in special.items() if i is not None
+            },
+        )
 
 
 def _copy_tokenizer(folder: Path, target: Path) -> None:

@@ -29,10 +29,12 @@ LENGTHS = frozenset((
     "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_seq_length",
     "context_length",
 ))  # fmt: skip
+SWITCHES = frozenset(("tie_word_embeddings", "attention_bias", "mlp_bias"))
 POSITIVE = frozenset(("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "rope_theta"))
 SECTIONS = frozenset(("rope_scaling", "rope_parameters", "text_config", "quantization_config"))
 FREE = 2**13  # what other whole numbers may be, however small the model is
 LONGEST = 2**31  # positions
+HIGHEST = 1e12  # what a setting that is no size may be
 SPARE = 2**20  # numbers that a model may need beside its weights
 
 
@@ -59,8 +61,11 @@ def check_sizes(
             if not isinstance(value, dict | None):
                 raise _refused(path, name, value, "an object with settings")
         elif name in POSITIVE:
-            if value is not None and not (_is_number(value) and 0 < value < math.inf):
-                raise _refused(path, name, value, "a number above 0")
+            if value is not None and not (_is_number(value) and 0 < value <= HIGHEST):
+                raise _refused(path, name, value, f"a number above 0, up to {HIGHEST:g}")
+        elif name in SWITCHES:
+            if not isinstance(value, bool | None):
+                raise _refused(path, name, value, "true or false")
         elif name in LAYERS | WIDTHS | LENGTHS:
             most = len(shapes) if name in LAYERS else LONGEST if name in LENGTHS else widest
             for one in value if isinstance(value, list) else [value]:
