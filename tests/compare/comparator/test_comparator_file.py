@@ -125,6 +125,12 @@ def test_a_run_with_its_true_reward(make_run: Callable[..., Run], tmp_path: Path
     read = read_comparator(tmp_path / "exported" / "comparator.json")
     assert set(read["who"]) == {"policy", "reference"}
     assert "judged/true reward" in read
+    votes = pd.DataFrame([("other", "x", "y", "a")], columns=["prompt", "a", "b", "vote"])
+    found = export(make_run(max_steps=1), "comparator", tmp_path / "voted", votes=votes)
+    assert "0 verdicts" in str(found)  # no vote is on these answers
+    assert "judges: people" in str(found)
+    with pytest.raises(WorkbenchError, match="votes are not accepted for hf"):
+        export(tmp_path, "hf", tmp_path / "other", votes=votes)
     with pytest.raises(WorkbenchError, match="holds files already"):
         export(tmp_path, "comparator", tmp_path / "exported")
     with pytest.raises(WorkbenchError, match=r"to='onnx' is unknown; accepted: hf, .*comparator"):

@@ -84,9 +84,10 @@ def export(
 def _certify(written: pd.DataFrame, read: pd.DataFrame, found: Certificate) -> None:
     """That the file gives back the answers and the verdicts."""
     judges = [column for column in written if column.startswith(JUDGED)]
-    keys = ["place", "who"]
+    columns = ["prompt", "text", *judges]  # a judge without any verdict is not in the file
     one, other = (
-        frame.set_index(keys)[["prompt", "text", *judges]].sort_index() for frame in (written, read)
+        frame.set_index(["place", "who"]).reindex(columns=columns).sort_index()
+        for frame in (written, read)
     )
     if not one.equals(other.astype(one.dtypes)):
         raise CertificateError("the file does not give back the answers; it is deleted")
