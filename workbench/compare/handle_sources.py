@@ -83,12 +83,14 @@ def _compared_with_first(models: Sequence[ModelHandle]) -> tuple[ModelHandle, ..
 
 
 def run_handles(
-    runs: Sequence[Run | Path | str], progress: Progress | None = None, step: int | None = None
+    runs: Run | Path | str | Sequence[Run | Path | str],
+    progress: Progress | None = None,
+    step: int | None = None,
 ) -> tuple[list[ModelHandle], list[Run]]:
     """The first run's reference and the policies of all runs, named apart; and the runs.
 
     Args:
-        runs: as they are now, or their folders.
+        runs: as they are now, or their folders; one or several.
         progress: called with what is being loaded.
         step: of the checkpoint of each folder; left out: the newest.
 
@@ -97,6 +99,7 @@ def run_handles(
     """
     if not runs:
         raise WorkbenchError("runs is empty; at least one is needed")
+    runs = [runs] if isinstance(runs, Run | Path | str) else runs
     loaded = [run if isinstance(run, Run) else load_run(run, progress, step) for run in runs]
     reference, *policies = handles(loaded[0])[0], *(handles(run)[1] for run in loaded)
     if len(loaded) > 1:

@@ -34,7 +34,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises WorkbenchError where there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise WorkbenchError(f"cannot read {path}: its brackets are nested too deep") from None
+    except (OSError, ValueError) as error:
         raise WorkbenchError(f"cannot read {path}: {error}") from error
     if not isinstance(content, dict):
         raise WorkbenchError(f"{path} holds a {type(content).__name__}, expected an object")

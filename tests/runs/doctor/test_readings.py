@@ -141,6 +141,7 @@ def test_what_is_no_state_is_told_in_a_line(tmp_path: Path, text: str, told: str
 # -- a run's folder -------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*is not as it was written")
 def test_what_holds_no_run_is_told_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="holds no run"):
         diagnose(tmp_path)
@@ -244,6 +245,7 @@ def test_series_hold_finite_numbers_alone(logged: list[tuple[int, dict[str, Any]
         assert list(one.points) == sorted(one.points)
 
 
+@pytest.mark.filterwarnings("ignore:.*is not as it was written")
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_events_give_a_traceback(tmp_path: Path, data: st.DataObject) -> None:

@@ -78,6 +78,9 @@ def trial() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     given = json.loads(sys.stdin.buffer.read())
     backend = tokenizers.Tokenizer.from_str(given["tokenizer"])
+    every = list(backend.get_vocab().values())  # what a decoder can meet
+    if len(backend.decode(every)) > GROWTH * 32 * (len(every) + 16):
+        sys.exit(f"{len(every):,} tokens become too long a text")
     runs = [letter * 300 for letter in [*given["letters"], *PLAIN]]
     for text in [PLAIN, PLAIN * 20, "".join(given["letters"]) * 3, *runs]:
         made = backend.normalizer.normalize_str(text) if backend.normalizer else text

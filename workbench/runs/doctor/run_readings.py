@@ -32,7 +32,10 @@ def read_folder(folder: Path) -> Readings:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WorkbenchError(f"the run in {folder} cannot be read: {error}") from error
     if not events:
-        raise WorkbenchError(f"{folder / 'events.jsonl'} holds no event: nothing was trained yet")
+        path = folder / "events.jsonl"
+        if path.exists() and path.stat().st_size:
+            raise WorkbenchError(f"{path} cannot be read: no line of it is an event")
+        raise WorkbenchError(f"{path} holds no event: nothing was trained yet")
     held_out = None if known is None else known.held_out
     return _readings(str(folder), config, events, held_out, _parts(config, held_out))
 

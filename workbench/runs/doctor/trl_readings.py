@@ -56,10 +56,7 @@ def read_state(path: Path) -> Readings:
     Raises:
         WorkbenchError: it is no JSON object, or has no `log_history` with steps in it.
     """
-    try:
-        state = read_json(path)
-    except RecursionError:
-        raise WorkbenchError(f"cannot read {path}: its brackets are nested too deep") from None
+    state = read_json(path)
     history = state.get("log_history")
     if not isinstance(history, list):
         raise WorkbenchError(f"{path} has no list log_history: a trainer_state.json is needed")

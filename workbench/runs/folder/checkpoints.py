@@ -55,6 +55,8 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
     """
     found = {step_of(path): path for path in checkpoints_in(run / "checkpoints")}
     if not found:
+        if not (run / "config.toml").exists():
+            raise WorkbenchError(f"{run} holds no run: config.toml is not there")
         raise WorkbenchError(f"{run} has no checkpoint yet")
     if step is not None and step not in found:
         steps = ", ".join(map(str, found))

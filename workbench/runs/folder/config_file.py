@@ -90,7 +90,9 @@ def read_config(path: Path) -> KeptConfig:
         return KeptConfig(config, is_sealed(values) if SEAL in values else None)
     except FileNotFoundError:
         raise WorkbenchError(f"{path} is not there; {path.parent} holds no run") from None
-    except (OSError, ValueError, TypeError, RecursionError, WorkbenchError) as error:
+    except OSError as error:
+        raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, RecursionError, WorkbenchError) as error:
         raise WorkbenchError(f"{path} is not a run's config: {error}") from error
 
 

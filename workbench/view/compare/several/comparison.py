@@ -183,7 +183,7 @@ def compare_answers(
 
 
 def compare_runs(
-    runs: Sequence[Run | Path | str],
+    runs: Run | Path | str | Sequence[Run | Path | str],
     prompts: Sequence[str] | None = None,
     sampling: SamplingConfig | None = None,
     progress: Progress | None = None,
@@ -192,7 +192,7 @@ def compare_runs(
     """The policies of several runs, beside the reference of the first; see `compare_answers`.
 
     Args:
-        runs: as they are now, or their folders.
+        runs: as they are now, or their folders; one or several.
 
     Raises:
         WorkbenchError: no run, or a folder without one.
