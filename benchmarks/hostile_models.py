@@ -20,8 +20,10 @@ import random
 import shutil
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +105,8 @@ def use(folder: Path, kind: str) -> None:
         from workbench.runs.prepare import open_model
         from workbench.runs.reward.named_rewards import reward_of_run
 
-        reward_of_run(folder, Record(folder).config(), open_model)(["the"], ["word1"])
+        config = replace(Record(folder).config(), device="cpu")
+        reward_of_run(folder, config, open_model)(["the"], ["word1"])
         return
     path = next(folder.glob("*.gguf"), folder) if kind == "gguf" else folder
     model = load_model(str(path))
@@ -123,6 +126,7 @@ def use(folder: Path, kind: str) -> None:
 
 def _child(folder: Path, kind: str, send: Connection) -> None:
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     try:
         import resource
 

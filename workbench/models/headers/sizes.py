@@ -27,8 +27,9 @@ WIDTHS = frozenset((
 ))  # fmt: skip
 LENGTHS = frozenset((
     "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_seq_length",
-    "context_length",
+    "context_length", "sliding_window",
 ))  # fmt: skip
+UNLIMITED = frozenset(("max_seq_len", "sliding_window"))  # where they are 0
 SWITCHES = frozenset(("tie_word_embeddings", "attention_bias", "mlp_bias"))
 POSITIVE = frozenset(("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "rope_theta"))
 SECTIONS = frozenset(("rope_scaling", "rope_parameters", "text_config", "quantization_config"))
@@ -68,11 +69,12 @@ def check_sizes(
                 raise _refused(path, name, value, "true or false")
         elif name in LAYERS | WIDTHS | LENGTHS:
             most = len(shapes) if name in LAYERS else LONGEST if name in LENGTHS else widest
-            for one in value if isinstance(value, list) else [value]:
-                least = 0 if name == "max_seq_len" else 1  # 0: no longest sequence
-                if one is not None and not (type(one) is int and least <= one <= most):
-                    accepted = f"whole numbers from {least} to {most:,}, by the weights"
-                    raise _refused(path, name, value, accepted)
+            least = 0 if name in UNLIMITED else 1
+            each = value if isinstance(value, list) and name in WIDTHS else [value]  # one a layer
+            fits = all(type(one) is int and least <= one <= most for one in each)
+            if value is not None and not (fits and each):
+                accepted = f"whole numbers from {least} to {most:,}, by the weights"
+                raise _refused(path, name, value, accepted)
         elif type(value) is int and (every or _counts(name)) and abs(value) > free:
             raise _refused(path, name, value, f"at most {free:,}")
 
