@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from workbench.runs.export import certificate
-from workbench.runs.export.certificate import TEMPLATES
 from workbench.runs.run import Run
 
 
@@ -19,10 +18,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the script of the certificate in this process, which has loaded the libraries."""
     pytest.importorskip("transformers")
 
-    def run_script(name: str, job: dict[str, Any]) -> dict[str, Any]:
-        return runpy.run_path(str(TEMPLATES / name))["main"](job) | {"alone": True}
+    def run(script: Path, given: dict[str, Any]) -> dict[str, Any]:
+        return runpy.run_path(str(script))["main"](given) | {"alone": True}
 
-    monkeypatch.setattr(certificate, "run_script", run_script)
+    monkeypatch.setattr(certificate, "run_alone", run)
 
 
 @pytest.fixture

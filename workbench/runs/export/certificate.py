@@ -101,7 +101,7 @@ def certify(
         CertificateError: it can't be loaded, or does not give the same.
     """
     ours = _ours(policy, contents)
-    theirs = run_script("certify.py", {**job, **ours["job"]})
+    theirs = run_alone(TEMPLATES / "certify.py", given={**job, **ours["job"]})
     found.versions, found.tolerance = theirs["versions"], TOLERANCES[found.dtype]
     found.rows = "held-out rows" if contents.held_out else "training rows (none are held out)"
     found.tokens = sum(map(len, ours["float64"]))
@@ -186,23 +186,32 @@ def _ours(policy: Policy, contents: Contents) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run_script(name: str, job: dict[str, Any]) -> dict[str, Any]:
-    """What a script of `templates` finds, in a process of its own that has no network.
+def run_alone(script: Path, *arguments: str, given: Any = None) -> Any:
+    """What a script writes as JSON to the file that its last argument names.
+
+    It runs in a process of its own, on the processor and without a network, and reads `given` as
+    JSON from its input.
 
     Raises:
-        CertificateError: with the last line of what it said.
+        CertificateError: it fails, with the last line of what it said.
     """
+    environment = {
+        "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin are slow where anything else runs
+    }
     with TemporaryDirectory() as folder:
-        given, found = Path(folder) / "job.json", Path(folder) / "found.json"
-        given.write_text(json.dumps(job), encoding="utf-8")
-        command = [sys.executable, "-P", str(TEMPLATES / name), str(given), str(found)]
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+        found = Path(folder) / "found.json"
         ran = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", env=environment
+            [sys.executable, "-P", str(script), *arguments, str(found)],
+            input=json.dumps(given),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | environment,
         )
         if ran.returncode or not found.exists():
             last = (ran.stderr.strip().splitlines() or ["no message"])[-1][:300]
-            raise CertificateError(
-                f"what was exported can't be loaded; nothing is left of it: {last}"
-            )
+            raise CertificateError(f"what was exported does not run, and is deleted: {last}")
         return json.loads(found.read_text(encoding="utf-8"))

@@ -4,10 +4,7 @@ its batches, its settings under TRL's names, and a script. It starts where the r
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import takewhile
@@ -19,7 +16,7 @@ from workbench.data.json_rows import write_json
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.models.lora import add_lora
-from workbench.runs.export.certificate import TEMPLATES, Certificate, CertificateError
+from workbench.runs.export.certificate import TEMPLATES, Certificate, CertificateError, run_alone
 from workbench.runs.export.contents import Contents
 from workbench.runs.export.hf_folder import write_hf
 from workbench.runs.export.peft_folder import write_peft
@@ -149,21 +146,8 @@ def certify_losses(contents: Contents, part: Path, steps: int, certificate: Cert
         why = "TRL is not installed" if ours else "the run has no loss to compare, or none is asked"
         certificate.notes.append(f"losses of TRL not compared: {why}")
         return
-    out = part / "losses.json"
-    command = [sys.executable, "-P", str(part / SCRIPT), "--cpu", "--steps", str(len(ours))]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    ran = subprocess.run(
-        [*command, "--losses", str(out)],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-    )
-    if ran.returncode or not out.exists():
-        last = (ran.stderr.strip().splitlines() or ["no message"])[-1][:300]
-        raise CertificateError(f"TRL does not run what was exported; it is deleted: {last}")
-    theirs = json.loads(out.read_text(encoding="utf-8"))
-    out.unlink()
+    asked = ("--cpu", "--steps", str(len(ours)), "--losses")
+    theirs = run_alone(part / SCRIPT, *asked)
     shutil.rmtree(part / "trained", ignore_errors=True)
     largest = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     certificate.losses = {"steps": len(ours), "largest": largest, "ours": ours, "trl": theirs}

@@ -1,6 +1,6 @@
 """Load an exported model with the plain libraries alone; write what it gives for some rows.
 
-    python certify.py JOB.json FOUND.json
+    python certify.py FOUND.json < JOB.json
 
 The job names the model's files and holds token ids; nothing of the workbench is imported.
 """
@@ -92,5 +92,4 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    given = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    Path(sys.argv[2]).write_text(json.dumps(main(given)), encoding="utf-8")
+    Path(sys.argv[1]).write_text(json.dumps(main(json.load(sys.stdin))), encoding="utf-8")
