@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from workbench.compare import export
 from workbench.data.pairs import read_pairs
 from workbench.errors import WorkbenchError
+from workbench.runs.export.gguf_tokenizer import QWEN2
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 
@@ -48,6 +49,10 @@ def make(kind: str, folder: Path) -> str:
     rows = read_pairs("assistant").pairs
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if kind == "qwen2":  # transformers splits texts so, whatever the folder says
+        split = pre_tokenizers.Split(Regex(QWEN2), "isolated")
+        own = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([split, own])
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=600,

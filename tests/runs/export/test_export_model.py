@@ -13,6 +13,7 @@ import torch
 
 from workbench.errors import WorkbenchError
 from workbench.models.load import load_model
+from workbench.runs.export import certificate
 from workbench.runs.export import export_model as module
 from workbench.runs.export.certificate import CertificateError
 from workbench.runs.export.export_model import FORMS, export_model
@@ -169,6 +170,23 @@ def test_another_model_is_noticed_and_deleted(
     with pytest.raises(CertificateError, match=f"is not the trained model.*{words}"):
         export_model(recorded(), "hf", tmp_path / "exported")
     assert left(tmp_path) == []
+
+
+@pytest.mark.usefixtures("here")
+def test_a_tokenizer_that_transformers_replaces_is_said(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does for Qwen2, whatever the folder holds."""
+    run_alone = certificate.run_alone
+
+    def replaced(script: Path, given: dict[str, Any]) -> dict[str, Any]:
+        found = run_alone(script, given=given)
+        return found | {"ids": [[0] for _ in found["ids"]]}
+
+    monkeypatch.setattr(certificate, "run_alone", replaced)
+    found = export_model(recorded(), "hf", tmp_path / "exported")
+    assert found.same_ids == 0
+    assert "load it by PreTrainedTokenizerFast" in found.notes[0]
 
 
 def fail(error: BaseException) -> Callable[..., None]:

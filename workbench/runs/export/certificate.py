@@ -27,6 +27,10 @@ from workbench.train.model_lock import model_lock
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST = 40  # tokens of a greedy answer
+OTHER_TOKENIZER = (
+    "AutoTokenizer takes another tokenizer for this kind of model than the folder holds, and gives "
+    "some texts other ids: load it by PreTrainedTokenizerFast.from_pretrained"
+)
 # Largest difference of a token's log-probability, in nats, by the number format of the weights.
 TOLERANCES = {"float32": 1e-5, "float16": 5e-2, "bfloat16": 5e-1}
 
@@ -114,7 +118,10 @@ def certify(
     stop = theirs["stop"]
     stop = {stop} if isinstance(stop, int) else set(stop or ())
     whole = found.dtype == "float32"  # rounded weights may well give another answer
-    read_alike = "gguf" in job or found.same_ids == found.texts
+    as_written = _same(ours["ids"], theirs.get("as_written") or [None] * found.texts)
+    if found.same_ids != found.texts == as_written and "gguf" not in job:
+        found.notes.append(OTHER_TOKENIZER)
+    read_alike = "gguf" in job or found.texts in (found.same_ids, as_written)
     wrong = {
         "the process had the workbench loaded": not theirs["alone"],
         "log-probabilities differ": not found.largest <= found.tolerance,
@@ -149,7 +156,7 @@ def _largest(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]])
 
 
 def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
-    return sum(list(one) == list(other) for one, other in zip(ours, theirs, strict=True))
+    return sum(one == other for one, other in zip(ours, theirs, strict=True))
 
 
 @torch.no_grad()

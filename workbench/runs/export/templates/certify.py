@@ -49,10 +49,10 @@ def greedy(model: Any, prompt: list[int], most: int, stop: Any, pad: int) -> lis
     return found[0, len(prompt) :].tolist()
 
 
-def tokenised(job: dict[str, Any]) -> list[Any]:
+def tokenised(job: dict[str, Any], kind: Any = transformers.AutoTokenizer) -> list[Any]:
     """The ids that the exported tokenizer gives for each text; none where it can't be read."""
     options = LOCAL | ({"gguf_file": job["gguf"]} if job.get("gguf") else {})
-    tokenizer = transformers.AutoTokenizer.from_pretrained(job["tokenizer"], **options)
+    tokenizer = kind.from_pretrained(job["tokenizer"], **options)
     found = []
     for text in job["texts"]:
         if text["message"]:
@@ -83,6 +83,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     found["float64"] = [token_logps(model, *row) for row in job["rows"]]
     try:
         found["ids"] = tokenised(job)
+        # For some kinds of models AutoTokenizer takes another tokenizer than the folder holds.
+        found["as_written"] = tokenised(job, transformers.PreTrainedTokenizerFast)
     except Exception as error:  # the library's errors share no narrower class
         found["unread"] = " ".join(str(error).split())[:200]
     names = ["transformers", "torch", "tokenizers", *(["peft"] if job.get("adapters") else [])]
