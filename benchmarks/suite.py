@@ -115,6 +115,9 @@ BENCHMARKS = {
     "kl": Benchmark("KL per position beside log-ratios", 3, alone("-m", "benchmarks.kl")),
     "sliders": Benchmark("how soon a moved slider has its picture", 0.5, _script("sliders.py")),
     "doctor": Benchmark("faults that the doctor names, false alarms", 20, _module("doctor")),
+    "faults": Benchmark(
+        "kills, and damaged runs, models, votes and data", 45, alone("-m", "benchmarks.faults")
+    ),
     "papers": Benchmark(
         "published results in miniature",
         9,

@@ -21,6 +21,7 @@ def test_every_run_is_asked_the_conversation(make_run: Callable[..., Run], tmp_p
     ]
     runs = [make_run(data=file, held_out=1, samples=0, max_steps=1) for file in files]
     text, item = runs[0].data.held_out_texts[0], runs[0].data.held_out[0]
+    assert [one.name for one in run_handles(runs[0])[0]] == ["reference", "policy"]
     for order in (runs, runs[::-1]):
         for handle in run_handles(order)[0]:
             assert handle.tokenizer.render_prompt(text.prompt) == list(item.prompt)
