@@ -8,15 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from workbench.core.losses import find_loss
 from workbench.models.load import ABOUT, HUB_ID
 from workbench.runs.export.certificate import Certificate
 from workbench.runs.export.contents import Contents
-from workbench.runs.folder.config_file import config_to_toml
+from workbench.runs.folder.config_file import settings_of
 from workbench.runs.run import Run
 from workbench.train.events import ChangeEvent, EvalEvent
 
@@ -42,11 +45,12 @@ def model_card(contents: Contents, certificate: Certificate) -> str:
     """The card of a model in the form that the certificate names."""
     run, to = contents.run, certificate.to
     name = run.config.model
+    shown = without_folders(name)
     lines = [] if to == "trl" else ["---", *_front_matter(contents, to), "---", ""]
     what = "to be trained with TRL as by" if to == "trl" else "after"
-    lines += [f"# {_code(name)} {what} {run.method.name}", ""]
+    lines += [f"# {_code(shown)} {what} {run.method.name}", ""]
     lines += [
-        f"Trained from {_code(name)} with the DPO workbench {version('dpo-workbench')}: method "
+        f"Trained from {_code(shown)} with the DPO workbench {version('dpo-workbench')}: method "
         f"{_code(run.method.name)}, loss {_code(str(run.settings.loss))}, {run.step} of "
         f"{run.total} optimiser steps.",
         *([ABOUT[name]] if name in ABOUT else []),
@@ -55,11 +59,11 @@ def model_card(contents: Contents, certificate: Certificate) -> str:
     ]
     if licence_of(name) == "unknown":
         lines += ["The licence of the base model is not known here: fill in `license` above.", ""]
-    use = USE[to].format(base="FOLDER/base" if name in ("tiny", "smollm2") else name)
+    use = USE[to].format(base="FOLDER/base" if name in ("tiny", "smollm2") else shown)
     lines += ["## Use", "", f"```{'sh' if to == 'trl' else 'python'}", use, "```", ""]
     lines += TRL if to == "trl" else []
     lines += ["## Data", "", *_data(run), "", "## Held-out metrics", "", *_metrics(run), ""]
-    lines += ["## Every setting", "", *_fenced(config_to_toml(run.config), "toml"), ""]
+    lines += ["## Every setting", "", *_settings(run), ""]
     changes = [event for event in run.events if isinstance(event, ChangeEvent)]
     if changes:
         lines += ["Changed while it trained:", ""]
@@ -73,6 +77,16 @@ def model_card(contents: Contents, certificate: Certificate) -> str:
         "- the same as data: `certificate.json`",
     ]
     return "\n".join(lines) + "\n"
+
+
+def without_folders(name: str) -> str:
+    """The last part of a path: where things lie on a machine is nobody else's business."""
+    return Path(name).name if Path(name).expanduser().exists() else name
+
+
+def _settings(run: Run) -> list[str]:
+    named = {name: without_folders(getattr(run.config, name)) for name in ("model", "data")}
+    return _fenced(tomli_w.dumps(settings_of(replace(run.config, out=None, **named))), "toml")
 
 
 def _front_matter(contents: Contents, to: str) -> list[str]:
