@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.small_runs import differences, outcome
 from workbench.errors import WorkbenchError
+from workbench.runs.folder.made_with import made_with
 from workbench.runs.folder.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
@@ -69,11 +70,53 @@ def test_without_a_whole_checkpoint_it_begins_anew(
     folder, whole = make_two()
     for step in (4, 6):
         flip(folder / "checkpoints" / f"step-{step:06d}" / "optimizer.safetensors")
-    with pytest.warns(UserWarning, match=r"step-00000[46] is damaged"):
+    with pytest.warns(UserWarning, match=r"step-00000[246] is damaged"):
         run = Run.resume(folder)
     assert run.step == 0
     list(run)
     assert differences(outcome(folder), whole) == []
+
+
+def test_checkpoints_that_were_passed_over_do_not_count_as_newer(
+    make_two: Callable[..., tuple[Path, dict]],
+) -> None:
+    folder, _ = make_two()
+    for path in (folder / "checkpoints").glob("*/optimizer.safetensors"):
+        path.unlink()
+    with pytest.warns(UserWarning, match=r"step-00000[246] is damaged .* lacks what the run goes"):
+        run = Run.resume(folder)
+    while run.step < 3:
+        next(run)
+    assert load_run(folder).step == 2
+    assert Run.resume(folder).step == 2
+
+
+def test_a_config_whose_changes_are_accepted_is_not_replaced(
+    make_two: Callable[..., tuple[Path, dict]],
+) -> None:
+    folder, _ = make_two()
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace("lr = 0.001", 'lr = "0,002"'))
+    before = contents(folder)
+    with pytest.raises(WorkbenchError, match=r"config\.toml is not a run's config"):
+        Run.resume(folder, accept_changes=True)
+    assert contents(folder) == before
+
+
+def test_a_setting_of_a_later_version_is_told_in_one_line() -> None:
+    with pytest.raises(WorkbenchError, match=r"checkpoint of step 6 can't be read.*'later'"):
+        made_with({"step": 6, "config": {"later": 1}})
+
+
+def test_a_folder_whose_config_was_lost_is_not_written_into(make_recorded: MakeRun) -> None:
+    run = make_recorded()
+    next(run)
+    assert run.folder is not None
+    (run.folder / "config.toml").unlink()
+    before = contents(run.folder)
+    with pytest.raises(WorkbenchError, match="already holds a run"):
+        make_recorded()
+    assert contents(run.folder) == before
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "data.json", "self_test.json", "config.toml"])

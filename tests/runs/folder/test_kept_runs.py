@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from workbench.data.seals import write_digests
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.kept_runs import (
     copy_run,
@@ -100,8 +101,13 @@ def test_deleted_with_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["notes.md"]
     with pytest.raises(WorkbenchError, match="holds no run"):
         delete_run(folder)
-    delete_run(gone := write(tmp_path / "b"))
+    gone = write(tmp_path / "b")
+    (gone / "events.jsonl.damaged-1").write_text("x")
+    (gone / "checkpoints").rename(elsewhere := tmp_path / "large disk")
+    (gone / "checkpoints").symlink_to(elsewhere)
+    delete_run(gone)
     assert not gone.exists()
+    assert not elsewhere.exists()
 
 
 def test_copied_to_go_on_apart(tmp_path: Path) -> None:
@@ -116,3 +122,27 @@ def test_copied_to_go_on_apart(tmp_path: Path) -> None:
         copy_run(folder, copy)
     with pytest.raises(WorkbenchError, match="has finished"):
         copy_run(write(tmp_path / "c", "finished"), tmp_path / "d")
+
+
+def test_copied_from_what_it_can_go_on_from_and_again_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, copy = write(tmp_path / "a"), tmp_path / "b"
+    damaged = folder / "checkpoints" / "step-000005"
+    damaged.mkdir()
+    (damaged / "state.json").write_text('{"step": 5}')
+    save_file({"weight": torch.ones(1)}, damaged / "policy.safetensors")
+    (damaged / "optimizer.safetensors").write_bytes(b"moments")
+    write_digests(damaged)
+    (damaged / "optimizer.safetensors").write_bytes(b"x")
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.runs.folder.kept_runs.shutil.copy2", kill)
+        with pytest.raises(KeyboardInterrupt):
+            copy_run(folder, copy)
+    copy_run(folder, copy)
+    assert [path.name for path in Record(copy).checkpoints()] == ["step-000003"]
+    assert damaged.exists()

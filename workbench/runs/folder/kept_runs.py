@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.paths import given_path
-from workbench.runs.folder.checkpoints import whole_checkpoint
+from workbench.runs.folder.checkpoints import checkpoint_to_go_on
 from workbench.runs.folder.config_file import naming
 from workbench.runs.folder.lock import HOLDER, LOCK, refuse_held
 from workbench.runs.folder.record import Record
@@ -127,25 +128,30 @@ def delete_run(folder: Path) -> None:
     refuse_held(folder)
     with naming(folder):
         if (folder / "checkpoints").exists():
-            shutil.rmtree(folder / "checkpoints")
+            shutil.rmtree(os.path.realpath(folder / "checkpoints"))
+            (folder / "checkpoints").unlink(missing_ok=True)  # a link to another disk
         for part in PARTS:
-            (folder / part).unlink(missing_ok=True)
+            for path in (*folder.glob(f"{part}.damaged-*"), folder / part):
+                path.unlink(missing_ok=True)
         with suppress(OSError):  # it holds something else
             folder.rmdir()
 
 
 def copy_run(folder: Path, to: Path) -> Path:
-    """A copy of a run that was stopped or interrupted, with its newest checkpoint, to go on apart.
+    """A copy of a run that was stopped or interrupted, with the newest checkpoint that it can go on
+    from, to go on apart.
 
     Raises:
-        WorkbenchError: the run has finished, has no checkpoint, or `to` holds a run.
+        WorkbenchError: the run has finished, has no such checkpoint, or `to` holds a run.
     """
-    Record.refuse_existing(to := given_path(to, "copy"))
+    Record.refuse_existing(to := given_path(to, "copy"), ("config.toml",))  # else of a killed copy
     if read_run(folder).state == "finished":
         raise WorkbenchError(f"{folder.name} has finished: there is nothing left to branch off")
-    checkpoint = whole_checkpoint(folder)
+    checkpoint = checkpoint_to_go_on(folder, lambda path, why: None)
+    if checkpoint is None:
+        raise WorkbenchError(f"{folder.name} has no checkpoint to go on from")
     with naming(to):
-        shutil.copytree(checkpoint, to / "checkpoints" / checkpoint.name)
+        shutil.copytree(checkpoint, to / "checkpoints" / checkpoint.name, dirs_exist_ok=True)
         for part in GOING_ON:
             if (folder / part).exists():
                 shutil.copy2(folder / part, to / part)

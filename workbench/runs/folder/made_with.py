@@ -22,7 +22,8 @@ def settings_to_go_on(
 ) -> tuple[TrainConfig, list[str]]:
     """The settings that a run goes on with, and the names of those that were changed.
 
-    Where config.toml can't be read it is set aside, and those of the checkpoint count.
+    Where config.toml can't be read it is set aside, and those of the checkpoint count, unless its
+    changes are to be accepted.
 
     Args:
         record: of the run, held.
@@ -32,12 +33,12 @@ def settings_to_go_on(
     Raises:
         WorkbenchError: they differ; which do is told.
     """
-    path, then = record.folder / "config.toml", made_with(state)
-    refuse_newer(path)
+    refuse_newer(path := record.folder / "config.toml")
+    then = made_with(state)
     try:
         config, as_written = read_config(path)
     except WorkbenchError as error:
-        if then is None or not path.exists():
+        if accept or then is None or not path.exists():
             raise
         record.set_aside(path, str(error))
         return then, []
@@ -53,8 +54,8 @@ def settings_to_go_on(
 
 def settings_to_read(record: Record, state: Mapping[str, Any] | None) -> TrainConfig:
     """The settings that a checkpoint was made with; a warning names those that differ now."""
-    then, path = made_with(state), record.folder / "config.toml"
-    refuse_newer(path)
+    refuse_newer(path := record.folder / "config.toml")
+    then = made_with(state)
     try:
         config = record.config()
     except WorkbenchError as error:
@@ -69,8 +70,18 @@ def settings_to_read(record: Record, state: Mapping[str, Any] | None) -> TrainCo
 
 
 def made_with(state: Mapping[str, Any] | None) -> TrainConfig | None:
-    """The settings in a checkpoint's state; those of older versions hold none."""
-    return config_from_settings(state["config"]) if state and "config" in state else None
+    """The settings in a checkpoint's state; those of older versions hold none.
+
+    Raises:
+        WorkbenchError: this version doesn't know them.
+    """
+    if state is None or "config" not in state:
+        return None
+    try:
+        return config_from_settings(state["config"])
+    except (TypeError, ValueError) as error:
+        what = f"the settings of the checkpoint of step {state['step']} can't be read"
+        raise WorkbenchError(f"{what}, a later version may have made it: {error}") from error
 
 
 def differences(now: TrainConfig, then: TrainConfig) -> dict[str, tuple[Any, Any]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig
 from workbench.train.events import Event, event_from_dict
 
+PARTS_OF_ONE = ("config.toml", "events.jsonl", "checkpoints")  # a new run would mix with these
+
 
 class Record:
     """The folder of one run. It is written after `hold`, and read at any time."""
@@ -58,10 +60,10 @@ class Record:
         self._log = EventLog(folder / "events.jsonl")
 
     @staticmethod
-    def refuse_existing(folder: Path) -> None:
-        """Raise where the folder already holds a run, or can't be made or written to."""
+    def refuse_existing(folder: Path, parts: Sequence[str] = PARTS_OF_ONE) -> None:
+        """Raise where the folder holds one of these, or can't be made or written to."""
         folder_to_write(folder, "out")
-        if (folder / "config.toml").exists():
+        if any((folder / part).exists() for part in parts):
             raise WorkbenchError(
                 f"out={str(folder)!r} already holds a run; choose another folder, "
                 "or go on with that one by --resume"
@@ -150,9 +152,16 @@ class Record:
             return self._log.read(self.numbers())
         return self._log.read()
 
-    def reopen(self, events: Iterable[Event]) -> None:
-        """Replace the events written so far by `events`; the run has not ended any more."""
+    def reopen(self, events: Sequence[Event]) -> None:
+        """Replace the events written so far by `events`; the run has not ended any more.
+
+        Later checkpoints are set aside: they would count as the newest of the run.
+        """
         self._require()
+        last = events[-1].step if events else -1
+        for path in self.checkpoints():
+            if step_of(path) > last:
+                self.set_aside(path, "it lacks what the run goes on from")
         with naming(self.folder / "summary.json"):
             (self.folder / "summary.json").unlink(missing_ok=True)
         for half in (self.folder / "checkpoints").glob(".step-*.tmp"):  # of a killed process
