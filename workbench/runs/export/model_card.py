@@ -85,8 +85,13 @@ def without_folders(name: str) -> str:
 
 
 def _settings(run: Run) -> list[str]:
-    named = {name: without_folders(getattr(run.config, name)) for name in ("model", "data")}
-    return _fenced(tomli_w.dumps(settings_of(replace(run.config, out=None, **named))), "toml")
+    config = replace(
+        run.config,
+        model=without_folders(run.config.model),
+        data=without_folders(run.config.data),
+        out=None,
+    )
+    return _fenced(tomli_w.dumps(settings_of(config)), "toml")
 
 
 def _front_matter(contents: Contents, to: str) -> list[str]:
