@@ -105,9 +105,14 @@ def test_deleted_with_nothing_else(tmp_path: Path) -> None:
     (gone / "events.jsonl.damaged-1").write_text("x")
     (gone / "checkpoints").rename(elsewhere := tmp_path / "large disk")
     (gone / "checkpoints").symlink_to(elsewhere)
+    (elsewhere / "of another").write_text("x")
+    with pytest.raises(WorkbenchError, match="checkpoints is a link"):
+        delete_run(gone)
+    assert (gone / "config.toml").exists()
+    assert len(list(elsewhere.iterdir())) == 2
+    (gone / "checkpoints").unlink()
     delete_run(gone)
     assert not gone.exists()
-    assert not elsewhere.exists()
 
 
 def test_copied_to_go_on_apart(tmp_path: Path) -> None:

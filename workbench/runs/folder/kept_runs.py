@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -127,9 +126,10 @@ def delete_run(folder: Path) -> None:
         raise WorkbenchError(f"{folder} holds no run; nothing is deleted")
     refuse_held(folder)
     with naming(folder):
+        if (folder / "checkpoints").is_symlink():  # what else lies there is not the run's
+            raise WorkbenchError(f"{folder / 'checkpoints'} is a link: delete what it leads to")
         if (folder / "checkpoints").exists():
-            shutil.rmtree(os.path.realpath(folder / "checkpoints"))
-            (folder / "checkpoints").unlink(missing_ok=True)  # a link to another disk
+            shutil.rmtree(folder / "checkpoints")
         for part in PARTS:
             for path in (*folder.glob(f"{part}.damaged-*"), folder / part):
                 path.unlink(missing_ok=True)
