@@ -66,6 +66,7 @@ class FakeRun:
 
     shown_sampling = SamplingConfig()
     preflight_line = "preflight: wrong: <b>contradictions</b> in 2 rows"
+    warned: tuple[str, ...] = ()
 
     def __init__(
         self,

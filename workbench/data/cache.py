@@ -84,6 +84,10 @@ def _temporary_for(path: Path) -> Iterator[Path]:
     try:
         yield path.with_name(f".{path.name[:40]}.{uuid4().hex}.tmp")
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EROFS:
+            raise WorkbenchError(
+                f"{path.name} in {path.parent} can't be written: {error.strerror}"
+            ) from error
         if not _disk_is_full(error):
             raise
         raise WorkbenchError(

@@ -6,7 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,21 @@ def is_whole(folder: Path) -> bool:
     if why := damage(folder):
         set_aside(folder, why)
     return folder.exists()
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """The texts of the warnings within a block; they are given at its end."""
+    texts: list[str] = []
+    said: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            yield texts
+    finally:
+        texts += [str(one.message) for one in said if one.category is UserWarning]
+        for one in said:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def set_aside(path: Path, why: str) -> None:

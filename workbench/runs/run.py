@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.data.seals import collected_warnings
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.checkpoint_timer import CheckpointTimer
@@ -48,6 +49,7 @@ class Run(RunLoop):
         control: live changes, from any thread.
         events: all events so far.
         self_test: what was checked before the first step; None where no record tells.
+        warned: what was damaged when the run was made or resumed.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -61,6 +63,7 @@ class Run(RunLoop):
         self.events: list[Event] = []
         self.record: Record | None = None
         self.self_test: SelfTest | None = None
+        self.warned: list[str] = []
         self.finished = False
         self._evaluator, self._batches = parts.evaluator, parts.batches.fork()
         self._scored_reference = parts.reference
@@ -92,7 +95,9 @@ class Run(RunLoop):
         """
         if config.out is not None:
             Record.refuse_existing(Path(config.out))
-        run = cls(parts := prepare(config, progress, base, reward))
+        with collected_warnings() as warned:
+            run = cls(parts := prepare(config, progress, base, reward))
+        run.warned = warned
         run.self_test = self_test(parts, run._state)
         if run.config.out is not None and distributed.is_main():
             run.record = Record.create(Path(run.config.out), run.config)
@@ -124,7 +129,7 @@ class Run(RunLoop):
             WorkbenchError: no run there, it has finished, another process writes it, its settings
                 have changed, or its model or data are not what they were.
         """
-        with Record(Path(folder)).held() as record:
+        with collected_warnings() as warned, Record(Path(folder)).held() as record:
             if record.ended() == "finished":
                 raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
             start = checkpoint_to_go_on(record.folder, record.set_aside)
@@ -133,7 +138,7 @@ class Run(RunLoop):
             config = replace(config, out=str(folder))
             parts = prepare(config, progress, base, reward, record.known_data(state))
             run = cls(parts)
-            run.record, run.self_test = record, record.self_test()
+            run.record, run.self_test, run.warned = record, record.self_test(), warned
             if start and state:
                 run._go_on_from(start, state, changed)
             else:

@@ -34,11 +34,11 @@ class RunLoop(RunView):
             self._generator = self._go()
         with model_lock():
             event = next(self._generator)
-        self.events.append(event)
         if self.record:
             self.record.append(event)
             if isinstance(event, EndEvent):
                 self.record.release()
+        self.events.append(event)
         return event
 
     def _go(self) -> Iterator[Event]:

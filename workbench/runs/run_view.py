@@ -46,6 +46,7 @@ class RunView:
     events: list[Event]
     record: Record | None
     self_test: SelfTest | None
+    warned: list[str]
     _evaluator: Evaluator
     _batches: BatchSource
     _state: TrainState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from workbench.runs.folder.made_with import made_with
 from workbench.runs.folder.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
+from workbench.view.html.elements import facts
+from workbench.view.live.run_state import RunState
 
 MakeRun = Callable[..., Run]
 
@@ -238,3 +241,39 @@ def test_a_damaged_checkpoint_is_not_shown_as_another(make_recorded: MakeRun) ->
     shutil.rmtree(run.folder / "checkpoints" / "step-000010")
     with pytest.warns(UserWarning, match="had a checkpoint of step 10"):
         assert load_run(run.folder).step == 8
+
+
+def test_what_is_damaged_is_told_to_whoever_shows_the_run(
+    make_two: Callable[..., tuple[Path, dict]],
+) -> None:
+    folder, _ = make_two()
+    flip(folder / "checkpoints" / "step-000006" / "state.json")
+    with pytest.warns(UserWarning, match="step-000006 is damaged"):
+        run = Run.resume(folder)
+    (line,) = run.warned
+    assert "step-000006 is damaged and kept as" in line
+    assert line in str(facts(RunState.of(run)))
+
+
+def test_an_event_that_finds_no_space_leaves_nothing(
+    make_recorded: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_recorded()
+    next(run)
+    assert run.record is not None
+    path, opened = run.record.folder / "events.jsonl", Path.open
+    before, told = path.read_bytes(), list(run.events)
+
+    def half(self: Path, mode: str = "r", *rest: object, **more: object) -> object:
+        file = opened(self, mode, *rest, **more)  # type: ignore[call-overload]
+        if self == path and mode == "ab":
+            file.write(b'{"event": "st')
+            file.close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return file
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", half)
+        with pytest.raises(WorkbenchError, match="No space left"):
+            next(run)
+    assert (path.read_bytes(), run.events) == (before, told)

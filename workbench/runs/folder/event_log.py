@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from workbench.data.cache import atomic_write
+from workbench.errors import WorkbenchError
 from workbench.runs.folder.config_file import naming
 from workbench.train.events import Event, event_from_dict, event_to_dict
 
@@ -27,10 +30,15 @@ class EventLog:
         return hashlib.sha256(self.written).hexdigest()
 
     def append(self, event: Event) -> None:
-        """Add one line."""
+        """Add one line, or none of it."""
         line = _line(event)
-        with naming(self.path), self.path.open("ab") as file:
-            file.write(line)
+        try:
+            with naming(self.path), self.path.open("ab") as file:
+                file.write(line)
+        except WorkbenchError:
+            with suppress(OSError):
+                os.truncate(self.path, len(self.written))
+            raise
         self.written += line
 
     def replace(self, events: Iterable[Event]) -> None:

@@ -101,13 +101,13 @@ def error_card(error: BaseException) -> Html:
 
 
 def facts(run_state: RunState) -> Html:
-    """What does not change during a run: model, reference, self-test, what is wrong in the data."""
+    """What does not change in a run: model, reference, self-test, what is wrong or damaged."""
     run = run_state.run
     about = ABOUT.get(run.config.model, "")
     cut = [SkippedRow(row.row, " and ".join(row.completions)) for row in run.truncated]
     rows = skipped(run.skipped), skipped(cut, "with completions cut, without their end")
     test = run.self_test.line if run.self_test else ""
-    lines = [line for line in (about, test, run.preflight_line) if line]
+    lines = [line for line in (about, test, run.preflight_line, *run.warned) if line]
     return render("facts", hash=run.reference_hash, rows=rows, lines=lines)
 
 
