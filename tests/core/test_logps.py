@@ -59,11 +59,14 @@ def sides_of(pairs: list[Pair]) -> list[tuple[tuple[int, ...], tuple[int, ...], 
 
 @torch.no_grad()
 def one_by_one(
-    prompt: tuple[int, ...], completion: tuple[int, ...], scored: tuple[bool, ...] | None = None
+    prompt: tuple[int, ...],
+    completion: tuple[int, ...],
+    scored: tuple[bool, ...] | None = None,
+    model: Transformer = MODEL,
 ) -> float:
     """Straight from the definition: a full softmax at each position, no batch, no mask."""
     tokens = torch.tensor([[*prompt, *completion]])
-    probabilities = MODEL.logits(tokens)[0].softmax(-1)
+    probabilities = model.logits(tokens)[0].softmax(-1)
     positions = range(len(prompt), tokens.shape[1])
     marks = (True,) * len(completion) if scored is None else scored
     return sum(
@@ -177,8 +180,11 @@ def test_what_the_other_side_says_does_not_matter(model):
 def test_single_sequences(model, layout):
     sequences = [((1, 2), (3,)), ((4,), (5, 6, 7)), ((4,), (5, 6, 7))]
     scored = [(), (), (True, False, True)]
+    plain, model = (copy.deepcopy(one).double() for one in (MODEL, model))
     with torch.no_grad():
         values = completion_logps(model, collate_sequences(sequences, 0, layout, scored=scored))
     marks = [None, None, scored[2]]
-    expected = [one_by_one(*sequence, own) for sequence, own in zip(sequences, marks, strict=True)]
+    expected = [
+        one_by_one(*sequence, own, plain) for sequence, own in zip(sequences, marks, strict=True)
+    ]
     assert values.tolist() == pytest.approx(expected, abs=1e-5)

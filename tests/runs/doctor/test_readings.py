@@ -264,8 +264,8 @@ def test_no_events_give_a_traceback(tmp_path: Path, data: st.DataObject) -> None
         line = {name: line[name] for name in ["event", "step", *fields]}
         line |= data.draw(st.dictionaries(st.sampled_from(fields), JSON, max_size=1))
         lines.append(json.dumps(line)[: data.draw(st.sampled_from([None, None, 20]))])
-    record = Record(tmp_path)
-    (tmp_path / "config.toml").unlink(missing_ok=True)
+    for name in ("config.toml", "events.jsonl"):
+        (tmp_path / name).unlink(missing_ok=True)
     record = Record.create(tmp_path, config)
     (tmp_path / "events.jsonl").write_text("\n".join(lines), encoding="utf-8")
     try:

@@ -228,12 +228,13 @@ def test_resumed_run_tells_what_was_found_at_its_start(make_recorded: MakeRun) -
     run = make_recorded(checkpoint_every=1)
     folder = run.folder
     assert folder is not None
-    at_once = Run.resume(folder).self_test  # no checkpoint yet: checked again
-    assert at_once == run.self_test
-    while run.step < 2:
-        next(run)
+    again = Run.resume(folder)  # no checkpoint yet: checked again
+    assert again.self_test == run.self_test
+    while again.step < 2:
+        next(again)
     (folder / "self_test.json").write_text('{"checks": 3}')  # not checked again
-    assert Run.resume(folder).self_test is None
+    with pytest.warns(UserWarning, match=r"self_test\.json is left out"):
+        assert Run.resume(folder).self_test is None
 
 
 def test_failed_test_leaves_no_folder(
