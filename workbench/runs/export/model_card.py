@@ -5,7 +5,6 @@ Nothing is claimed that the run doesn't know: an unknown licence is left for a p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 import tomli_w
 
 from workbench.core.losses import find_loss
+from workbench.data.seals import file_digest
 from workbench.models.load import ABOUT, HUB_ID
 from workbench.runs.export.certificate import Certificate
 from workbench.runs.export.contents import Contents
@@ -138,9 +138,7 @@ def _data(run: Run) -> list[str]:
         f"- SHA-256 of the token ids: `{run.data_hash}`",
     ]
     if (path := Path(name)).is_file():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        lines.insert(1, f"- SHA-256 of the file: `{digest}`")
+        lines.insert(1, f"- SHA-256 of the file: `{file_digest(path)}`")
     return lines
 
 
