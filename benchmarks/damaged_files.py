@@ -1,6 +1,6 @@
 """Data files damaged at random: is every row used or named, and every error one line?
 
-    python benchmarks/damaged_files.py [--files 10000] [--seed 0]
+    python -m benchmarks.faults files [--count N] [--seed N]
 
 Each file is one of the layouts in one of the formats, with rows changed by hand or bytes changed on
 disk. It is read as pairs, as completions and as prompts, and looked through by the preflight. A
@@ -10,7 +10,6 @@ without the file's name; its seed is printed.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
@@ -258,8 +257,9 @@ def _account(path: Path, reading: Reading, used: list[int], skipped: list[Any]) 
         assert "\n" not in row.reason, f"a reason of several lines: {row.reason!r}"
 
 
-def run(files: int, seed: int, tokenizer: Tokenizer, tell: Callable[[str], None]) -> int:
+def run(files: int, seed: int, tell: Callable[[str], None]) -> int:
     """The number of files with a problem; each is told with its seed."""
+    tokenizer = word_tokenizer()
     bad, kinds, slowest = 0, Counter[str](), 0.0
     for number in range(seed, seed + files):
         rng = random.Random(number)
@@ -283,16 +283,3 @@ def word_tokenizer() -> Tokenizer:
     """Of a few words; the rest is unknown."""
     words = ["the", "plot", "was", "good", "bad", "fair", "write", "and", "room", "?", "."]
     return Tokenizer.from_words(words)
-
-
-def main() -> None:
-    """Read damaged files and tell what goes wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    raise SystemExit(1 if run(given.files, given.seed, word_tokenizer(), print) else 0)
-
-
-if __name__ == "__main__":
-    main()

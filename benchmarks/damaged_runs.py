@@ -1,6 +1,6 @@
 """Run folders damaged at random: is what is damaged named, and does nothing differ in silence?
 
-    python -m benchmarks.damaged_runs [--folders 300] [--seed 0]
+    python -m benchmarks.faults runs [--count N] [--seed N]
 
 Each folder is that of a run that was interrupted or has finished, with one file changed: bits
 flipped, cut, emptied, deleted, filled with something else, a value changed by hand; or with
@@ -12,7 +12,6 @@ result without a warning.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
@@ -184,16 +183,3 @@ def run_on(damaged: Damaged, folders: int, seed: int, tell: Callable[[str], None
     told = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()) if end)
     tell(f"{folders} folders, {bad} with a problem; resumed: {told}")
     return bad
-
-
-def main() -> None:
-    """Damage folders and tell what goes wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folders", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    raise SystemExit(1 if run(given.folders, given.seed, print) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Files of votes and journals damaged at random: is every vote used or named, and none another one?
 
-    python benchmarks/damaged_votes.py [--files 10000] [--seed 0]
+    python -m benchmarks.faults votes [--count N] [--seed N]
 
 Bytes are flipped, cut out, doubled; lines are repeated, exchanged, of other kinds or versions. Each
 file is read as votes, as pairs and as a ballot, or as a journal, and written to once more. A
@@ -10,7 +10,6 @@ neither used nor named, and a vote, an undo or a reply that nobody gave; its see
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
@@ -235,16 +234,3 @@ def run(files: int, seed: int, tell: Callable[[str], None]) -> int:
         + ", ".join(f"{count:,} {name}" for name, count in sorted(kinds.items()))
     )
     return bad
-
-
-def main() -> None:
-    """Read damaged files and tell what goes wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    raise SystemExit(1 if run(given.files, given.seed, print) else 0)
-
-
-if __name__ == "__main__":
-    main()

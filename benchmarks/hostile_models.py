@@ -1,6 +1,6 @@
 """Model folders damaged on purpose and at random: does each load rightly or end in one line?
 
-    python -m benchmarks.hostile_models [--count 1000] [--seed 0]
+    python -m benchmarks.faults models [--count N] [--seed N]
 
 First the named cases of `hostile_cases`, then folders of each kind with bytes or settings changed
 at random. Each is loaded in a process of its own, which tokenises a text, renders a prompt and
@@ -11,7 +11,6 @@ than the file's, or code of the folder that runs.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import multiprocessing
@@ -253,16 +252,3 @@ def run(
     counted = ", ".join(f"{number:,} {what}" for what, number in sorted(found.items()))
     tell(f"{len(listed):,} cases: {counted}; the slowest took {slowest:.1f} s")
     return bad
-
-
-def main() -> None:
-    """Load hostile folders and tell what goes wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    raise SystemExit(1 if run(given.count, given.seed, print) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Rounds of votes and a constitution killed at any instant: does the same call end the same?
 
-    python benchmarks/killed_rounds.py [--kills 40] [--seed 0]
+    python -m benchmarks.faults rounds [--count N] [--seed N]
 
 Processes are killed with SIGKILL: half of them right before or after one of their writes to disk,
 half at a random time; every third one again while it goes on. Then the same call is made once more,
@@ -12,7 +12,6 @@ Windows lacks.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -247,16 +246,3 @@ def run(kills: int, seed: int, tell: Callable[[str], None]) -> int:
                 tell(f"{work.__name__}, kill {number}: {problem}")
     tell(f"{2 * (kills // 2)} kills, {bad} with another result")
     return bad
-
-
-def main() -> None:
-    """Kill processes and tell what differs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    raise SystemExit(1 if run(given.kills, given.seed, print) else 0)
-
-
-if __name__ == "__main__":
-    main()

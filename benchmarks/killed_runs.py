@@ -1,6 +1,6 @@
 """Runs killed at random instants: is any lost, and do they end bit for bit as if nothing had been?
 
-    python -m benchmarks.killed_runs [--kills 200] [--seed 0]
+    python -m benchmarks.faults kills [--count N] [--seed N]
 
 Each run is a process of its own that is killed (SIGKILL) after a random time, resumed, perhaps
 killed again, and so on to its end. Its weights, events and summary are compared with those of the
@@ -9,7 +9,6 @@ same run left in peace. Methods, adapters and how often a checkpoint is made cha
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import random
@@ -86,16 +85,3 @@ def _wait(process: multiprocessing.process.BaseProcess) -> str:
         process.kill()
         return f"has not ended after {LONGEST:g} s"
     return "" if process.exitcode in (0, -signal.SIGKILL) else f"exit code {process.exitcode}"
-
-
-def main() -> None:
-    """Kill runs and tell what became of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    raise SystemExit(1 if run(given.kills, given.seed, print) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_six_kills_change_nothing() -> None:
-    command = [sys.executable, "benchmarks/killed_rounds.py", "--kills", "6", "--seed", "7"]
+    command = [sys.executable, "-m", "benchmarks.faults", "rounds", "--count", "6", "--seed", "7"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
