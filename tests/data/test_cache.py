@@ -108,3 +108,15 @@ def test_a_folder_on_a_full_disk_leaves_nothing(tmp_path: Path, error: Exception
     with pytest.raises(WorkbenchError, match="no space left to write model in"):
         atomic_folder(tmp_path / "model", fail_after_writing(error))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_disk_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(WorkbenchError, match=r"file in .* can't be written: Read-only file system"):
+        atomic_write(tmp_path / "file", lambda part: part.write_text("new"))
+    assert list(tmp_path.iterdir()) == []

@@ -421,7 +421,7 @@ def started(here: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*flags: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "workbench", "train", *FLAGS, "--max-steps", "1000000"]
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[3])
         return subprocess.Popen(
             [*command, "--samples", "0", "--eval-every", "0", *flags],
             stdout=subprocess.PIPE,
@@ -460,6 +460,26 @@ def test_ctrl_c_and_sigterm_end_in_good_order(
     assert {path.name for path in checkpoint.iterdir()} == {
         "policy.safetensors", "optimizer.safetensors", "state.json", "events.jsonl", "files.json"
     }  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM for other processes")
+def test_sigterm_before_the_first_step_ends_in_good_order(here: Path) -> None:
+    """Not at once, so that what was written for a while is deleted."""
+    root, cache = str(Path(__file__).parents[3]), here / "cache"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "train", "--out", "run"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": root, "WORKBENCH_CACHE": str(cache)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not cache.exists():  # the base model is pretrained now
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + signal.SIGTERM, "")
+    assert not (here / "run").exists()
 
 
 def test_preflight_ends_with_what_it_found(

@@ -21,7 +21,7 @@ from workbench.data.pairs import read_pairs
 from workbench.feedback.constitution.feedback_pairs import read_feedback
 from workbench.feedback.constitution.journal import Journal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = ["constitution", "--writer", "grammar", "--count", "24"]
 
 

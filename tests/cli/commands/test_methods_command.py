@@ -18,7 +18,7 @@ from workbench.__main__ import main
 from workbench.cli.terminal import console
 from workbench.core.losses import LOSSES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -158,10 +158,12 @@ def test_settings_that_differ_are_named_and_refused_unless_told(
     assert told in str(caught.value)
     assert "--accept-changes" in str(caught.value)
     assert contents(folder) == before
+    name = changed.split(" ")[0]
     with pytest.warns(UserWarning, match="differs from what the checkpoint was made with"):
-        load_run(folder)
+        read = load_run(folder)
+    assert str(getattr(read.config, name)) == setting.split(" ")[-1]
     run = Run.resume(folder, accept_changes=True)
-    assert getattr(run.config, changed.split(" ")[0]) == 5
+    assert getattr(run.config, name) == 5
     assert run.step == 6
 
 

@@ -12,7 +12,9 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.kept_runs import delete_run, rename_run
 from workbench.runs.folder.lock import RunLock, refuse_held
+from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
+from workbench.train.config import TrainConfig
 
 HOLD = """
 import sys
@@ -40,14 +42,20 @@ def held(tmp_path: Path) -> Callable[[Path], subprocess.Popen[str]]:
     return hold
 
 
-def test_another_process_is_named_and_its_lock_dies_with_it(
-    make_recorded: Callable[..., Run], held: Callable[[Path], subprocess.Popen[str]]
-) -> None:
+@pytest.fixture
+def begun(make_recorded: Callable[..., Run]) -> tuple[Run, Path]:
+    """A run with two checkpoints, and its folder."""
     run = make_recorded(checkpoint_every=2)
     for _ in range(8):
         next(run)
-    folder = run.folder
-    assert folder is not None
+    assert run.folder is not None
+    return run, run.folder
+
+
+def test_another_process_is_named_and_its_lock_dies_with_it(
+    begun: tuple[Run, Path], held: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    run, folder = begun
     assert run.record is not None
     run.record.release()
     with held(folder) as process:
@@ -61,13 +69,9 @@ def test_another_process_is_named_and_its_lock_dies_with_it(
 
 
 def test_within_a_process_the_last_to_open_a_run_writes_it(
-    make_recorded: Callable[..., Run],
+    begun: tuple[Run, Path],
 ) -> None:
-    run = make_recorded(checkpoint_every=2)
-    for _ in range(8):
-        next(run)
-    folder = run.folder
-    assert folder is not None
+    run, folder = begun
     again = Run.resume(folder)
     with pytest.raises(WorkbenchError, match="opened again in this process"):
         next(run)
@@ -75,6 +79,21 @@ def test_within_a_process_the_last_to_open_a_run_writes_it(
     lines = (folder / "events.jsonl").read_text().splitlines()
     steps = [line for line in lines if '"event": "step"' in line]
     assert len(steps) == again.total
+
+
+def test_a_run_that_another_process_made_just_before_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = Record.hold
+
+    def hold_late(record: Record) -> None:
+        (tmp_path / "config.toml").write_text("theirs")
+        hold(record)
+
+    monkeypatch.setattr(Record, "hold", hold_late)
+    with pytest.raises(WorkbenchError, match="already holds a run"):
+        Record.create(tmp_path, TrainConfig())
+    assert (tmp_path / "config.toml").read_text() == "theirs"
 
 
 def test_a_folder_that_nobody_holds_any_more_is_free(tmp_path: Path) -> None:

@@ -64,6 +64,15 @@ def test_epochs_and_checkpoints_on_the_way_count() -> None:
     assert found.wall_seconds == pytest.approx(expected)
 
 
+def test_checkpoints_by_the_clock_count_where_they_are_more() -> None:
+    config = TrainConfig(model="smollm2", data="x", eval_every=0, checkpoint_minutes=0.5)
+    found = extrapolated(timed(), config)
+    # 99 s without checkpoints: three of four times the size on the way, and a last one
+    before = 5 + 2.6 * 4240 / 520 + 4 + 3 + 2 * 2 + 62
+    assert 90 < before < 120
+    assert found.wall_seconds == pytest.approx(before + 0.25 * (1 + 3 * 3))
+
+
 def test_fixed_time_and_time_per_token_are_told_apart() -> None:
     # 0.1 s and 0.001 s a token: 10 steps over 2,000 tokens take 1 + 2 s, the first one 1.3 more
     assert steps_take((1.5, 0.2, 0.3, 0.4), (100, 100, 200, 300), 10, 2000) == pytest.approx(4.3)
