@@ -7,6 +7,7 @@ from typing import Self
 
 from workbench.runs.checkpoint_timer import CheckpointTimer
 from workbench.runs.folder.config_file import settings_of
+from workbench.runs.folder.control_file import ControlFile
 from workbench.runs.run_view import RunView
 from workbench.train import distributed
 from workbench.train.control import Control
@@ -43,6 +44,7 @@ class RunLoop(RunView):
 
     def _go(self) -> Iterator[Event]:
         self._timer.restart()
+        asked = ControlFile(self.folder)
         evaluated = any(isinstance(event, EvalEvent) for event in self.events)
         if not evaluated:
             yield from self._evaluator(self.policy, self.step, self.settings)
@@ -51,10 +53,13 @@ class RunLoop(RunView):
             method=self.method, reference=self._scored_reference, state=self._state,
         )  # fmt: skip
         try:
+            asked.carry_out(self.control, self.step)
             for event in steps:
                 yield event
                 if isinstance(event, StepEvent):
                     yield from self._after_step()
+                    if self.step < self.total:
+                        asked.carry_out(self.control, self.step)
         except NonFiniteLossError as error:
             kept = self.record.checkpoints() if self.record else []
             raise NonFiniteLossError(

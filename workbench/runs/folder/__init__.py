@@ -5,5 +5,6 @@
 * `checkpoint_files`: one checkpoint; `checkpoints`: all of a run.
 * `seals`: files that hold their own SHA-256; `made_with`: settings compared with a checkpoint's;
   `lock`: one process writes.
+* `control_file`: what others ask of a run that goes on; `line_tail`: a file of lines as it grows.
 * `kept_runs`: all runs in a folder, renamed, copied and deleted.
 """

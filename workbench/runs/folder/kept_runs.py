@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.paths import given_path
 from workbench.runs.folder.checkpoints import checkpoint_to_go_on
 from workbench.runs.folder.config_file import naming
+from workbench.runs.folder.control_file import CONTROL, REPLIES
 from workbench.runs.folder.lock import HOLDER, LOCK, refuse_held
 from workbench.runs.folder.record import Record
 from workbench.train.config import TrainConfig
@@ -24,7 +25,7 @@ NEWEST = 50  # runs that are read of a folder
 TAIL = 400_000  # bytes of the events that are read for the last step and evaluation
 # The config last, for it makes a folder a run.
 GOING_ON = ("events.jsonl", "skipped.jsonl", "data.json", "self_test.json", "config.toml")
-PARTS = ("summary.json", HOLDER, LOCK, *GOING_ON)
+PARTS = ("summary.json", CONTROL, REPLIES, HOLDER, LOCK, *GOING_ON)
 HELD_OUT = "held_out/"
 
 

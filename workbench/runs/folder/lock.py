@@ -14,8 +14,10 @@ from filelock import FileLock, Timeout
 
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.config_file import naming, write_text
+from workbench.runs.folder.control_file import forget_requests
 
 LOCK, HOLDER = ".lock", ".holder.json"
+PATIENCE = 0.2  # seconds: others may be looking whether somebody has the lock
 Key = tuple[int, int]
 
 
@@ -40,6 +42,7 @@ class RunLock:
         assert key is not None
         self._key = key
         _OWNERS[key] = self
+        forget_requests(folder)
         write_text(folder / HOLDER, json.dumps(_this_process()))
         weakref.finalize(self, _let_go, key, folder)
 
@@ -70,6 +73,23 @@ def refuse_held(folder: Path) -> None:
             _acquire(folder).release()
 
 
+def writer_of(folder: Path) -> str:
+    """The process that writes this run, its machine and since when; empty where none does.
+
+    Where the lock can't be tried, as on a disk that is only read, it is the last one known.
+    """
+    key = _key(folder)
+    if key is None or key in _LOCKS:
+        return "" if key is None else _holder(folder)
+    try:
+        FileLock(folder / LOCK, thread_local=False).acquire(timeout=0).lock.release()
+    except Timeout:
+        return _holder(folder)
+    except OSError:
+        return _holder(folder) if (folder / HOLDER).exists() else ""
+    return ""
+
+
 def _key(folder: Path) -> Key | None:
     with suppress(FileNotFoundError):
         status = (folder / LOCK).stat()
@@ -80,7 +100,7 @@ def _key(folder: Path) -> Key | None:
 def _acquire(folder: Path) -> FileLock:
     lock = FileLock(folder / LOCK, thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise WorkbenchError(
             f"the run in {folder} is being written by {_holder(folder)}; wait until it ends, "
