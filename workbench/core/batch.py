@@ -12,6 +12,7 @@ Three layouts hold the same pairs:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -104,6 +105,8 @@ class SequenceBatch:
         packed: the mask where one row holds all items.
         index: (item,) each item's index in its data set, where its cached reference is found.
         columns: which of an item's completions the batch holds.
+        counts: False where it stands in for a batch that a process lacks, while others have one:
+            it is computed, and nothing of it counts.
     """
 
     tokens: Tensor
@@ -115,6 +118,7 @@ class SequenceBatch:
     packed: Packed | None = None
     index: Tensor | None = None
     columns: tuple[int, ...] = (0,)
+    counts: bool = True
 
     @property
     def parts(self) -> tuple[SequenceBatch, ...]:
@@ -125,6 +129,10 @@ class SequenceBatch:
     def items(self) -> int:
         """Number of rows of the data set that the batch was made of."""
         return self.sequences // len(self.columns)
+
+    def counted(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Values (item,) of the batch; none of them where it does not count."""
+        return {name: value[: None if self.counts else 0] for name, value in values.items()}
 
     def attention_mask(self) -> Tensor | None:
         """(row, query, key), True where a query may attend; None where plain causal order does."""

@@ -32,7 +32,8 @@ from workbench.train.precision import (
     pick_precision,
     set_threads,
 )
-from workbench.train.reference import LiveReference, cache_key, cache_reference, freeze, values_path
+from workbench.train.reference import LiveReference, freeze
+from workbench.train.reference_values import cache_key, cache_reference, values_path
 from workbench.train.rollouts.reward_function import Reward, scored
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 from workbench.train.rollouts.rollout_method import RolloutMethod

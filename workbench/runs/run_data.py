@@ -28,7 +28,7 @@ from workbench.runs.evaluate import TextScores
 from workbench.train.config import TrainConfig
 from workbench.train.method import Method
 from workbench.train.precision import computing
-from workbench.train.reference import cache_key
+from workbench.train.reference_values import cache_key
 
 
 class KnownData(NamedTuple):
@@ -51,12 +51,12 @@ class RunData:
     were read; `hash` is the sha256 of the token ids.
     """
 
-    train: list[Any]
-    held_out: list[Any]
-    train_texts: list[Any]
-    held_out_texts: list[Any]
-    skipped: list[SkippedRow]
-    truncated: list[TruncatedRow]
+    train: Sequence[Any]
+    held_out: Sequence[Any]
+    train_texts: Sequence[Any]
+    held_out_texts: Sequence[Any]
+    skipped: Sequence[SkippedRow]
+    truncated: Sequence[TruncatedRow]
     scores: TextScores | None = None
     layout: str = ""
 
@@ -69,6 +69,10 @@ class RunData:
     def known(self) -> KnownData:
         """What the run's record keeps of it."""
         return KnownData(self.hash, sorted({text.row for text in self.held_out_texts}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For data.json: what is known, and the rows that were cut."""
+        return {**self.known._asdict(), "truncated": [row._asdict() for row in self.truncated]}
 
     @property
     def conversations(self) -> dict[str, Sequence[int]]:
@@ -92,7 +96,7 @@ class RunData:
         return list(islice(cycle(distinct), count))
 
 
-def load_data(
+def load_small(
     config: TrainConfig,
     method: Method[Any],
     model: Model,
@@ -100,7 +104,7 @@ def load_data(
     precision: str,
     known: KnownData | None = None,
 ) -> RunData:
-    """Read or write the rows that `config.data` names, for this method and model.
+    """Read or write the rows that `config.data` names, all into memory; see `load_data`.
 
     `known` is what an earlier run with these settings kept of the rows of a file. Those of
     "reviews" are made anew; where the reference draws them, another machine may draw others.
@@ -213,13 +217,9 @@ def write_answers(
     tokenizer = model.tokenizer
     with computing(model.policy, device, precision):
         drawn = generate(
-            model.policy,
-            ids,
-            sampling,
-            tokenizer.stop_ids,
-            tokenizer.pad_id,
+            model.policy, ids, sampling, tokenizer.stop_ids, tokenizer.pad_id,
             decode=tokenizer.decode,
-        )
+        )  # fmt: skip
     return [cut(tokenizer.decode(one), sampling.stop) for one in drawn]
 
 

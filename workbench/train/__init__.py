@@ -5,9 +5,10 @@
   it yields.
 * `method`: what a training method is; `methods/`: one file per method.
 * `batches`: sources of batches whose state can be saved.
-* `reference`: the frozen model, computed live, cached or with adapters switched off.
+* `reference`: the frozen model, or the model with its adapters switched off; `reference_values`:
+  its log-probabilities, computed once.
 * `file_checks/`: a file looked through for a model.
-* `precision`: device and number format; `distributed`: several processes.
+* `precision`: device and number format; `distributed/`: several processes.
 * `base_model`: the embedded base model and its pretraining.
 * `model_lock`: one thread at a time uses models.
 """

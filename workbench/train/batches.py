@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -18,6 +18,7 @@ from torch import nn
 
 from workbench.core.batch import SequenceBatch
 from workbench.errors import WorkbenchError
+from workbench.train import distributed
 from workbench.train.method import Method
 
 T = TypeVar("T")
@@ -117,20 +118,38 @@ class ShuffledBatches(Counted, Generic[T]):
         order = self._epoch(epoch)
         chosen = order[number * self.accumulate : (number + 1) * self.accumulate]
         return [
-            self.build([self.items[i] for i in indices], indices)
-            for whole in chosen
-            for indices in self._split(whole)
+            self._build(indices) if indices else replace(self._build(shares[0][:1]), counts=False)
+            for shares in self._shares(chosen)
+            for indices in self._split(shares)
         ]
 
-    def _split(self, indices: list[int]) -> list[list[int]]:
-        """In parts of even size, as few as keep to `max_tokens`; a single item may be larger."""
-        parts = [indices]
-        for count in range(2, len(indices) + 1):
-            if not self.max_tokens or max(map(self._tokens, parts)) <= self.max_tokens:
+    def _build(self, indices: list[int]) -> SequenceBatch:
+        return self.build([self.items[i] for i in indices], indices)
+
+    def _shares(self, chosen: list[list[int]]) -> Iterator[list[list[int]]]:
+        """What each process has of the rows of a step, at one time.
+
+        Of one batch after another, or whole batches where there are as many for all.
+        """
+        processes = distributed.world_size()
+        if len(chosen) % processes == 0:
+            yield from (chosen[i : i + processes] for i in range(0, len(chosen), processes))
+        else:
+            yield from ([whole[i::processes] for i in range(processes)] for whole in chosen)
+
+    def _split(self, shares: list[list[int]]) -> list[list[int]]:
+        """This process's share in parts of even size, as few as keep to `max_tokens` in all
+        processes; a single item may be larger. Where others have more parts, the last are empty.
+        """
+        for count in range(1, max(map(len, shares)) + 1):
+            parts = [_even_parts(indices, count) for indices in shares]
+            if not self.max_tokens or self.max_tokens >= max(
+                self._tokens(part) for one in parts for part in one if part
+            ):
                 break
-            even = -(-len(indices) // count)
-            parts = [indices[i : i + even] for i in range(0, len(indices), even)]
-        return parts
+        most = max(map(len, parts))
+        own = parts[distributed.rank()]
+        return own + [[]] * (most - len(own))
 
     def _tokens(self, indices: list[int]) -> int:
         sizes = [self.size(self.items[index]) for index in indices]
@@ -183,6 +202,11 @@ def batches_for(
     return ShuffledBatches(
         items, method.size, build, batch_size, accumulate, seed, max_tokens, padded, bucket
     )
+
+
+def _even_parts(indices: list[int], count: int) -> list[list[int]]:
+    even = max(1, -(-len(indices) // count))
+    return [indices[i : i + even] for i in range(0, len(indices), even)]
 
 
 def in_order(

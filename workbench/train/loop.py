@@ -121,8 +121,13 @@ def fit(
     step.freeze_if_needed(state.settings)
     control, total = control or Control(), total_steps(source, config)
     loaded = each_step(source, policy, total - state.step, device)
-    while state.step < total and not control.stopping:
-        yield from _take_changes(control, state)
+    while state.step < total:
+        changes, stop = distributed.agreed(control.take(), control.stopping)
+        if stop:
+            break
+        state.settings.update(changes)  # all before the first event: a branch made then has all
+        for name, value in changes.items():
+            yield ChangeEvent(state.step, name, value)
         begin = time.perf_counter()
         lr = state.settings.lr * _lr_share(state.step, total, config)
         for group in state.optimizer.param_groups:
@@ -131,19 +136,12 @@ def fit(
         metrics = step(parts, state)
         state.step += 1
         state.seconds += time.perf_counter() - begin
-        state.pairs += int(distributed.total(torch.tensor(sum(part.items for part in parts))))
+        items = sum(part.items for part in parts if part.counts)
+        state.pairs += int(distributed.total(torch.tensor(items)))
         metrics |= {"lr": lr, "pairs_per_second": state.pairs / state.seconds}
-        metrics |= {
-            n: float(state.settings[n]) for n in step.method.loss(state.settings).parameters
-        }
+        parameters = step.method.loss(state.settings).parameters
+        metrics |= {name: float(state.settings[name]) for name in parameters}
         yield StepEvent(state.step, total, (state.step - 1) // len(source), metrics)
-
-
-def _take_changes(control: Control, state: TrainState) -> Iterator[ChangeEvent]:
-    changes = control.take()
-    state.settings.update(changes)  # all before the first event: a branch made then has all
-    for name, value in changes.items():
-        yield ChangeEvent(state.step, name, value)
 
 
 def _lr_share(step: int, total: int, config: TrainConfig) -> float:
@@ -191,8 +189,8 @@ class _Step:
         """Change the weights; returns the means of the metrics."""
         method, settings = self.method, state.settings
         distributed.require_equal("numbers of forward passes per step", len(parts))
-        weight = torch.stack([method.weights(part).sum().float() for part in parts]).sum()
-        all_weights = distributed.total(weight)
+        weights = [method.weights(part).sum().float() * part.counts for part in parts]
+        all_weights = distributed.total(torch.stack(weights).sum())
         scale = distributed.world_size() / all_weights  # wrappers average over processes
         values: list[dict[str, Tensor]] = []
         sums: list[Tensor] = []
@@ -200,20 +198,22 @@ class _Step:
             with autocast(self._device, self._precision):
                 shared = method.statistics(self._policy, parts, settings, self._reference)
             for number, part in enumerate(parts):
-                with autocast(self._device, self._precision):
-                    found = method.losses(self._policy, part, settings, self._reference, shared)
-                _require_finite(found.values, part, state.step)
-                (found.values.sum() * scale).backward()
-                values.append(found.metrics)
-                sums.append(found.values.detach())
+                last = number == len(parts) - 1
+                with distributed.accumulating(self._policy, last):
+                    with autocast(self._device, self._precision):
+                        found = method.losses(self._policy, part, settings, self._reference, shared)
+                    _require_finite(found.values, part, state.step)
+                    (found.values.sum() * (scale * part.counts)).backward()
+                values.append(part.counted(found.metrics))
+                sums.append(found.values.detach().sum() * part.counts)
                 if self._bf16:
-                    self._bf16.gather(number == 0, number == len(parts) - 1)
+                    self._bf16.gather(number == 0, last)
         norm = self._update(state.optimizer)
         if not torch.isfinite(norm):
             rows = [row for part in parts for row in _rows(part)]
             raise NonFiniteLossError(_not_finite("gradient", state.step, rows))
         merged = {name: torch.cat([part[name] for part in values]) for name in values[0]}
-        total = distributed.total(torch.stack([v.sum() for v in sums]).sum())
+        total = distributed.total(torch.stack(sums).sum())
         means = distributed.mean_over_all(merged) | {"loss": float(total / all_weights)}
         return means | {"grad_norm": float(norm)}
 

@@ -7,35 +7,28 @@ switched off, and values computed once and cached under a hash of model and data
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.core.batch import SequenceBatch
 from workbench.core.fast.bf16_weights import matrices
 from workbench.core.policy import Policy
-from workbench.data.cache import atomic_write, cache_folder
-from workbench.data.seals import SEAL, set_aside
-from workbench.train.method import shorter, token_ids
+from workbench.data.cache import atomic_write
+from workbench.train.method import shorter
 from workbench.train.precision import computing
 
 PARKED = "dpo-reference-"
 LOCKED_BY = 60.0  # seconds after which a temporary folder has its lock for sure
-VALUES_FOLDER = "WORKBENCH_REFERENCE_CACHE"
 
 
 def freeze(policy: Policy, precision: str) -> Policy:
@@ -134,93 +127,6 @@ class LiveReference:
     def beyond(self, batch: SequenceBatch) -> Tensor:
         """(sequence,) those of the tokens beyond the length of a pair's shorter completion."""
         return self.sums(batch, paired=True)["beyond"]
-
-
-class CachedReference:
-    """Values computed once: (item, completion), looked up by a batch's `index` and `columns`.
-
-    `values` holds sums by name: `logps` and, of pairs, `beyond`.
-    """
-
-    def __init__(self, values: Mapping[str, Tensor]) -> None:
-        self.values = values
-
-    def logps(self, batch: SequenceBatch) -> Tensor:
-        """(sequence,) summed log-probabilities."""
-        return self._find("logps", batch)
-
-    def beyond(self, batch: SequenceBatch) -> Tensor:
-        """(sequence,) those of the tokens beyond the length of a pair's shorter completion."""
-        return self._find("beyond", batch)
-
-    def _find(self, name: str, batch: SequenceBatch) -> Tensor:
-        assert batch.index is not None
-        return self.values[name][batch.index][:, batch.columns].flatten()
-
-
-def cache_key(reference_hash: str, items: Sequence[Any], *conditions: str) -> str:
-    """Hash of all that the values depend on: weights, token ids, precision and layout."""
-    content = json.dumps([token_ids(item) for item in items])
-    text = "\n".join([reference_hash, *conditions, content])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def values_path(key: str) -> Path:
-    """Where the values of a key are kept: in the folder that the environment variable
-    `WORKBENCH_REFERENCE_CACHE` names, else in the user's cache folder."""
-    named = os.environ.get(VALUES_FOLDER)
-    return (Path(named) if named else cache_folder() / "reference") / key
-
-
-def cache_reference(
-    reference: LiveReference,
-    batches: Sequence[SequenceBatch],
-    shape: tuple[int, int],
-    path: Path | None = None,
-    device: str = "cpu",
-    progress: Callable[[str, float], None] | None = None,
-    paired: bool = False,
-) -> CachedReference:
-    """Score every item once, or read the values from `path`, whose name is their `cache_key`.
-
-    `shape` is (items, completions of each); `paired` where the items are pairs.
-    """
-    if path is not None and path.exists():
-        try:
-            kept = _read_values(path, shape)
-            return CachedReference({name: value.to(device) for name, value in kept.items()})
-        except (OSError, SafetensorError, ValueError) as error:
-            set_aside(path, str(error))
-    values = dict[str, Tensor]()
-    for number, batch in enumerate(batches):
-        if progress:
-            progress("scoring the data with the reference", number / len(batches))
-        for part in batch.to(device).parts:
-            assert part.index is not None
-            columns = torch.tensor(part.columns, device=device)
-            for name, found in reference.sums(part, paired).items():
-                sums = values.setdefault(name, torch.zeros(shape, device=device))
-                sums[part.index[:, None], columns] = found.view(-1, len(part.columns))
-    if path is not None:
-        kept = {name: sums.cpu() for name, sums in values.items()}
-        digest = {SEAL: _digest(kept)}
-        atomic_write(path, lambda part: save_file(kept, part, digest))
-    return CachedReference(values)
-
-
-def _read_values(path: Path, shape: tuple[int, int]) -> dict[str, Tensor]:
-    """Raises ValueError where they are not as they were written."""
-    with safe_open(path, framework="pt") as file:
-        digest = (file.metadata() or {}).get(SEAL)
-    values = load_file(path)
-    if digest != _digest(values) or any(value.shape != shape for value in values.values()):
-        raise ValueError("its values have another SHA-256 than when they were written")
-    return values
-
-
-def _digest(values: Mapping[str, Tensor]) -> str:
-    content = [name.encode() + value.numpy().tobytes() for name, value in sorted(values.items())]
-    return hashlib.sha256(b"".join(content)).hexdigest()
 
 
 def _own_folder() -> tuple[Path, FileLock]:

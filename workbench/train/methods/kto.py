@@ -116,10 +116,12 @@ class KTO(Method[Completion]):
         reference: Reference | None,
     ) -> Tensor:
         """() `z`, over all batches and processes."""
-        others = [part for batch in batches for part in batch.parts[1:]]
-        ratios = torch.cat(
-            [completion_logps(policy, one) - given(reference).logps(one) for one in others]
-        )
+        found = []
+        for batch in batches:
+            for one in batch.parts[1:]:
+                ratios = completion_logps(policy, one) - given(reference).logps(one)
+                found.append(ratios if batch.counts else ratios[:0])
+        ratios = torch.cat(found)
         total = distributed.total(torch.stack([ratios.sum(), ratios.new_tensor(len(ratios))]))
         return (total[0] / total[1]).clamp(min=0)
 

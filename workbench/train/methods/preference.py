@@ -140,13 +140,17 @@ class Step:
     @classmethod
     def of(cls, batches: Sequence[SequenceBatch], found: Sequence[PairLogps]) -> Step:
         """Put together what each batch gave, over all processes."""
-        indices = [batch.index for batch in batches if batch.index is not None]
-        if len(indices) < len(batches):
+        if any(batch.index is None for batch in batches):
             raise WorkbenchError("a loss over the whole step needs batches with an `index`")
         names = [*LOGPS, "chosen_lengths", "rejected_lengths"]
         present = [name for name in names if getattr(found[0], name) is not None]
-        merged = {name: torch.cat([getattr(part, name) for part in found]) for name in present}
-        merged = distributed.gather({"index": torch.cat(indices), **merged})
+        parts = [
+            batch.counted({"index": batch.index, **{n: getattr(part, n) for n in present}})  # type: ignore[dict-item]
+            for batch, part in zip(batches, found, strict=True)
+        ]
+        merged = distributed.gather(
+            {name: torch.cat([part[name] for part in parts]) for name in ("index", *present)}
+        )
         index = merged.pop("index")
         return cls(replace(found[0], **dict[str, Any](merged)), index)
 

@@ -1,0 +1,32 @@
+"""Several processes that train one model; with one process nothing happens here.
+
+* `processes`: how many there are, sums and values over all of them, shares of rows.
+* `group`: the group is made and ended; an error in one process ends all.
+* `sharding`: the policy wrapped by DDP or FSDP2, and put together again.
+"""
+
+from workbench.train.distributed.group import joined as joined
+from workbench.train.distributed.group import require_alike as require_alike
+from workbench.train.distributed.group import started_together as started_together
+from workbench.train.distributed.processes import agreed as agreed
+from workbench.train.distributed.processes import clip as clip
+from workbench.train.distributed.processes import divided as divided
+from workbench.train.distributed.processes import from_main as from_main
+from workbench.train.distributed.processes import gather as gather
+from workbench.train.distributed.processes import is_main as is_main
+from workbench.train.distributed.processes import main_first as main_first
+from workbench.train.distributed.processes import mean_over_all as mean_over_all
+from workbench.train.distributed.processes import rank as rank
+from workbench.train.distributed.processes import require_equal as require_equal
+from workbench.train.distributed.processes import share as share
+from workbench.train.distributed.processes import total as total
+from workbench.train.distributed.processes import world_size as world_size
+from workbench.train.distributed.sharding import Whole as Whole
+from workbench.train.distributed.sharding import accumulating as accumulating
+from workbench.train.distributed.sharding import is_sharded as is_sharded
+from workbench.train.distributed.sharding import load_whole_state as load_whole_state
+from workbench.train.distributed.sharding import sharded as sharded
+from workbench.train.distributed.sharding import trainable as trainable
+from workbench.train.distributed.sharding import unwrap as unwrap
+from workbench.train.distributed.sharding import whole_state as whole_state
+from workbench.train.distributed.sharding import wrapped as wrapped

@@ -1,0 +1,155 @@
+"""The group of processes: joined, looked over, and ended by an error in any of them.
+
+A process that waits for another in a sum would wait for ever where that one has an error. So each
+one watches for the word of the others, in the store that they met by.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+import torch
+from torch import distributed
+
+from workbench.errors import WorkbenchError
+from workbench.train.distributed.processes import is_main, rank, world_size
+
+FAILED = "workbench/failed"
+WATCH_SECONDS = 0.2
+PATIENCE = 3.0  # seconds for another process's own word about what broke the connection
+EXIT = 2  # as for anything that a person can mend
+
+Tell = Callable[[str], None]
+
+
+def started_together() -> int:
+    """How many processes `torchrun`, or what sets the same variables, started with this one."""
+    try:
+        return int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
+    except ValueError as error:
+        raise WorkbenchError(f"WORLD_SIZE={os.environ['WORLD_SIZE']!r} is no number") from error
+
+
+@contextmanager
+def joined(tell: Tell) -> Iterator[None]:
+    """This process in the group that it was started with; nothing happens for one alone.
+
+    A WorkbenchError in any process ends all of them with exit code 2, and the main process says it
+    by `tell`.
+
+    Raises:
+        WorkbenchError: the processes can't meet.
+    """
+    if started_together() == 1:
+        yield
+        return
+    _meet()
+    watch = _Watch(tell)
+    try:
+        yield
+        watch.end()
+        distributed.destroy_process_group()
+    except WorkbenchError as error:
+        watch.fail(str(error))
+    except (RuntimeError, distributed.DistError) as error:
+        time.sleep(PATIENCE)  # within it, `watch` may end this process for a better reason
+        lost = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        watch.fail(f"the connection to another process of this run is lost ({lost[:160]})")
+
+
+def _meet() -> None:
+    """Make the group: gloo for what is on processors, NCCL for what is on GPUs."""
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    try:
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=timedelta(minutes=30)
+        )
+    except (RuntimeError, ValueError, distributed.DistError) as error:
+        reason = " ".join(str(error).split())
+        in_use = "EADDRINUSE" in reason or "address already in use" in reason.lower()
+        why = "this port is in use; choose another" if in_use else reason[:200]
+        raise WorkbenchError(
+            f"the {started_together()} processes of this run can't meet at {where}, MASTER_ADDR "
+            f"and MASTER_PORT: {why}"
+        ) from error
+
+
+def require_alike(settings: Mapping[str, Any]) -> None:
+    """Raise WorkbenchError where processes have other versions or other settings."""
+    if world_size() == 1:
+        return
+    own = {
+        "workbench": version("dpo-workbench"),
+        "torch": torch.__version__,
+        "Python": platform.python_version().rpartition(".")[0],
+        **{name: repr(value) for name, value in settings.items()},
+    }
+    found: list[dict[str, str]] = [{}] * world_size()
+    distributed.all_gather_object(found, own)
+    for number, other in enumerate(found):
+        for name, value in found[0].items():
+            if other.get(name) != value:
+                raise WorkbenchError(
+                    f"{name} is {value} in process 0 and {other.get(name)} in process {number}; "
+                    "all need the same"
+                )
+
+
+class _Watch:
+    """Ends this process as soon as another one says that it failed."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell, self._ended, self._once = tell, threading.Event(), threading.Lock()
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # A connection of its own: that of the group is busy while it waits.
+        self._store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def end(self) -> None:
+        """All went well."""
+        self._ended.set()
+
+    def fail(self, message: str) -> NoReturn:
+        """Tell the others why they have to end, and end."""
+        self._ended.set()
+        where = "" if is_main() else f"process {rank()} on {socket.gethostname()}: "
+        with suppress(RuntimeError, distributed.DistError):
+            first = self._store.compare_set(FAILED, "", json.dumps([rank(), where + message]))
+            if is_main():
+                message, where = json.loads(first)[1], ""
+        if is_main():
+            self._leave(where + message)
+        time.sleep(2 * PATIENCE)  # until the main process has said it, and whoever started us ends
+        self._leave()
+
+    def _look(self) -> None:
+        while not self._ended.wait(WATCH_SECONDS):
+            with suppress(RuntimeError, distributed.DistError):
+                if self._store.check([FAILED]):
+                    _, message = json.loads(self._store.get(FAILED))
+                    if not self._ended.is_set():
+                        self._leave(message if is_main() else None)
+
+    def _leave(self, message: str | None = None) -> NoReturn:
+        """End at once: other threads may wait for processes that are gone."""
+        with self._once:
+            if message is not None:
+                self._tell(message)
+                time.sleep(2 * WATCH_SECONDS)  # the store may be this process's
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(EXIT)

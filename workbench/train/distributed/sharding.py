@@ -1,0 +1,158 @@
+"""The policy wrapped for several processes, and put together again from its shards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from workbench.errors import WorkbenchError
+from workbench.train.distributed.processes import world_size
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Whole(Generic[M]):
+    """A plain module with the weights of one that is sharded, for as long as it is used.
+
+    Made before sharding. Texts are generated with it, and it is evaluated, by every process for
+    itself; what is trained stays sharded. Within `put_together`, which all processes enter
+    together, `module` is whole; outside it holds no weights.
+    """
+
+    def __init__(self, source: M) -> None:
+        self._source, self._users = source, 0
+        empty = {w: _empty(w) for w in source.parameters()}
+        self.module: M = copy.deepcopy(source, {id(w): other for w, other in empty.items()})
+        names = {id(empty[weight]): name for name, weight in source.named_parameters()}
+        self._places: dict[str, list[tuple[nn.Module, str, nn.Parameter]]] = {}
+        for part in self.module.modules():
+            for name, weight in part.named_parameters(recurse=False, remove_duplicate=False):
+                self._places.setdefault(names[id(weight)], []).append((part, name, weight))
+
+    @contextmanager
+    def put_together(self) -> Iterator[M]:
+        """A context that may be entered again within itself."""
+        if not self._users:
+            for full_name, weight in self._source.named_parameters():
+                whole = nn.Parameter(_whole(weight.detach()), requires_grad=False)
+                for part, name, _ in self._places[full_name]:
+                    setattr(part, name, whole)
+        self._users += 1
+        try:
+            yield self.module
+        finally:
+            self._users -= 1
+            if not self._users:
+                for places in self._places.values():
+                    for part, name, empty in places:
+                        setattr(part, name, empty)
+
+
+def _empty(weight: nn.Parameter) -> nn.Parameter:
+    return nn.Parameter(torch.empty_like(weight, device="meta"), weight.requires_grad)
+
+
+def wrapped(policy: nn.Module, kind: str, every_weight: bool = True) -> nn.Module:
+    """The policy as it is trained in several processes, or itself in one.
+
+    Args:
+        policy: what is trained.
+        kind: "ddp": each process has all weights, and gradients are averaged (Li et al. 2020);
+            "fsdp": each has a share of them, those of a block are put together where it is computed
+            (FSDP2; Zhao et al. 2023). The policy is changed in place then.
+        every_weight: whether every trained weight has a part in the loss.
+    """
+    if world_size() == 1:
+        return policy
+    if kind == "fsdp":
+        return sharded(policy)
+    return DistributedDataParallel(
+        policy, find_unused_parameters=not every_weight, broadcast_buffers=False
+    )
+
+
+def sharded(policy: M) -> M:
+    """The module with its weights sharded in place, block by block, then the rest."""
+    from torch.distributed.fsdp import fully_shard  # here, as it takes a second to import
+
+    for block in _blocks(policy):
+        fully_shard(block)
+    fully_shard(policy)
+    return policy
+
+
+def _blocks(policy: nn.Module) -> list[nn.Module]:
+    """The layers of the longest list of layers of one kind; none where there is no such list."""
+    found: list[nn.Module] = []
+    for module in policy.modules():
+        if isinstance(module, nn.ModuleList) and len(module) > max(1, len(found)):
+            kinds = {type(layer) for layer in module}
+            if len(kinds) == 1 and not kinds & {nn.ModuleList, nn.ModuleDict}:
+                found = list(module)
+    return found
+
+
+def accumulating(policy: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Around a forward and backward pass, of which the `last` of a step sends the gradients."""
+    if isinstance(policy, DistributedDataParallel) and not last:
+        return policy.no_sync()
+    return nullcontext()
+
+
+def unwrap(policy: nn.Module) -> nn.Module:
+    """The policy within a wrapper that has it as `module`, as DDP does."""
+    inner = getattr(policy, "module", policy)
+    return inner if isinstance(inner, nn.Module) else policy
+
+
+def is_sharded(policy: nn.Module) -> bool:
+    """Whether each process holds a part of the weights only, as under FSDP2."""
+    return any(map(_is_part, policy.parameters()))
+
+
+def whole_state(policy: nn.Module) -> dict[str, Tensor]:
+    """The trainable weights by name, detached and on the processor, put together from shards."""
+    return {
+        name: _whole(weight.detach()).cpu().contiguous()
+        for name, weight in trainable(policy).items()
+    }
+
+
+def trainable(policy: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights by name that are trained; of a sharded policy, its shards."""
+    return {name: p for name, p in unwrap(policy).named_parameters() if p.requires_grad}
+
+
+@torch.no_grad()
+def load_whole_state(policy: nn.Module, state: dict[str, Tensor]) -> None:
+    """The inverse of `whole_state`; both must name the same weights."""
+    weights = trainable(policy)
+    if weights.keys() != state.keys():
+        odd = sorted(weights.keys() ^ state.keys())[0]
+        raise WorkbenchError(f"the checkpoint does not fit the model: {odd} is only in one of them")
+    for name, weight in weights.items():
+        weight.copy_(_part_of(weight, state[name]))
+
+
+def _is_part(value: Tensor) -> bool:
+    """Whether it is a DTensor, whose class takes a second to import."""
+    return hasattr(value, "full_tensor")
+
+
+def _whole(value: Any) -> Tensor:
+    return value.full_tensor() if _is_part(value) else value
+
+
+def _part_of(weight: Any, value: Tensor) -> Tensor:
+    """Of a whole value the part that this process has of `weight`."""
+    if not _is_part(weight):
+        return value
+    from torch.distributed.tensor import distribute_tensor  # here, see `_is_part`
+
+    return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)
