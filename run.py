@@ -10,7 +10,7 @@ usage: python run.py [command] [arguments]
            --full adds the tests that take minutes, -n 0 runs all of them in one process
   bench    measure the workbench and its peers; --help lists what there is
   train, sample, evaluate, compare, methods, constitution, preflight, doctor, track,
-  export
+  export, set
            the same as python -m workbench ...; add --help to see what each takes
 
 Every command sets the workbench up first where that is still to be done.
@@ -50,7 +50,7 @@ NO_NEWS = {  # otherwise a question about it covers the first page
 }
 FORWARDED = (
     "train", "sample", "evaluate", "compare", "methods", "constitution", "preflight", "doctor",
-    "track", "export",
+    "track", "export", "set",
 )  # fmt: skip
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],

@@ -7,6 +7,7 @@ from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from workbench.cli.set_settings import SetCommand
 from workbench.generation.config import SamplingConfig
 from workbench.runs.trackers.adapters import ADAPTERS
 from workbench.train.config import PRESETS, TrainConfig, check_field, setting
@@ -226,7 +227,7 @@ COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
     "methods": Methods, "constitution": Constitution, "preflight": Preflight, "doctor": Doctor,
     "export": Export,
-    "track": Track,
+    "track": Track, "set": SetCommand,
 }  # fmt: skip
 Command: TypeAlias = (
     Train
@@ -239,4 +240,5 @@ Command: TypeAlias = (
     | Doctor
     | Track
     | Export
+    | SetCommand
 )

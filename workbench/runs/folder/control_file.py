@@ -22,7 +22,9 @@ from workbench.data.cache import append_line
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.config_file import naming
 from workbench.runs.folder.line_tail import LineTail
+from workbench.train.config import TrainConfig
 from workbench.train.control import Control
+from workbench.train.settings import LiveSettings, check_in_run
 
 CONTROL, REPLIES = "control.jsonl", "control-replies.jsonl"
 CHUNK = 1 << 16  # bytes of requests that are read between two steps
@@ -100,10 +102,23 @@ def ask(folder: Path, stop: bool = False, **settings: Any) -> str:
     Raises:
         WorkbenchError: the folder can't be written to.
     """
-    request = {"id": uuid4().hex, **({"set": settings} if settings else {})}
+    name = uuid4().hex
+    request = {"id": name, **({"set": settings} if settings else {})}
     with naming(folder / CONTROL):
         append_line(folder / CONTROL, _line({**request, **({"stop": True} if stop else {})}))
-    return request["id"]
+    return name
+
+
+def check_asked(config: TrainConfig, settings: Mapping[str, Any]) -> None:
+    """Refuse what the run with this config would refuse, as far as that can be told without it.
+
+    Raises:
+        WorkbenchError: see `check_in_run`.
+    """
+    config = config.resolved()
+    live = LiveSettings.start(config)
+    for name, value in settings.items():
+        check_in_run(name, value, live, str(config.method), compares=True)
 
 
 def replies(tail: LineTail) -> list[dict[str, Any]]:
