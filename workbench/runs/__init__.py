@@ -10,7 +10,8 @@
 * `forecast/`: minutes and memory of a run, before it is made.
 * `self_test/`: a run looked through before its first step.
 * `doctor/`: what a run suffers from, by what it has logged.
-* `sweep`: many runs, one table; `exact/`: experiments where every number is exact.
+* `sweep`: many runs, one table; `study/`: the same on disk, searched, killed and gone on with.
+* `exact/`: experiments where every number is exact.
 * `equal_kl/`: training methods compared at an equal distance from the reference.
 * `choosing`: which method fits: needs, costs, and the questions that decide.
 * `pretraining_eval`: snapshots while the base model is pretrained.

@@ -125,17 +125,22 @@ def opened(
     """Each run, ready to go; the parts of one group at a time, for they hold model and pairs."""
     groups: dict[object, list[TrainConfig]] = {}
     for config in runs:
-        alike = {name: getattr(TrainConfig, name) for name in OF_THE_LOOP}
-        loss = find_loss(config.resolved().loss)
-        shared = replace(config, method=loss.method, **alike), loss.needs_reference
-        groups.setdefault(shared, []).append(config)
+        groups.setdefault(group_of(config), []).append(config)
     for group in groups.values():
-        parts = _prepare(group[0], base, progress)
+        parts = prepare_group(group[0], base, progress)
         for config in group:
-            yield config, _start(parts, config)
+            yield config, start_run(parts, config)
 
 
-def _prepare(config: TrainConfig, base: Model | None, progress: Progress | None) -> Parts:
+def group_of(config: TrainConfig) -> object:
+    """Equal for runs that can share model, pairs and reference."""
+    alike = {name: getattr(TrainConfig, name) for name in OF_THE_LOOP}
+    loss = find_loss(config.resolved().loss)
+    return replace(config, method=loss.method, **alike), loss.needs_reference
+
+
+def prepare_group(config: TrainConfig, base: Model | None, progress: Progress | None) -> Parts:
+    """What the runs of a group share, made from the settings of any of them."""
     own = base and replace(base, policy=copy.deepcopy(base.policy))
     parts = prepare(config, progress, own)
     if parts.evaluator.scores is not None:
@@ -153,7 +158,7 @@ def with_parsed_reward(scores: TextScores) -> TextScores:
     return score
 
 
-def _start(parts: Parts, config: TrainConfig) -> Run:
+def start_run(parts: Parts, config: TrainConfig) -> Run:
     """A run of its own policy over parts that others use as well."""
     found = parts.method.open_settings(parts.data.train, config)
     open_filled = replace(config.resolved(), **found)
