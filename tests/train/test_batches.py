@@ -1,6 +1,7 @@
 """Which pair comes when: once per epoch, by seed and step alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from workbench.core.batch import Pair, SequenceBatch
 from workbench.core.collation import collate_sequences
 from workbench.errors import WorkbenchError
-from workbench.train.batches import POOL, FixedBatches, ShuffledBatches, batches_for, in_order
+from workbench.train.batches import FixedBatches, ShuffledBatches, batches_for, in_order
+from workbench.train.epoch_order import POOL, EpochOrder
 from workbench.train.method import find_method
 
 PREFERENCE = find_method("preference")
@@ -74,8 +76,11 @@ def test_similar_lengths_come_together() -> None:
         assert max(lengths) - min(lengths) == 3
 
 
-def test_an_epoch_is_shuffled_once_however_many_steps_it_has() -> None:
+def test_an_epoch_is_shuffled_once_and_an_item_measured_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     measured: list[int] = []
+    seeds: list[int] = []
 
     def size(item: int) -> int:
         measured.append(item)
@@ -84,10 +89,16 @@ def test_an_epoch_is_shuffled_once_however_many_steps_it_has() -> None:
     def build(items: list[int], places: list[int]) -> SequenceBatch:
         return collate_sequences([([1], [1] * item) for item in items], pad_id=0)
 
+    def order(count: int, batch_size: int, seed: int, sizes: Any) -> EpochOrder:
+        seeds.append(seed)
+        return EpochOrder(count, batch_size, seed, sizes)
+
+    monkeypatch.setattr("workbench.train.batches.EpochOrder", order)
     batches = ShuffledBatches(list(range(1, 41)), size, build, 4)
     for step in range(3 * len(batches)):
         batches.at(step)
-    assert len(measured) == 3 * 40  # sorted by size once in each of the three epochs
+    assert measured == [*range(1, 41)]
+    assert seeds == [0, 1, 2], "one order for each of the three epochs"
 
 
 def test_nothing_to_train_on_is_refused() -> None:

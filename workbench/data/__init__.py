@@ -5,6 +5,7 @@ layouts    the column layouts of preference files, and where rows come from
 encoding   texts, and conversations of several turns, as token ids
 foreign    what comes from strangers, kept within limits
 preflight  what is wrong in a file
+large      sources with too many rows to hold in memory
 json_rows  JSON and JSONL files
 split      train and held-out parts without shared prompts or topics
 tokenizer  text to token ids and back

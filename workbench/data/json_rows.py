@@ -20,13 +20,13 @@ def read_json_rows(path: Path) -> list[Any]:
     if not lines:
         raise WorkbenchError(f"{path} is empty: give a JSON or JSONL file with preference pairs")
     try:
-        content = _parse(text, path)
+        content = parse_json(text, path)
     except WorkbenchError:
         # With a whole JSON value in its first line, the file is meant as JSONL.
         first, *rest = lines
         if not _is_json(first[1]) or not rest:
             raise
-        return [_parse(line, path, number) for number, line in lines]
+        return [parse_json(line, path, number) for number, line in lines]
     return content if isinstance(content, list) else [content]
 
 
@@ -62,7 +62,8 @@ def _read_text(path: Path) -> str:
         raise WorkbenchError(f"{path} is not UTF-8 text: byte {error.start} is wrong") from error
 
 
-def _parse(text: str, path: Path, first_line: int = 1) -> Any:
+def parse_json(text: str, path: Path, first_line: int = 1) -> Any:
+    """The value of a JSON text, which begins in this line of a file; errors name the line."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

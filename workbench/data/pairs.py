@@ -201,7 +201,16 @@ def _usable_pairs(layout: Layout, row: Any, number: int, reading: Reading) -> li
     return found
 
 
+class NoRowsError(WorkbenchError):
+    """None of some rows can be used: `skipped` are those, or the first of `count` rows."""
+
+    def __init__(self, where: str, skipped: Sequence[SkippedRow], count: int | None = None) -> None:
+        first = f"; row {skipped[0].row}: {skipped[0].reason}" if skipped else ""
+        count = len(skipped) if count is None else count
+        super().__init__(f"{where}: none of {count} rows can be used{first}")
+        self.skipped = skipped
+
+
 def require_rows(pairs: Sequence[object], skipped: Sequence[SkippedRow], where: str) -> None:
     if not pairs:
-        first = f"; row {skipped[0].row}: {skipped[0].reason}" if skipped else ""
-        raise WorkbenchError(f"{where}: none of {len(skipped)} rows can be used{first}")
+        raise NoRowsError(where, skipped)

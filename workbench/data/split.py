@@ -40,25 +40,33 @@ def split_by_group(
 
     Raises WorkbenchError when `held_out` is below 0 or would leave nothing to train on.
     """
-    if not 0 <= held_out < max(len(items), 1):
-        raise WorkbenchError(
-            f"held_out is {held_out}: give a number from 0 to {max(len(items) - 1, 0)}; "
-            f"there are {len(items)} pairs, and at least one is needed for training"
-        )
     found = [keys(item) for item in items]
     groups = _groups([(own,) if isinstance(own, str) else tuple(own) for own in found])
-    random.Random(seed).shuffle(groups)
-    chosen = [groups[number] for number in _fill([len(group) for group in groups], held_out)]
-    if held_out and not chosen:
-        chosen = [min(groups, key=len)]
-    held = sorted(index for group in chosen for index in group)
-    if len(held) == len(items) and items:
-        raise WorkbenchError(
-            f"held_out is {held_out}, but all {len(items)} pairs share one prompt or topic: "
-            "give 0, or pairs with several prompts"
-        )
+    chosen = held_groups(list(map(len, groups)), held_out, seed)
+    held = sorted(index for number in chosen for index in groups[number])
     is_held = set(held)
     return [index for index in range(len(items)) if index not in is_held], held
+
+
+def held_groups(sizes: Sequence[int], held_out: int, seed: int) -> list[int]:
+    """Which of the groups of these sizes are held out, see `split_by_group`."""
+    count = sum(sizes)
+    if not 0 <= held_out < max(count, 1):
+        raise WorkbenchError(
+            f"held_out is {held_out}: give a number from 0 to {max(count - 1, 0)}; "
+            f"there are {count} pairs, and at least one is needed for training"
+        )
+    order = list(range(len(sizes)))
+    random.Random(seed).shuffle(order)
+    chosen = [order[place] for place in _fill([sizes[number] for number in order], held_out)]
+    if held_out and not chosen:
+        chosen = [min(order, key=sizes.__getitem__)]
+    if count and sum(sizes[number] for number in chosen) == count:
+        raise WorkbenchError(
+            f"held_out is {held_out}, but all {count} pairs share one prompt or topic: "
+            "give 0, or pairs with several prompts"
+        )
+    return chosen
 
 
 def _groups(keys: Sequence[Sequence[Hashable]]) -> list[list[int]]:

@@ -2,7 +2,8 @@
 
 * `run`: `Run`, an iterator of events: create, resume, branch; `run_loop`: how it goes on, with
   `checkpoint_timer`; `run_view`: what can be read of it.
-* `prepare`: the parts of a run, made from its settings; `run_data`: its rows.
+* `prepare`: the parts of a run, made from its settings; `run_data`: its rows, `large_data`: those
+  that are too many to hold.
 * `evaluate`: the held-out evaluation.
 * `folder/`: the run on disk: record, settings as TOML, all runs in a folder.
 * `reopen`: a recorded run opened again.

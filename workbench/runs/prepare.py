@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
 import torch
@@ -19,8 +20,10 @@ from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import Model, load_model, model_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator, TextScores
+from workbench.runs.folder.known_rows import KnownData
+from workbench.runs.large_data import load_data, with_live_reference
 from workbench.runs.reward.named_rewards import GIVEN, check_prompts_of, find_reward
-from workbench.runs.run_data import KnownData, RunData, load_data, refuse_truncated, write_answers
+from workbench.runs.run_data import RunData, refuse_truncated, write_answers
 from workbench.train.base_model import Progress, tiny_base
 from workbench.train.batches import BatchSource, batches_for, in_order
 from workbench.train.config import MAX_TOKENS, TrainConfig
@@ -84,12 +87,13 @@ def prepare(
         raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
-    data = load_data(config, method, model, config.device, config.precision, known)
+    data = load_data(config, method, model, config.device, config.precision, known, tell)
+    config = with_live_reference(config, asked, data)
     if talks := data.conversations:
         model = replace(model, tokenizer=model.tokenizer.knowing(talks))
     refuse_truncated(data, asked.max_length, config.max_length or model.max_length)
     if method.rollouts:
-        check_prompts_of(reward, [*data.train_texts, *data.held_out_texts])
+        check_prompts_of(reward, chain(data.train_texts, data.held_out_texts))
     config = replace(config, **method.open_settings(data.train, asked))
     reference_hash = model_hash(model.policy)
     compares = method.needs_reference(LiveSettings.start(config))

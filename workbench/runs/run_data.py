@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import cycle, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -25,20 +25,11 @@ from workbench.generation.sampling import generate
 from workbench.generation.stops import cut
 from workbench.models.load import Model, model_hash
 from workbench.runs.evaluate import TextScores
+from workbench.runs.folder.known_rows import KnownData
 from workbench.train.config import TrainConfig
 from workbench.train.method import Method
 from workbench.train.precision import computing
 from workbench.train.reference_values import cache_key
-
-
-class KnownData(NamedTuple):
-    """What is kept of the data of a run: its hash, and the rows that were held out.
-
-    `held_out` is None in a folder that was written before the rows were kept.
-    """
-
-    hash: str
-    held_out: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +60,11 @@ class RunData:
     def known(self) -> KnownData:
         """What the run's record keeps of it."""
         return KnownData(self.hash, sorted({text.row for text in self.held_out_texts}))
+
+    @property
+    def first_rows(self) -> list[Any] | None:
+        """The first rows as the file has them, of data too large to look through."""
+        return None
 
     def as_dict(self) -> dict[str, Any]:
         """For data.json: what is known, and the rows that were cut."""
@@ -134,9 +130,9 @@ def load_small(
     rows = sorted([*skipped, *encoded.skipped], key=lambda row: row.row)
 
     def divided(parts: tuple[list[int], list[int]]) -> RunData:
-        train, kept = ([encoded.items[i] for i in part] for part in parts)
+        chosen, held = ([encoded.items[i] for i in part] for part in parts)
         texts, kept_texts = ([encoded.texts[i] for i in part] for part in parts)
-        train, kept = method.complete(train, [], longest), method.complete(kept, train, longest)
+        train, kept = method.complete(chosen, [], longest), method.complete(held, chosen, longest)
         return RunData(train, kept, texts, kept_texts, rows, encoded.truncated, scores, layout)
 
     def split(keys: Callable[[Any], list[Any]]) -> RunData:
@@ -154,10 +150,15 @@ def load_small(
     for one in found:
         if one.hash == known.hash:
             return one
-    now = found[-1].hash[:12] if found else "that of rows which cannot be split so"
-    raise WorkbenchError(
-        f"{config.data}: the {method.noun} of this run had data_hash {known.hash[:12]}, it is now "
-        f"{now}; give back the file that the run was made with"
+    now = found[-1].hash if found else "of rows which cannot be split so"
+    raise other_data(config.data, method, known.hash, now)
+
+
+def other_data(name: str, method: Method[Any], known: str, now: str) -> WorkbenchError:
+    """That a file no longer holds the rows of a run."""
+    return WorkbenchError(
+        f"{name}: the {method.noun} of this run had data_hash {known[:12]}, it is now "
+        f"{now if ' ' in now else now[:12]}; give back the file that the run was made with"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +71,11 @@ class RunView:
         config, longest = self.config, self.config.max_length
         if config.data == "reviews" or not self.method.paired or longest is None:
             return ""
-        found = preflight(config.data, self.tokenizer, longest, config.reading).in_line
+        rows, of_rows = self.data.first_rows, ""
+        if rows is not None:
+            of_rows = f" of the first {len(rows):,} rows"
+        given = config.data if rows is None else rows
+        found = preflight(given, self.tokenizer, longest, config.reading).in_line
         usual = TrainConfig()
         changed = {name: getattr(config, name) for name in ("model", *READING)}
         flags = [
@@ -79,7 +84,7 @@ class RunView:
             if name == "model" or value != getattr(usual, name)
         ]
         command = " ".join(["python -m workbench preflight", quote(config.data), *flags])
-        return f"preflight: {found}; see {command}" if found else ""
+        return f"preflight{of_rows}: {found}; see {command}" if found else ""
 
     @property
     def settings(self) -> LiveSettings:
@@ -115,12 +120,12 @@ class RunView:
         return self._evaluator.beside
 
     @property
-    def skipped(self) -> list[SkippedRow]:
+    def skipped(self) -> Sequence[SkippedRow]:
         """Rows of the data that can't be used, with the reason."""
         return self.data.skipped
 
     @property
-    def truncated(self) -> list[TruncatedRow]:
+    def truncated(self) -> Sequence[TruncatedRow]:
         """Rows with completions that were cut at `max_length` and lost their end of sequence."""
         return self.data.truncated
 

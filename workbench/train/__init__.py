@@ -4,7 +4,7 @@
 * `loop`: `fit`, the only optimiser loop; `control`: changes to it from any thread; `events`: what
   it yields.
 * `method`: what a training method is; `methods/`: one file per method.
-* `batches`: sources of batches whose state can be saved.
+* `batches`: sources of batches whose state can be saved; `epoch_order`: what is in which.
 * `reference`: the frozen model, or the model with its adapters switched off; `reference_values`:
   its log-probabilities, computed once.
 * `file_checks/`: a file looked through for a model.

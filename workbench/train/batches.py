@@ -10,19 +10,21 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from workbench.core.batch import SequenceBatch
+from workbench.data.large.lazy_items import Lazy, LazyItems
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
+from workbench.train.epoch_order import EpochOrder, sizes_of
 from workbench.train.method import Method
 
 T = TypeVar("T")
-POOL = 8  # batches whose items are sorted by length together
 
 
 class BatchSource(Protocol):
@@ -152,20 +154,16 @@ class ShuffledBatches(Counted, Generic[T]):
         return own + [[]] * (most - len(own))
 
     def _tokens(self, indices: list[int]) -> int:
-        sizes = [self.size(self.items[index]) for index in indices]
+        sizes = self._sizes[indices].tolist()
         return max(sizes) * len(sizes) if self.padded else sum(sizes)
 
-    def _arrange(self, epoch: int) -> list[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.items), generator=generator).tolist()
-        batches = []
-        for start in range(0, len(order), POOL * self.batch_size):
-            pool = order[start : start + POOL * self.batch_size]
-            if self.bucket:
-                pool.sort(key=lambda index: self.size(self.items[index]))
-            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        shuffle = torch.randperm(len(batches), generator=generator).tolist()
-        return [batches[number] for number in shuffle]
+    @cached_property
+    def _sizes(self) -> NDArray[Any]:
+        return sizes_of(self.items, self.size)
+
+    def _arrange(self, epoch: int) -> EpochOrder:
+        sizes = self._sizes if self.bucket else None
+        return EpochOrder(len(self.items), self.batch_size, self.seed * 1_000_003 + epoch, sizes)
 
 
 class FixedBatches(Counted):
@@ -211,11 +209,19 @@ def _even_parts(indices: list[int], count: int) -> list[list[int]]:
 
 def in_order(
     method: Method[Any], items: Sequence[Any], pad_id: int, batch_size: int, layout: str
-) -> list[SequenceBatch]:
-    """Batches for evaluation: sorted by length, the same every time, `index` as in `items`."""
-    order = sorted(range(len(items)), key=lambda index: method.size(items[index]))
-    groups = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    return [method.collate([items[i] for i in group], pad_id, layout, group) for group in groups]
+) -> Sequence[SequenceBatch]:
+    """Batches for evaluation: sorted by length, the same every time, `index` as in `items`.
+
+    Those of items that are made when they are looked at are so, too.
+    """
+    order = np.argsort(sizes_of(items, method.size), kind="stable")
+
+    def made(start: int) -> SequenceBatch:
+        group = order[start : start + batch_size].tolist()
+        return method.collate([items[index] for index in group], pad_id, layout, group)
+
+    batches = Lazy(made, np.arange(0, len(order), batch_size))
+    return batches if isinstance(items, LazyItems) else list(batches)
 
 
 def each_step(

@@ -97,9 +97,9 @@ class Method(Generic[Item]):
 
     def complete(
         self, items: Sequence[Item], others: Sequence[Item], max_length: int
-    ) -> list[Item]:
+    ) -> Sequence[Item]:
         """The items with what they take from each other or from `others`; as a rule nothing."""
-        return list(items)
+        return items
 
     def open_settings(self, items: Sequence[Item], asked: TrainConfig) -> dict[str, Any]:
         """Values for settings that `asked` leaves open and the training items decide; as a rule

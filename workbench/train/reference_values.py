@@ -20,6 +20,7 @@ from torch import Tensor
 
 from workbench.core.batch import SequenceBatch
 from workbench.data.cache import atomic_write, cache_folder
+from workbench.data.large.lazy_items import LazyItems
 from workbench.data.seals import SEAL, set_aside
 from workbench.train import distributed
 from workbench.train.method import token_ids
@@ -52,7 +53,10 @@ class CachedReference:
 
 def cache_key(reference_hash: str, items: Sequence[Any], *conditions: str) -> str:
     """Hash of all that the values depend on: weights, token ids, precision and layout."""
-    content = json.dumps([token_ids(item) for item in items])
+    if isinstance(items, LazyItems):
+        content = items.digest
+    else:
+        content = json.dumps([token_ids(item) for item in items])
     text = "\n".join([reference_hash, *conditions, content])
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -26,10 +26,20 @@ from workbench.paths import given_path
 Source: TypeAlias = Any
 
 
+class Block(list[Any]):
+    """Some of the rows of a source that is read in parts; `name` is the source's."""
+
+    def __init__(self, rows: Iterable[Any], name: str) -> None:
+        super().__init__(rows)
+        self.name = name
+
+
 def name_of(source: Source) -> str:
     """A path, or what holds the rows."""
     if isinstance(source, str | Path):
         return str(source)
+    if isinstance(source, Block):
+        return source.name
     count = f" of {len(source)} rows" if isinstance(source, Sized) else ""
     return f"{type(source).__name__}{count}"
 

@@ -108,6 +108,19 @@ def read_data_set(folder: Path) -> list[Any]:
     """The rows of a data set as `datasets` saves it: a folder of Arrow files with their list.
 
     Raises:
+        WorkbenchError: as `data_set_files` does, or a file is broken.
+    """
+    found: list[Any] = []
+    for path in data_set_files(folder):
+        with arrow_package(path) as arrow, arrow.memory_map(str(path)) as file:
+            found += import_module("pyarrow.ipc").open_stream(file).read_all().to_pylist()
+    return filled_fields(found)
+
+
+def data_set_files(folder: Path) -> list[Path]:
+    """The files of such a folder that hold rows, in their order.
+
+    Raises:
         WorkbenchError: it is no such folder, or holds several parts; those are named.
     """
     parts = folder / "dataset_dict.json"
@@ -120,14 +133,13 @@ def read_data_set(folder: Path) -> list[Any]:
             "folder of a saved data set"
         )
     listed = read_json(folder / "state.json").get("_data_files")
-    found: list[Any] = []
+    found = []
     for entry in listed if isinstance(listed, list) else []:
         name = entry.get("filename") if isinstance(entry, dict) else None
         if not isinstance(name, str) or Path(name).name != name:
             raise WorkbenchError(f"{folder}/state.json names {name!r}, which is no file beside it")
-        with _arrow(folder / name) as arrow, arrow.memory_map(str(folder / name)) as file:
-            found += import_module("pyarrow.ipc").open_stream(file).read_all().to_pylist()
-    return filled_fields(found)
+        found.append(folder / name)
+    return found
 
 
 def filled_fields(rows: list[Any]) -> list[Any]:
@@ -148,12 +160,12 @@ def filled_fields(rows: list[Any]) -> list[Any]:
 
 
 def _read_parquet(path: Path) -> list[Any]:
-    with _arrow(path):
+    with arrow_package(path):
         return filled_fields(import_module("pyarrow.parquet").read_table(path).to_pylist())
 
 
 @contextmanager
-def _arrow(path: Path) -> Iterator[Any]:
+def arrow_package(path: Path) -> Iterator[Any]:
     """The package pyarrow; what it can't read is told in one line."""
     try:
         arrow = import_module("pyarrow")

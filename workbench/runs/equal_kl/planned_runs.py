@@ -150,7 +150,7 @@ def _yardstick(shared: TrainConfig) -> tuple[Evaluator, list[TextPair]]:
     parts = prepare(replace(shared, loss=YARDSTICK))
     if parts.evaluator.scores is not None:
         parts.evaluator.scores = with_parsed_reward(parts.evaluator.scores)
-    return parts.evaluator, parts.data.train_texts
+    return parts.evaluator, list(parts.data.train_texts)
 
 
 def _check_same_pairs(run: Run, pairs: list[TextPair]) -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.data.seals import read_sealed
 from workbench.errors import WorkbenchError
-from workbench.runs.run_data import KnownData
+
+
+class KnownData(NamedTuple):
+    """What is kept of the data of a run: its hash, and the rows that were held out.
+
+    `held_out` is None in a folder that was written before the rows were kept.
+    """
+
+    hash: str
+    held_out: list[int] | None
 
 
 def known_rows(path: Path, state: Mapping[str, Any] | None) -> KnownData | None:

@@ -41,9 +41,9 @@ from workbench.runs.folder.checkpoints import (
 )
 from workbench.runs.folder.config_file import config_from_toml, config_to_toml, naming, write_text
 from workbench.runs.folder.event_log import EventLog
-from workbench.runs.folder.known_rows import known_rows
+from workbench.runs.folder.known_rows import KnownData, known_rows
 from workbench.runs.folder.lock import RunLock
-from workbench.runs.run_data import KnownData, RunData
+from workbench.runs.run_data import RunData
 from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig
 from workbench.train.events import Event, event_from_dict
@@ -114,9 +114,7 @@ class Record:
         """Write skipped.jsonl, data.json and self_test.json."""
         lines = [json.dumps(row._asdict()) + "\n" for row in data.skipped]
         self._write("skipped.jsonl", "".join(lines))
-        truncated = [row._asdict() for row in data.truncated]
-        known = sealed({**data.known._asdict(), "truncated": truncated})
-        self._write("data.json", json.dumps(known) + "\n")
+        self._write("data.json", json.dumps(sealed(data.as_dict())) + "\n")
         if test is not None:
             found = json.dumps(sealed(test.as_dict()), indent=1, ensure_ascii=False)
             self._write("self_test.json", found + "\n")

@@ -13,10 +13,12 @@ from typing import Any
 from workbench.data import pairs
 from workbench.data.layouts.row_sources import rows_of
 from workbench.errors import WorkbenchError
+from workbench.runs.large_data import load_data
 from workbench.runs.run import Run
-from workbench.runs.run_data import RunData, load_data
+from workbench.runs.run_data import RunData
 from workbench.train.batches import Counted, batches_for
 from workbench.train.config import TrainConfig
+from workbench.train.epoch_order import sizes_of
 from workbench.train.events import CheckpointEvent, EvalEvent, Event, SampleEvent, StepEvent
 from workbench.train.loop import total_steps
 from workbench.train.method import Method, find_method
@@ -167,7 +169,8 @@ def _whole(config: TrainConfig, run: Run) -> Sizes:
 
 
 def _sizes(method: Method[Any], data: RunData, steps: int, per_epoch: int) -> Sizes:
-    train, held_out = (sum(map(method.size, part)) for part in (data.train, data.held_out))
+    parts = (sizes_of(part, method.size) for part in (data.train, data.held_out))
+    train, held_out = (int(sizes.sum()) for sizes in parts)
     return Sizes(train, held_out, steps, per_epoch)
 
 

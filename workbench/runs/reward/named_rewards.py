@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,7 +142,7 @@ class ModelReward:
         return found
 
 
-def check_prompts_of(reward: Reward | None, texts: Sequence[TextCompletion]) -> None:
+def check_prompts_of(reward: Reward | None, texts: Iterable[TextCompletion]) -> None:
     """Raise WorkbenchError for a system message or turns that a reward model would not see."""
     if isinstance(reward, ModelReward):
         for text in texts:

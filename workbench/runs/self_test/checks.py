@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from workbench.core.batch import SequenceBatch
 from workbench.core.policy import PLAIN, Policy
 from workbench.runs.prepare import Parts
 from workbench.runs.self_test.result import Check, named
+from workbench.train.epoch_order import sizes_of
 from workbench.train.loop import TrainState
 from workbench.train.precision import autocast, bf16_weights, computing
 from workbench.train.reference import LiveReference
@@ -47,7 +49,7 @@ class Scored:
     def of(cls, parts: Parts) -> Scored:
         """The shortest rows of the training data: they cost least."""
         method, items, config = parts.method, parts.data.train, parts.config
-        order = sorted(range(len(items)), key=lambda index: method.size(items[index]))
+        order = np.argsort(sizes_of(items, method.size), kind="stable").tolist()
         chosen = order[:2]
         for index in order[2:ROWS]:
             if sum(method.size(items[one]) for one in [*chosen, index]) <= TOKENS:

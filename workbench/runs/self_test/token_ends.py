@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from workbench.data.large.lazy_items import Lazy
 from workbench.data.tokenizer import Tokenizer
 from workbench.runs.prepare import Parts
 from workbench.runs.self_test.result import Check, named
 
+LOOKED_AT = 10_000  # rows, where they are not held in memory
 COMPLETIONS = ("chosen", "rejected", "completion", "mismatched")  # fields of items
 
 
@@ -55,10 +57,11 @@ def first_tokens(parts: Parts) -> Check:
 
 
 def _rows(parts: Parts) -> Iterator[tuple[int, Any]]:
-    """Rows and token ids of all items, training and held-out."""
+    """Rows and token ids of all items, training and held-out; of large data the first."""
     data = parts.data
+    most = LOOKED_AT if isinstance(data.train, Lazy) else None
     for texts, items in ((data.train_texts, data.train), (data.held_out_texts, data.held_out)):
-        yield from zip((text.row for text in texts), items, strict=True)
+        yield from zip((text.row for text in texts[:most]), items[:most], strict=True)
 
 
 def _completions(item: Any) -> list[tuple[str, tuple[int, ...]]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from workbench.core.logps import completion_logps
 from workbench.core.losses import LabelledLogps
 from workbench.core.metrics import label_metrics
 from workbench.data.completions import TextCompletion, encode_completions, read_completions
+from workbench.data.large.lazy_items import LazyItems
 from workbench.data.layouts.reading import Reading
 from workbench.data.layouts.row_sources import Source
 from workbench.data.pairs import ReadRows, TextPair
@@ -51,11 +53,13 @@ class KTO(Method[Completion]):
 
     def complete(
         self, items: Sequence[Completion], others: Sequence[Completion], max_length: int
-    ) -> list[Completion]:
+    ) -> Sequence[Completion]:
         """Each item with the completion of the next item that has another prompt.
 
         The order is that of the data, so the reference's values stay the same in every epoch.
         """
+        if isinstance(items, LazyItems):
+            return items.mismatched(others, max_length)
         found, pool = [], [*items, *others]
         for number, item in enumerate(items):
             after = (pool[(number + step) % len(pool)] for step in range(1, len(pool)))
@@ -77,7 +81,8 @@ class KTO(Method[Completion]):
         The rarer label's weight is raised until the ratio of weight times number is 1, within the
         1 to 4/3 of Ethayarajh et al. 2024, eq. 8; the other's is 1.
         """
-        good = sum(item.label for item in items)
+        labels = items.labels if isinstance(items, LazyItems) else [one.label for one in items]
+        good = int(np.sum(labels))
         counts = {"desirable_weight": good, "undesirable_weight": len(items) - good}
         if not all(counts.values()):
             label = "true" if good else "false"

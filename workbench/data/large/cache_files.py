@@ -1,0 +1,171 @@
+"""How a tokenised source lies on disk: flat arrays without a header, which are memory-mapped.
+
+    tokens.bin       token ids of all items, one behind the other; uint16 or uint32
+    lengths.bin      uint32 (item, column): how many belong to each of an item's `COLUMNS`
+    facts.bin        `FACTS` (item,): what is known of an item without looking at its tokens
+    texts.bin        the texts that the items were made of, as JSON
+    text_ends.bin    int64 (item,): where each text ends
+    skipped.jsonl    rows that can't be used, with the reason
+    truncated.jsonl  rows with completions that were cut
+    info.json        kinds, counts, and how the columns were read
+    files.json       SHA-256 of the others
+
+Marks of what is scored are columns too, of numbers 0 and 1; they are empty where all is scored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.core.batch import Completion, Pair
+from workbench.data.large.text_json import Text, from_json
+from workbench.data.pairs import SkippedRow, TruncatedRow
+from workbench.data.seals import DIGESTS, read_sealed
+
+Item: TypeAlias = Pair | Completion
+ITEMS: dict[str, type[Item]] = {kind.__name__: kind for kind in (Pair, Completion)}
+COLUMNS = {
+    "Pair": ("prompt", "chosen", "rejected", "chosen_scored", "rejected_scored"),
+    "Completion": ("prompt", "completion", "scored"),
+}
+FACTS = np.dtype(
+    [
+        ("row", "<i8"),  # in the source, from 1
+        ("size", "<u4"),  # tokens, by which similar items are put together
+        ("prompt", "<u8"),  # hash of the prompt's text but for case and spaces
+        ("group", "<u8"),  # hash of the group; 0: none
+        ("prompt_ids", "<u8"),  # hash of the prompt's token ids
+        ("label", "?"),
+        ("talks", "?"),  # several turns, or a system message
+    ]
+)
+Row = TypeVar("Row", SkippedRow, TruncatedRow)
+
+
+class Info(NamedTuple):
+    """What info.json holds."""
+
+    items: str
+    texts: str
+    size: int  # items
+    token_type: str
+    layout: str
+    skipped: int
+    truncated: int
+
+
+class RowList(Sequence[Row]):
+    """Rows of a JSONL file, read from it each time."""
+
+    def __init__(self, path: Path, kind: Callable[..., Row], count: int) -> None:
+        self.path, self._count = path, count
+        self._kind: Callable[..., Row] = kind
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        with self.path.open(encoding="utf-8") as file:
+            for line in file:
+                yield self._made(json.loads(line))
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return list(islice(self, *index.indices(self._count)))
+        return next(islice(self, range(self._count)[index], None))
+
+    def _made(self, values: list[Any]) -> Row:
+        row, found = values
+        return self._kind(row, tuple(found) if isinstance(found, list) else found)
+
+
+class CacheFiles:
+    """A tokenised source, opened; everything is read when it is looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.info = Info(**read_sealed(folder / "info.json"))
+        self._columns = COLUMNS[self.info.items]
+
+    def __len__(self) -> int:
+        return self.info.size
+
+    @cached_property
+    def facts(self) -> NDArray[Any]:
+        """`FACTS` (item,)."""
+        return self._map("facts.bin", FACTS)
+
+    @cached_property
+    def skipped(self) -> RowList[SkippedRow]:
+        """Rows that can't be used."""
+        return RowList(self.folder / "skipped.jsonl", SkippedRow, self.info.skipped)
+
+    @cached_property
+    def truncated(self) -> RowList[TruncatedRow]:
+        """Rows that were cut."""
+        return RowList(self.folder / "truncated.jsonl", TruncatedRow, self.info.truncated)
+
+    @cached_property
+    def token_digest(self) -> str:
+        """SHA-256 of the files that decide what is trained on."""
+        digests = json.loads((self.folder / DIGESTS).read_text(encoding="utf-8"))
+        return " ".join(digests[name] for name in ("tokens.bin", "lengths.bin", "facts.bin"))
+
+    def item(self, number: int) -> Any:
+        """The item with this number, made of tuples."""
+        end = int(self._ends[number])
+        lengths = self._lengths[number].tolist()
+        ids = self._tokens[end - sum(lengths) : end].tolist()
+        values: dict[str, Any] = {}
+        start = 0
+        for name, length in zip(self._columns, lengths, strict=True):
+            part = ids[start : start + length]
+            values[name] = tuple(map(bool, part)) if name.endswith("scored") else tuple(part)
+            start += length
+        if self.info.items == "Completion":
+            values["label"] = bool(self.facts["label"][number])
+        return ITEMS[self.info.items](**values)
+
+    def text(self, number: int) -> Text:
+        """The text that an item was made of."""
+        start = int(self._text_ends[number - 1]) if number else 0
+        content = self._texts[start : self._text_ends[number]].tobytes()
+        return from_json(self.info.texts, content, int(self.facts["row"][number]))
+
+    @cached_property
+    def _tokens(self) -> NDArray[Any]:
+        return self._map("tokens.bin", np.dtype(self.info.token_type))
+
+    @cached_property
+    def _lengths(self) -> NDArray[np.uint32]:
+        return self._map("lengths.bin", np.dtype("<u4")).reshape(-1, len(self._columns))
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return self._lengths.sum(1, dtype=np.int64).cumsum()
+
+    @cached_property
+    def _texts(self) -> NDArray[np.uint8]:
+        return self._map("texts.bin", np.dtype("u1"))
+
+    @cached_property
+    def _text_ends(self) -> NDArray[np.int64]:
+        return self._map("text_ends.bin", np.dtype("<i8"))
+
+    def _map(self, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
+        # A plain array over the map: slices of `memmap` itself cost some microseconds each.
+        return np.asarray(np.memmap(self.folder / name, kind, mode="r"))

@@ -1,0 +1,62 @@
+"""What a file holds, by SHA-256; it is computed anew where the file may have changed since.
+
+The hash is kept with the file's size, inode and times. The time of the last change of the inode
+can't be set by a program, so a file that was written again is noticed, also where its size and its
+time of modification are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from workbench.data.cache import atomic_write, cache_folder
+from workbench.data.seals import file_digest, read_sealed, sealed
+from workbench.errors import WorkbenchError
+
+SETTLED = 2.0  # seconds; a file that was changed a moment ago may be changed again unnoticed
+
+
+def file_state(path: Path) -> list[int]:
+    """What changes with a file's content. Raises WorkbenchError where it can't be read."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise WorkbenchError(f"cannot read {path}: {error.strerror}") from error
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits; the one that is known where it is as then.
+
+    Raises:
+        WorkbenchError: it can't be read, or it changes meanwhile.
+    """
+    state = file_state(path)
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+    known = cache_folder() / "tokens" / "digests" / f"{name}.json"
+    with suppress(WorkbenchError, KeyError):
+        kept = read_sealed(known)
+        if kept["state"] == state:
+            return str(kept["digest"])
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise WorkbenchError(f"cannot read {path}: {error.strerror}") from error
+    require_unchanged(path, state)
+    if time.time() - max(state[3:]) / 1e9 > SETTLED:
+        content = json.dumps(sealed({"file": str(path), "state": state, "digest": digest}))
+        atomic_write(known, lambda part: part.write_text(content))
+    return digest
+
+
+def require_unchanged(path: Path, state: list[int]) -> None:
+    """Raise where a file is not in the state that it was in."""
+    if file_state(path) != state:
+        raise WorkbenchError(
+            f"{path} changed while it was read: try again when nothing writes it any more"
+        )
