@@ -25,5 +25,6 @@ from .view import dashboard as dashboard
 from .view import explore_pair as explore_pair
 from .view import explore_pairs as explore_pairs
 from .view import explore_win_rates as explore_win_rates
+from .view import follow as follow
 from .view import show as show
 from .view import watch as watch

@@ -26,6 +26,7 @@ from .html.tokens import pair_strips as pair_strips
 from .html.tokens import shift_table as shift_table
 from .html.tokens import strips as strips
 from .live.dashboard import dashboard as dashboard
+from .live.dashboard import follow as follow
 from .plot.methods_figure import draw_methods as draw_methods
 from .plot.outcome import margins_before_and_after as margins_before_and_after
 from .plot.outcome import rewards_before_and_after as rewards_before_and_after

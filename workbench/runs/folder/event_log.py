@@ -64,14 +64,21 @@ class EventLog:
             lines = self.path.read_bytes().split(b"\n")
         found, why = [], ""
         for number, line in enumerate(lines, 1):
-            try:
-                found.append(event_from_dict(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                if number < len(lines):
-                    why = why or f"line {number} is no event"
+            if event := event_in(line):
+                found.append(event)
+            elif number < len(lines):
+                why = why or f"line {number} is no event"
         if why := why or _changed(lines, state):
             warnings.warn(f"{self.path} is not as it was written: {why}", stacklevel=2)
         return found
+
+
+def event_in(line: bytes) -> Event | None:
+    """The event of one line; None where it holds none."""
+    try:
+        return event_from_dict(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _changed(lines: Sequence[bytes], state: Mapping[str, Any] | None) -> str:

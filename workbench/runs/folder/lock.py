@@ -90,6 +90,11 @@ def writer_of(folder: Path) -> str:
     return ""
 
 
+def written_elsewhere(folder: Path) -> bool:
+    """Whether another process writes this run."""
+    return _key(folder) not in _LOCKS and writer_of(folder) != ""
+
+
 def _key(folder: Path) -> Key | None:
     with suppress(FileNotFoundError):
         status = (folder / LOCK).stat()

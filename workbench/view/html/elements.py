@@ -28,7 +28,9 @@ def status(run_state: RunState) -> Html:
         "run": run_state.name,
     }
     text = describe(run_state)
-    return render("status", facts=facts, value=run_state.step, max=run_state.total, text=text)
+    return render(
+        "status", facts=facts, value=run_state.step, max=run_state.total or None, text=text
+    )
 
 
 def waiting(state: str, text: str, share: float = 0.0) -> Html:
@@ -46,7 +48,10 @@ def describe(run_state: RunState) -> str:
     parts.append(f"{clock(run_state.seconds)} trained")
     if not run_state.ended and run_state.seconds_left is not None:
         parts.append(f"{clock(run_state.seconds_left)} left")
-    parts.append(f"{peak_memory_bytes('cpu') / 1e9:.1f} GB at most")
+    if run_state.elsewhere:
+        parts += [run_state.note] if run_state.note else []
+    else:
+        parts.append(f"{peak_memory_bytes('cpu') / 1e9:.1f} GB at most")
     return " · ".join([run_state.name, *parts])
 
 

@@ -13,5 +13,6 @@ run_state.py         step, speed, settings and commands of one run
 run_answers.py       the answers of runs beside their reference's
 writing.py           texts while models write them
 runs_table/          the runs of today and of earlier days
+elsewhere/           runs that other processes train, followed in their folders
 outputs/             outputs outside of the dashboard's box
 """

@@ -15,7 +15,8 @@ from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.view.cell_output import CellOutput, beside
-from workbench.view.live.dashboard_actions import DashboardActions, MakeRun
+from workbench.view.live.dashboard_actions import MakeRun
+from workbench.view.live.elsewhere.follow_actions import FollowActions
 from workbench.view.live.outputs.followers import Follower
 from workbench.view.live.outputs.saved_output import SavedOutput
 from workbench.view.live.static import StaticDashboard
@@ -57,7 +58,28 @@ def dashboard(
     return Dashboard(config, prompt, make_run, keep, folder)
 
 
-class Dashboard(DashboardActions):
+def follow(folder: Path | str, *more: Path | str) -> Dashboard:
+    """Watch runs that other processes train, on this machine or on one with the same disk.
+
+    The dashboard shows what their folders hold as it grows; no model is loaded. What is moved in
+    it, and Stop, is asked for in the run's folder, and the run takes it between two steps. It ends
+    with the runs, with the widget, or with the next call of `follow`.
+
+    Args:
+        folder: of a run, which may not have begun.
+        more: folders of others, to be drawn on the same plots.
+
+    Raises:
+        WorkbenchError: a folder's name is none, or two folders have the same name.
+    """
+    folders = [given_path(one, "folder") for one in (folder, *more)]
+    config = TrainConfig()
+    if (folders[0] / "config.toml").exists():
+        config = replace(Record(folders[0]).config(), out=None)
+    return Dashboard(config, None, Run.create, True, folders[0], followed=folders)
+
+
+class Dashboard(FollowActions):
     """The live form; `dashboard` makes it.
 
     Attributes:

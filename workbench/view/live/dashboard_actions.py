@@ -15,12 +15,12 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from workbench.errors import WorkbenchError
-from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
-from workbench.view.html.elements import error_card, waiting
+from workbench.view.html.elements import error_card
 from workbench.view.live.dashboard_inputs import Inputs
+from workbench.view.live.elsewhere.follower import Follower
 from workbench.view.live.outputs.followers import Followers, mark_earlier
 from workbench.view.live.outputs.saved_output import SavedOutput
 from workbench.view.live.run_state import RunState, branch_names
@@ -41,7 +41,7 @@ class DashboardActions:
         self, config: TrainConfig, prompt: str | None, make_run: MakeRun, keep: bool = True,
         opened: Path | None = None,
     ) -> None:  # fmt: skip
-        self.worker: Worker | None = None
+        self.worker: Worker | Follower | None = None
         self._config, self._make_run = config, make_run
         self._inputs, self._outputs = Inputs(config, prompt), Outputs()
         self._followers = Followers()
@@ -50,19 +50,19 @@ class DashboardActions:
         beside = Path(config.out).parent if config.out is not None else Path(RUNS)
         parent = opened.parent if opened is not None else beside if keep else None
         self._shelf, curves = Shelf(parent, config), self._outputs.curves
-        self._actions = TableActions(self._shelf, curves, self._begin, self._busy, self._release)
+        acts = self._begin, self._busy, self._release, self._follow
+        self._actions = TableActions(self._shelf, curves, *acts)
         self.box = self._inputs.arrange(self._outputs, self._actions)
         self._saved, self._branches = SavedOutput(), branch_names()
         self._connect()
         self._offer_actions()
         self._opened = "" if opened is None else opened.name
-        if opened is not None:
-            self._open(opened)
 
     @property
     def runs(self) -> list[Run]:
         """The run of the last Start and its branches, in the order in which they were made."""
-        return [one.run for one in list(self.worker.run_states.values())] if self.worker else []
+        states = list(self.worker.run_states.values()) if self.worker else []
+        return [one.run for one in states if not one.elsewhere]
 
     @property
     def run(self) -> Run | None:
@@ -120,12 +120,20 @@ class DashboardActions:
         self, make: Callable[[Progress], Run], name: str, folder: Path | None, ended: str = ""
     ) -> Worker:
         """A worker for a run of this name, not yet started; the models before it are released."""
+        screen = self._new_screen(name, folder)
 
         def named(progress: Progress) -> Run:
             run = make(progress)
             run.name = name
             return run
 
+        self.worker = worker = Worker(named, screen, self._branches, ended)
+        return worker
+
+    def _new_screen(self, name: str, folder: Path | None) -> LiveScreen:
+        """A screen for a run of this name."""
+        if isinstance(self.worker, Follower):
+            self.worker.close()
         self._held.clear()
         self._shelf.drop_unmade()
         self._shelf.begin(name, folder)
@@ -137,8 +145,7 @@ class DashboardActions:
         self._screen = LiveScreen(
             self._outputs, self._on_branch, self._on_end, self._offer_actions, self._on_change
         )
-        self.worker = Worker(named, self._screen, self._branches, ended)
-        return self.worker
+        return self._screen
 
     def _begin(self, make: Callable[[Progress], Run], name: str, folder: Path) -> None:
         """Let a run of the table go on."""
@@ -155,24 +162,13 @@ class DashboardActions:
                 raise WorkbenchError(f"{name} is still being trained: stop it first")
             del self.worker.run_states[name]
 
-    def _open(self, folder: Path) -> None:
-        """Show a recorded run; its model is loaded when it is needed."""
-        entry = self._shelf.find(folder)
-        self._actions.show(entry.name)
-        told = f"{entry.name} · {entry.state} · step {entry.step} of {entry.total} · opened again"
-        self._outputs.status.value = waiting(entry.state, told, 1.0)
-        self._outputs.show_recorded(folder)
+    def _follow(self, *folders: Path) -> None:
+        raise NotImplementedError
 
-    def _held_worker(self) -> Worker:
+    def _held_worker(self) -> Worker | Follower:
         """The worker; without one, a new one that is paused before the first step."""
         if self.worker is not None and not self.worker.closed:
             return self.worker
-        entry = self._shelf.entries.get(self._opened)
-        if self.worker is None and entry is not None and entry.folder is not None:
-            load = partial(load_run, entry.folder)
-            worker = self._worker_for(load, entry.name, entry.folder, entry.state)
-            worker.start()
-            return worker
         worker = self._prepare()
         worker.pause()
         self._held |= self._inputs.targets

@@ -22,6 +22,7 @@ class RunState:
         metrics: of the last step.
         steps_due: to be taken although it is paused.
         ended: "finished", "stopped" or "failed"; empty before.
+        elsewhere: whether another process trains it; `note` is what is known of that one.
     """
 
     run: Run
@@ -33,6 +34,8 @@ class RunState:
     paused: bool = False
     steps_due: int = 0
     ended: str = ""
+    elsewhere: bool = False
+    note: str = ""
     _timed_steps: int = 0
     _timed_seconds: float = 0.0
     _step_at: float | None = None

@@ -96,6 +96,7 @@ class LiveScreen(Screen):
         self._listing = Throttle(LISTS, STATUS_SHARE)
         self._examining = Throttle(EXAMINATIONS, STATUS_SHARE)
         self._doing, self._made, self._changed = "", time.time(), False
+        self._made_one = False
         self._news = News()
         self._error: BaseException | None = None
         self._shown: Answers = {}
@@ -116,9 +117,11 @@ class LiveScreen(Screen):
         if parent is not None:
             self._out.curves.fork(parent.name, run_state.name)
             return self._on_branch(run_state)
-        self._out.doctor.clear()
+        if not self._made_one:
+            self._out.doctor.clear()
+        self._made_one = True
         if run_state.run.events:  # it goes on
-            self._out.doctor.examine(run_state.run)
+            self._examine(run_state)
             self._out.curves.remove(run_state.name)
             self._out.curves.load(run_state.name, run_state.run.events)
         self._out.facts.value = elements.facts(run_state)
@@ -132,10 +135,14 @@ class LiveScreen(Screen):
         self._out.curves.add(run_state.name, event)
         if isinstance(event, EndEvent) or (isinstance(event, EvalEvent) and self._examining.due()):
             with self._examining.measure():
-                self._out.doctor.examine(run_state.run)
+                self._examine(run_state)
         self._changed |= isinstance(event, ChangeEvent)
         if isinstance(event, SampleEvent):
             self._show_samples(run_state, event.samples)
+
+    def _examine(self, run_state: RunState) -> None:
+        run = run_state.run
+        self._out.doctor.examine(run.folder if run_state.elsewhere and run.folder else run)
 
     def sampled(self, run_state: RunState, samples: tuple[Sample, ...], own: bool) -> None:
         """Show answers to the user's own prompt in the panes, others in the table."""

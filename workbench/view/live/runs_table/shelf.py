@@ -19,6 +19,7 @@ from workbench.runs.folder.kept_runs import (
     read_run,
     rename_run,
 )
+from workbench.runs.folder.lock import written_elsewhere
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent
 from workbench.view.live.run_state import RunState
@@ -32,6 +33,7 @@ BY_COLUMN = {
     "reward": ("samples/reward", "{:+.2f}"),
 }
 CAN_GO_ON = ("stopped", "interrupted")
+ELSEWHERE = "running elsewhere"
 
 
 @dataclass
@@ -60,6 +62,8 @@ class Entry:
         """The actions that its row offers."""
         if self.live:
             return ["show"]
+        if self.state == ELSEWHERE:
+            return ["show", "follow"]
         if self.problem:
             return ["delete"]
         kept = self.folder is not None
@@ -167,8 +171,10 @@ def entry_of(kept: KeptRun) -> Entry:
     name, problem = kept.folder.name, kept.problem
     if kept.config is None:
         return Entry(name, kept.folder, kept.state, problem=problem)
+    elsewhere = kept.state == "interrupted" and written_elsewhere(kept.folder)
+    state = ELSEWHERE if elsewhere else kept.state
     return Entry(
-        name, kept.folder, kept.state, str(kept.config.resolved().method),
+        name, kept.folder, state, str(kept.config.resolved().method),
         compared(kept.config, kept.settings), kept.step, kept.total, dict(kept.held_out),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ const COLUMNS = [
 const ACTIONS = [
   ["answers", "Answers", "reference and this run answer, in the comparison"],
   ["branch", "Branch", "a copy that goes on from the newest checkpoint"],
+  ["follow", "Follow", "see it grow, and change its settings, while another process trains it"],
   ["go_on", "Go on", "train on from the newest checkpoint"],
   ["rename", "Rename", "give the run and its folder another name"],
   ["delete", "Delete", "delete the run and its folder"],

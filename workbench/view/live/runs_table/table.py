@@ -21,7 +21,7 @@ class RunsTable(anywidget.AnyWidget):
     Attributes:
         refusals: by the run's name, why its last action was refused; shown in its row.
         heard: called with the action and its values: show, compare, answers, branch, go_on,
-            rename or delete.
+            follow, rename or delete.
     """
 
     _esm = FOLDER / "table.js"

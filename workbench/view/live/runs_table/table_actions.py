@@ -31,6 +31,7 @@ class TableActions:
         begin: begins a live run: (make it, its name, its folder).
         busy: whether a run is being trained.
         release: called with the name of a run before its folder is renamed or deleted.
+        follow: follows runs that other processes train, in these folders.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class TableActions:
         begin: Callable[[Callable[[Progress], Run], str, Path], None],
         busy: Callable[[], bool],
         release: Callable[[str], None],
+        follow: Callable[[Path], None],
     ) -> None:
         self.table = RunsTable(self._hear)
         self.comparison = widgets.VBox().add_class("wb-comparison")
         self._shelf, self._curves = shelf, curves
         self._begin, self._busy, self._release = begin, busy, release
+        self._follow = follow
         self.update()
 
     def update(self) -> None:
@@ -61,7 +64,7 @@ class TableActions:
         acts: dict[str, Callable[..., None]] = {
             "show": self.show, "compare": self.compare, "answers": self.answers,
             "branch": self.branch, "go_on": self.go_on, "rename": self.rename,
-            "delete": self.delete,
+            "delete": self.delete, "follow": self.follow,
         }  # fmt: skip
         try:
             acts[action](**values)
@@ -96,6 +99,10 @@ class TableActions:
             number += 1
         copy = copy_run(folder, folder.with_name(f"{name}-branch-{number}"))
         self._begin(partial(Run.resume, copy), copy.name, copy)
+
+    def follow(self, name: str) -> None:
+        """Follow a run that another process trains."""
+        self._follow(self._folder(name))
 
     def rename(self, name: str, to: str) -> None:
         """Give the run and its folder another name."""
