@@ -119,7 +119,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_run_is_followed_from_before_it_began_to_its_end(folder: Path) -> None:
     board = Board(follow(folder))
-    board.shows("no process runs it yet")
+    board.shows("no process runs it yet", 'data-state="waiting"')
     there = Elsewhere(folder, TrainConfig(beta=0.3))
     board.shows("process", "prepares it")
     there.evaluate()
@@ -190,6 +190,7 @@ def test_a_killed_run_is_told_and_followed_again_when_it_goes_on(folder: Path) -
     board.until(lambda: board.row("a")["can"][:3] == ["show", "answers", "branch"])
     there.resume(3)  # the evaluation, its samples and the first step
     board.shows('data-state="running"', "step 1 of 6")
+    assert "after 0" in board.out.samples.value
     there.step(2)
     board.shows("step 2 of 6")
     assert board.enabled() == {"Stop"}

@@ -45,7 +45,7 @@ def describe(run_state: RunState) -> str:
         parts.append(f"loss {run_state.metrics['loss']:.3f}")
         speed = run_state.metrics["pairs_per_second"]
         parts.append(f"{speed:,.0f} rows/s" if speed >= 100 else f"{speed:.3g} rows/s")
-    parts.append(f"{clock(run_state.seconds)} trained")
+    parts.append(f"{clock(run_state.seconds)} {'watched' if run_state.elsewhere else 'trained'}")
     if not run_state.ended and run_state.seconds_left is not None:
         parts.append(f"{clock(run_state.seconds_left)} left")
     if run_state.elsewhere:

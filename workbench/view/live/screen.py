@@ -112,6 +112,10 @@ class LiveScreen(Screen):
                 told = f"loading · {text} · {share:.0%} · {gone}"
                 self._out.status.value = elements.waiting("loading", told, share)
 
+    def waiting(self, text: str) -> None:
+        """Show what is waited for."""
+        self._out.status.value = elements.waiting("waiting", text)
+
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
         """Make room for a run, beside those that are drawn already."""
         if parent is not None:

@@ -27,6 +27,9 @@ class Screen:
     def loading(self, text: str, share: float) -> None:
         """The run is being made; `share` of that is done."""
 
+    def waiting(self, text: str) -> None:
+        """Another process has not begun the run yet."""
+
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
         """A run was made, or branched off `parent`."""
 

@@ -52,6 +52,7 @@ class FollowActions(DashboardActions):
         if len(set(names)) < len(names):
             raise WorkbenchError(f"folders of one name can't be followed together: {names}")
         screen = self._new_screen(first.name, first)
+        self._outputs.mark_earlier(self._outputs.samples.value != "")
         for folder in others:
             self._shelf.begin(folder.name, folder)
         self._inputs.offer_runs(names)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from workbench.data.pairs import SkippedRow, TruncatedRow
 from workbench.data.seals import read_sealed
@@ -24,6 +24,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, Event, StepEvent
 from workbench.train.settings import LiveSettings
 
+E = TypeVar("E", bound=Event)
 QUIET = 3.0  # seconds without an event after which it is asked whether anybody writes the run
 
 
@@ -118,11 +119,9 @@ class FollowedRun:
         settings.update({event.name: event.value for event in changed})
         return settings
 
-    @property
-    def last_step(self) -> StepEvent | None:
-        """The last optimiser step."""
-        steps = (event for event in reversed(self.events) if isinstance(event, StepEvent))
-        return next(steps, None)
+    def last(self, kind: type[E]) -> E | None:
+        """The last event of a kind."""
+        return next((event for event in reversed(self.events) if isinstance(event, kind)), None)
 
     @property
     def step(self) -> int:
@@ -132,7 +131,8 @@ class FollowedRun:
     @property
     def total(self) -> int:
         """Optimiser steps of the whole run; 0 before the first."""
-        return self.last_step.total if self.last_step else 0
+        step = self.last(StepEvent)
+        return step.total if step else 0
 
     @property
     def reference_hash(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from workbench.errors import WorkbenchError
 from workbench.runs.run import Run
-from workbench.train.events import EndEvent
+from workbench.train.events import EndEvent, SampleEvent, StepEvent
 from workbench.view.live.elsewhere.followed_run import FollowedRun
 from workbench.view.live.run_state import RunState
 from workbench.view.live.screen_protocol import Screen
@@ -125,10 +125,10 @@ class Follower:
         while not self._commands.empty():
             self._try(self._commands.get())
         looks = [self._look_at(run) for run in self._runs]
-        if self.closed:
+        if self.closed or not self.run_states:
             return False
         self._screen.refresh(self)
-        over = bool(self.run_states) and all(one.ended for one in self.run_states.values())
+        over = all(one.ended for one in self.run_states.values())
         if over and not self.over:
             self._over.set()
             self._screen.ended(self)
@@ -167,11 +167,13 @@ class Follower:
     def _open(self, run: FollowedRun) -> RunState:
         state = RunState.of(cast(Run, run))  # has of it what is read here
         state.elsewhere = run.shown = True
-        for event in (run.last_step, run.events[-1]):
-            if event is run.last_step or isinstance(event, EndEvent):
-                state.take_in(event) if event else None
+        for event in (run.last(StepEvent), run.last(EndEvent)):
+            if event is not None:
+                state.take_in(event)
         self.run_states[run.name] = state
         self._screen.opened(state, None)
+        if texts := run.last(SampleEvent):
+            self._screen.event(state, texts)
         self._opened(state)
         return state
 
@@ -203,7 +205,7 @@ class Follower:
         writer = run.writer()
         if writer is not None and not self.run_states:
             told = f"{writer} prepares it" if writer else "no process runs it yet"
-            self._screen.loading(f"{run.folder}: {told}", 0.0)
+            self._screen.waiting(f"{run.folder}: {told}")
 
     def _try(self, act: Callable[[], object]) -> bool:
         try:
