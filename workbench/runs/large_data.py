@@ -50,6 +50,16 @@ class LargeData(RunData):
         rows, _ = next(self.source.blocks())
         return Block(rows[:SHOWN], self.source.name)
 
+    def lines(self, config: TrainConfig) -> list[str]:
+        """For a person: where the tokens are, and when the reference is asked."""
+        found = [f"tokenised once, into {self.cache.folder}"]
+        if config.reference == "live":
+            found.append(
+                "the reference is asked at every step; --reference cached asks it for all rows "
+                "before the first, which pays from the second epoch on"
+            )
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         listed = [row._asdict() for row in self.truncated[:SHOWN]]
         counted = {"truncated": listed, "truncated_rows": len(self.truncated)}

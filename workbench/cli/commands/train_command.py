@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
@@ -15,9 +15,11 @@ from rich.progress import Progress, TaskID
 from workbench.cli.command_settings import Train
 from workbench.cli.terminal import progress, say, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
+from workbench.data.large.cache_files import RowList
 from workbench.data.pairs import SkippedRow
 from workbench.errors import WorkbenchError
 from workbench.runs.evaluate import PREFIX
+from workbench.runs.large_data import LargeData
 from workbench.runs.run import Run
 from workbench.runs.trackers.following import following
 from workbench.train.config import TrainConfig
@@ -153,9 +155,12 @@ def _tell_layout(run: Run) -> None:
         train, held_out = len(run.data.train), len(run.data.held_out)
         rows = f"{train} {run.method.noun} to train on, {held_out} held out"
         say(f"{run.config.data}: {data}; {rows}")
+    if isinstance(run.data, LargeData):
+        for line in run.data.lines(run.config):
+            say(line)
 
 
-def _list_skipped(rows: list[SkippedRow]) -> None:
+def _list_skipped(rows: Sequence[SkippedRow]) -> None:
     for row in rows[:LISTED]:
         say(f"row {row.row} skipped: {row.reason}")
     if len(rows) > LISTED:
@@ -166,7 +171,8 @@ def _tell_truncated(run: Run) -> None:
     if rows := run.truncated:
         ends = sum(len(row.completions) for row in rows)
         named = ", ".join(str(row.row) for row in rows[:LISTED])
-        more = f" and {len(rows) - LISTED} more, all in data.json of the run"
+        where = rows.path if isinstance(rows, RowList) else "data.json of the run"
+        more = f" and {len(rows) - LISTED} more, all in {where}"
         say(
             f"{ends} completions were cut at {run.config.max_length} tokens and lost their end of "
             f"sequence, in rows {named}{more if len(rows) > LISTED else ''}"

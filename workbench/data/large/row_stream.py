@@ -116,7 +116,7 @@ class JsonLines:
                     ) from error
                 done += len(line)
                 if text.strip():
-                    rows.append(parse_json(text, self.path, number))
+                    rows.append(parse_json(text.removesuffix("\n"), self.path, number))
                 if len(rows) == AT_ONCE:
                     yield rows, done / size
                     rows = []

@@ -10,6 +10,7 @@ from workbench.data.layouts.messages import Dialogue, Message
 from workbench.data.pairs import TextPair
 
 Text: TypeAlias = TextPair | TextCompletion
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 TEXTS: dict[str, type[Text]] = {kind.__name__: kind for kind in (TextPair, TextCompletion)}
 
 
@@ -22,7 +23,7 @@ def to_json(text: Text) -> bytes:
     }
     if (talk := text.dialogue) is not None:
         values["dialogue"] = [talk.before, talk.sides, talk.tools]
-    return json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return ENCODE(values).encode("utf-8", "surrogatepass")
 
 
 def from_json(kind: str, content: bytes, row: int) -> Text:

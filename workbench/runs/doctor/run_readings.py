@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.losses import find_loss
+from workbench.data.large.row_stream import large_source
 from workbench.errors import WorkbenchError
 from workbench.runs.doctor.logged_metrics import Readings, Texts, is_step, series_of
 from workbench.runs.doctor.parts import Parts
 from workbench.runs.evaluate import PREFIX
 from workbench.runs.folder.record import Record
+from workbench.runs.large_data import LargeData
 from workbench.runs.run_view import RunView
 from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, EndEvent, EvalEvent, Event, SampleEvent, StepEvent
 from workbench.train.method import find_method
+
+TOO_MANY = "the rows are too many to compare; prompts and groups are held out as a whole"
 
 
 def read_folder(folder: Path) -> Readings:
@@ -40,16 +44,19 @@ def read_folder(folder: Path) -> Readings:
     return _readings(str(folder), config, events, held_out, _parts(config, held_out))
 
 
-def read_run(run: RunView, parts: Parts | None) -> Readings:
+def read_run(run: RunView, parts: Parts | str | None) -> Readings:
     """Of a run in hand; `parts` are its rows, the same for each call."""
     rows = list({text.row for text in run.data.held_out_texts})
     return _readings(run.name, run.config, list(run.events), rows, parts, "running")
 
 
-def parts_of(run: RunView) -> Parts | None:
-    """The rows of a run in hand; None for the reviews, which are held out by topic."""
+def parts_of(run: RunView) -> Parts | str | None:
+    """The rows of a run in hand, or why they are not compared; None for the reviews, which are
+    held out by topic."""
     if run.config.data == "reviews":
         return None
+    if isinstance(run.data, LargeData):
+        return TOO_MANY
     return Parts(run.data.train_texts, run.data.held_out_texts)
 
 
@@ -127,6 +134,8 @@ def _parts(config: TrainConfig, held_out: Sequence[int] | None) -> Parts | str |
     if not held_out:
         return "the run's record does not name held-out rows"
     try:
+        if large_source(config.data):
+            return TOO_MANY
         texts = find_method(str(config.resolved().method)).read(config.data, config.reading).texts
     except WorkbenchError as error:
         return f"the data cannot be read any more: {error}"

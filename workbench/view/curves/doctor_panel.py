@@ -24,7 +24,7 @@ class DoctorPanel(widgets.Accordion):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parts: dict[str, Parts | None] = {}
+        self._parts: dict[str, Parts | str | None] = {}
         self._texts: dict[str, widgets.HTML] = {}
         self.add_class("wb-doctor").add_class("wb-more")
         self.clear()

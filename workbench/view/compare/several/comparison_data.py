@@ -14,6 +14,7 @@ import pandas as pd
 
 from workbench.compare.answers import LOGP
 from workbench.compare.judging.winners import JUDGED, best, extremes
+from workbench.runs.large_data import LargeData
 from workbench.runs.run import Run
 from workbench.view.html.answer_numbers import TITLES
 from workbench.view.html.differences import marked_parts
@@ -97,7 +98,9 @@ def topics_of(run: Run | None) -> dict[str, str]:
     """The groups of a run's prompts, such as the topics of reviews, where they are known."""
     if run is None:
         return {}
-    texts = [*run.data.train_texts, *run.data.held_out_texts]
+    texts = [*run.data.held_out_texts]
+    if not isinstance(run.data, LargeData):
+        texts = [*run.data.train_texts, *texts]
     return {text.prompt: text.group for text in texts if getattr(text, "group", "")}
 
 
