@@ -9,7 +9,7 @@ usage: python run.py [command] [arguments]
   test     check style, layers and types, then run the tests; arguments go to pytest,
            --full adds the tests that take minutes, -n 0 runs all of them in one process
   bench    measure the workbench and its peers; --help lists what there is
-  train, sample, evaluate, compare, methods, constitution, preflight, doctor, track,
+  train, sample, evaluate, compare, methods, sweep, constitution, preflight, doctor, track,
   export, set
            the same as python -m workbench ...; add --help to see what each takes
 
@@ -49,8 +49,8 @@ NO_NEWS = {  # otherwise a question about it covers the first page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
 }
 FORWARDED = (
-    "train", "sample", "evaluate", "compare", "methods", "constitution", "preflight", "doctor",
-    "track", "export", "set",
+    "train", "sample", "evaluate", "compare", "methods", "sweep", "constitution", "preflight",
+    "doctor", "track", "export", "set",
 )  # fmt: skip
 CHECKS = {  # what `test` runs before pytest, as arguments of Python
     "ruff check": ["-m", "ruff", "check"],

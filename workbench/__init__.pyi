@@ -9,6 +9,7 @@ from .generation import SamplingConfig as SamplingConfig
 from .models import load_model as load_model
 from .models import save_model as save_model
 from .runs import Run as Run
+from .runs import Sweep as Sweep
 from .runs import check_machine as check_machine
 from .runs import compare_methods as compare_methods
 from .runs import sweep as sweep
@@ -24,6 +25,7 @@ from .view import compare_runs as compare_runs
 from .view import dashboard as dashboard
 from .view import explore_pair as explore_pair
 from .view import explore_pairs as explore_pairs
+from .view import explore_sweep as explore_sweep
 from .view import explore_win_rates as explore_win_rates
 from .view import follow as follow
 from .view import show as show

@@ -45,7 +45,7 @@ def place_for(path: Path, what: str) -> Path:
         WorkbenchError: no folder there takes a new file.
     """
     path = Path(os.path.realpath(given_path(path, what)))
-    there = next(folder for folder in path.parents if os.path.lexists(folder))
+    there = next(folder for folder in (*path.parents, path) if os.path.lexists(folder))
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise WorkbenchError(f"{what}={str(path)!r} can't be written: {there} takes no new file")
     return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workbench.cli.set_settings import SetCommand
+from workbench.cli.sweep_settings import SweepCommand
 from workbench.generation.config import SamplingConfig
 from workbench.runs.trackers.adapters import ADAPTERS
 from workbench.train.config import PRESETS, TrainConfig, check_field, setting
@@ -225,9 +226,8 @@ class Export:
 
 COMMANDS = {
     "train": Train, "sample": SampleCommand, "evaluate": Evaluate, "compare": Compare,
-    "methods": Methods, "constitution": Constitution, "preflight": Preflight, "doctor": Doctor,
-    "export": Export,
-    "track": Track, "set": SetCommand,
+    "methods": Methods, "sweep": SweepCommand, "constitution": Constitution,
+    "preflight": Preflight, "doctor": Doctor, "export": Export, "track": Track, "set": SetCommand,
 }  # fmt: skip
 Command: TypeAlias = (
     Train
@@ -235,6 +235,7 @@ Command: TypeAlias = (
     | Evaluate
     | Compare
     | Methods
+    | SweepCommand
     | Constitution
     | Preflight
     | Doctor

@@ -23,6 +23,8 @@ from workbench.errors import WorkbenchError
 from workbench.paths import given
 from workbench.train.config import find_preset
 
+REPEATED = ("prompt", "over")  # flags that may be given more than once
+
 
 def parse(arguments: Sequence[str]) -> Command:
     """The command that the arguments ask for, with its settings.
@@ -94,7 +96,7 @@ def _flag(part: Field[Any], kind: Any, default: Any) -> tuple[Any, ...]:
     if part.name in ("source", "folder") and part.default is not None:
         return (Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text)],)
     hint = "" if default is None else None  # the help says what is taken then
-    if part.name == "prompt":  # a flag that is repeated adds to what was given before
+    if part.name in REPEATED:  # a flag that is repeated adds to what was given before
         many = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
         return Annotated[many, tyro.conf.arg(help=text)], dataclass_field(default=())
     told = Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
@@ -125,7 +127,7 @@ def build(config: type, values: Any) -> Any:
 
 
 def _value(part: Field[Any], value: Any) -> Any:
-    if part.name == "prompt":
+    if part.name in REPEATED:
         return tuple(chain(*value))
     if value is None or not (part.metadata.get("path") or isinstance(value, Path)):
         return value

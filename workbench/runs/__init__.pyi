@@ -30,5 +30,8 @@ from .rlhf.learned_reward import learned_reward as learned_reward
 from .rlhf.pipeline_costs import pipeline_costs as pipeline_costs
 from .run import Run as Run
 from .run_data import review_scores as review_scores
+from .study.axes import Range as Range
+from .study.on_ray import sweep_on_ray as sweep_on_ray
+from .study.study_sweep import Sweep as Sweep
 from .sweep import sweep as sweep
 from .trackers.following import following as following

@@ -8,6 +8,7 @@ html/        HTML, templates and style sheets
 controls/    widgets that a person sets
 data/        a file chosen, looked through and trained on
 live/        the dashboard
+sweep/       many runs on one page
 compare/     what training changed
 votes/       blind votes
 constitution/ feedback by principles

@@ -32,5 +32,6 @@ from .plot.outcome import margins_before_and_after as margins_before_and_after
 from .plot.outcome import rewards_before_and_after as rewards_before_and_after
 from .plot.rounds_figure import draw_rounds as draw_rounds
 from .plot.run_figure import overview as overview
+from .sweep.sweep_view import explore_sweep as explore_sweep
 from .votes.ballot import rounds_table as rounds_table
 from .votes.vote_widget import blind_votes as blind_votes

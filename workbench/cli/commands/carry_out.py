@@ -27,9 +27,11 @@ from workbench.cli.commands.export_command import export
 from workbench.cli.commands.methods_command import methods
 from workbench.cli.commands.preflight_command import preflight
 from workbench.cli.commands.set_command import set_live
+from workbench.cli.commands.sweep_command import sweep
 from workbench.cli.commands.track_command import track
 from workbench.cli.commands.train_command import train
 from workbench.cli.set_settings import SetCommand
+from workbench.cli.sweep_settings import SweepCommand
 from workbench.cli.terminal import console, progress, say, show_json, show_table
 from workbench.compare.answers import answers_frame
 from workbench.compare.handle_sources import run_handles
@@ -47,7 +49,7 @@ def carry_out(command: Command) -> int:
     """Do what the command asks for; the exit code, 0 where all is well."""
     actions: dict[type, Any] = {
         Train: train, SampleCommand: sample, Evaluate: evaluate, Compare: compare,
-        Methods: methods, Constitution: constitution, Preflight: preflight,
+        Methods: methods, SweepCommand: sweep, Constitution: constitution, Preflight: preflight,
         Doctor: doctor, Track: track, Export: export, SetCommand: set_live,
     }  # fmt: skip
     return actions[type(command)](command) or 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from workbench.cli.command_settings import Train
+from workbench.cli.interrupts import stop_on_interrupt
 from workbench.cli.terminal import progress, say, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.large.cache_files import RowList
@@ -56,7 +55,7 @@ def train(command: Train) -> None:
         if run.self_test:
             say(run.self_test.line)
         events = following(run, command.track, say) if command.track else run
-        with _stop_on_interrupt(run):
+        with stop_on_interrupt(run.control.stop):
             for event in events:
                 _show(bar, task, event)
     assert run.record is not None
@@ -85,26 +84,6 @@ def _values(config: Any) -> Iterator[tuple[str, Any]]:
 def _fresh_folder(config: TrainConfig) -> Path:
     stem = f"{Path(config.model).name}-{Path(config.data).stem}-{config.resolved().loss}"
     return Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-@contextmanager
-def _stop_on_interrupt(run: Run) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the run in good order, the second one at once."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(*_: Any) -> None:
-        say("stopping after this step; once more to break off")
-        run.control.stop()
-        for number in before:
-            signal.signal(number, signal.default_int_handler)
-
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show(bar: Progress, task: TaskID, event: Event) -> None:

@@ -33,7 +33,8 @@ Axes: TypeAlias = dict[str, "tuple[Any, ...] | Range"]
 
 def kind_of(name: str) -> str:
     """The type of a setting: int, float, str or bool."""
-    return str(FIELDS[name].type).split(" ")[0]
+    kind = FIELDS[name].type
+    return (kind if isinstance(kind, str) else kind.__name__).split(" ")[0]
 
 
 def in_ratios(name: str) -> bool:
@@ -84,6 +85,8 @@ def _checked(name: str, values: Any) -> tuple[Any, ...] | Range:
         return values
     if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
         raise WorkbenchError(f"over {name}={values!r} is not accepted: a list of values")
+    if odd := [value for value in values if not isinstance(value, bool | int | float | str)]:
+        raise WorkbenchError(f"over {name}={odd[0]!r} is not accepted: a number, a text or a bool")
     if len(set(map(repr, values))) < len(values):
         raise WorkbenchError(f"over {name}={list(values)!r} holds a value twice")
     return tuple(values)

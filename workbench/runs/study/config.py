@@ -9,6 +9,7 @@ from workbench.errors import WorkbenchError
 from workbench.train.config import check_field, setting
 
 Direction: TypeAlias = Literal["minimize", "maximize"]
+TRIALS = 20
 PREFIX = "held_out/"
 KL = "held_out/kl/policy_reference"
 # Held-out metrics of which more is better, or less; those between the two have no direction.
@@ -27,7 +28,9 @@ class StudyConfig:
         "grid", "grid: every combination; random, tpe (Tree-structured Parzen Estimator): some",
         choices=("grid", "random", "tpe"),
     )  # fmt: skip
-    trials: int = setting(20, "combinations that random and tpe try", 1, 100_000)
+    trials: int | None = setting(
+        None, f"combinations that random and tpe try; left open: {TRIALS}", 1, 10_000
+    )
     seeds: int = setting(1, "runs of each combination, with seeds from --seed on", 1, 10_000)
     metric: str | None = setting(
         None, "held-out metric by which runs are told apart, as held_out/rewards/accuracies; left "
@@ -50,6 +53,8 @@ class StudyConfig:
         for part in fields(StudyConfig):
             if (value := getattr(self, part.name)) is not None or part.default is not None:
                 check_field(part, value)
+        if self.trials is not None and self.sampler == "grid":
+            raise WorkbenchError("trials is for sampler=random or tpe; a grid has its own number")
         if self.pareto and self.prune != "none":
             raise WorkbenchError("prune and pareto are both given; accepted: one of the two")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.runs.study.axes import Axes, Range
-from workbench.runs.study.config import StudyConfig
+from workbench.runs.study.config import TRIALS, StudyConfig
 from workbench.runs.sweep import OF_THE_LOOP, WORLD
 from workbench.train.config import TrainConfig
 from workbench.train.method import find_method
@@ -64,7 +64,9 @@ class Plan:
     def total(self) -> int:
         """Runs in all."""
         grid = prod(len(values) for values in self.axes.values())
-        return len(self.seeds) * (grid if self.study.sampler == "grid" else self.study.trials)
+        return len(self.seeds) * (
+            grid if self.study.sampler == "grid" else self.study.trials or TRIALS
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.folder.config_file import naming
 from workbench.runs.study.config import Direction, StudyConfig
 
-JOURNAL = "journal.jsonl"
+JOURNAL, NAME = "journal.jsonl", "sweep"
 
 
 class JournalLock(JournalFileOpenLock):
@@ -48,13 +48,9 @@ def open_study(
         _drop_half_line(path)
         try:
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-            study = optuna.create_study(
-                storage=storage,
-                study_name="sweep",
-                directions=directions,
-                pruner=_pruner(config),
-                load_if_exists=True,
-            )
+            if not optuna.get_all_study_names(storage):
+                optuna.create_study(storage=storage, study_name=NAME, directions=directions)
+            study = optuna.load_study(study_name=NAME, storage=storage, pruner=_pruner(config))
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
             raise WorkbenchError(
                 f"{path} is damaged{_bad_line(path)}: remove it to begin anew, or take the runs "

@@ -15,13 +15,18 @@ import tomli_w
 from workbench.data.seals import SEAL, is_sealed, sealed
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
-from workbench.runs.folder.config_file import config_from_settings, settings_of, write_text
+from workbench.runs.folder.config_file import config_from_settings, naming, settings_of, write_text
 from workbench.runs.folder.record import Record
 from workbench.runs.study.axes import Axes, Range, checked_axes
-from workbench.runs.study.config import StudyConfig
+from workbench.runs.study.config import TRIALS, StudyConfig
 from workbench.runs.study.plan import Plan
 from workbench.runs.study.study_journal import JOURNAL
-from workbench.runs.study.study_table import combinations_table, run_to_take, runs_table
+from workbench.runs.study.study_table import (
+    combinations_table,
+    pareto_front,
+    run_to_take,
+    runs_table,
+)
 from workbench.runs.study.trial_run import MetricMissingError, TrialRuns
 from workbench.runs.study.trials import LOCKS, Trials
 from workbench.train.base_model import Progress
@@ -65,9 +70,10 @@ class Sweep:
             raise WorkbenchError("out=None is not accepted: a sweep needs a folder")
         self.plan = Plan.of(config, checked_axes(over), StudyConfig(**study))
         self.folder = Path(config.out)
-        self._base, self._progress = base, progress
-        self._stopped = False
-        self._runs: TrialRuns | None = None
+        self.metric = self.plan.study.resolved_metric(config.data)
+        self.directions = self.plan.study.directions(config.data)
+        self._base, self.progress = base, progress
+        self.stopped = False
         _begin(self.folder, self.plan)
         self.trials = Trials(self.plan, self.folder)
 
@@ -82,22 +88,22 @@ class Sweep:
         return cls(replace(config, out=str(folder)), over, base, **study)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        self._stopped = False
-        self._runs = TrialRuns(self.plan, self._base, self._progress)
+        carry_out = TrialRuns(self.plan, self._base, self.progress)
         for taken in self.trials.take_all():
             try:
-                done = self._runs(taken.trial, lambda: self._stopped)
+                done = carry_out(taken.trial, lambda: self.stopped)
             except MetricMissingError:
                 self._forget()
                 raise
             if done:
                 yield self.table()
-            if self._stopped:
+            if self.stopped:
                 return
 
     def stop(self) -> None:
-        """End in good order after this step: the run that is under way keeps a checkpoint."""
-        self._stopped = True
+        """End in good order after this step: the run that is under way keeps a checkpoint, and a
+        new `Sweep` goes on."""
+        self.stopped = True
 
     def table(self) -> pd.DataFrame:
         """All runs so far, see `runs_table`."""
@@ -110,6 +116,10 @@ class Sweep:
     def best(self) -> pd.Series | None:
         """The run to take, see `run_to_take`."""
         return run_to_take(self.plan, self.table())
+
+    def front(self) -> list[int]:
+        """The runs that none surpasses in metric and KL, see `pareto_front`."""
+        return pareto_front(self.plan, self.table())
 
     def _forget(self) -> None:
         """Remove what was written, where no run has come further than its first evaluation."""
@@ -131,10 +141,13 @@ def _begin(folder: Path, plan: Plan) -> None:
         "study": {n: v for n, v in asdict(plan.study).items() if v is not None and n != "seeds"},
     }
     if path.exists():
-        _refuse_other(folder, _load(path), values)
+        _refuse_other(folder, there := _load(path), values)
+        if there == values:
+            return
     elif (folder / JOURNAL).exists():
         raise WorkbenchError(f"{path} is missing beside {JOURNAL}; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        folder.mkdir(parents=True, exist_ok=True)
     write_text(path, tomli_w.dumps(sealed(values)))
 
 
@@ -148,7 +161,7 @@ def _refuse_other(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any
         old = there.get(part, {})
         for name in {**old, **new}:
             was, now = old.get(name), new.get(name)
-            if was != now and not (name == "trials" and now > was):
+            if was != now and not (name == "trials" and (now or TRIALS) > (was or TRIALS)):
                 raise WorkbenchError(
                     f"out={str(folder)!r} holds another sweep: {name} is {was!r} there and "
                     f"{now!r} here; give its flags to go on with it, or choose another folder"
@@ -164,6 +177,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise WorkbenchError(f"{path.parent} holds no sweep: {path.name} is not there") from None
     except (OSError, ValueError) as error:
         raise WorkbenchError(f"{path} is not as it was written: {error}") from error
+    values.pop(SEAL)
     return values
 
 

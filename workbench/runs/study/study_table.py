@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import optuna
 import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -20,22 +21,17 @@ STATES = {
 
 def runs_table(plan: Plan, study: Study) -> pd.DataFrame:
     """One row a run that has begun, by its number: the settings that were swept, `state`, `step`,
-    every held-out metric of its last evaluation without `held_out/`, `within_limit`, `front`
-    (of two goals), `seconds`, `reason` (why it failed) and `folder`."""
+    every held-out metric of its last evaluation without `held_out/`, `within_limit`, `seconds`,
+    `reason` (why it failed) and `folder`."""
     trials = study.get_trials(deepcopy=False)
-    front = {one.number for one in study.best_trials} if plan.study.pareto else set()
-    rows = [_row(plan, one, one.number in front) for one in trials if _is_drawn(plan, one)]
+    rows = [_row(plan, one) for one in trials if one.params.keys() == plan.axes.keys()]
     first = ["run", *plan.names, "state", "step"]
-    last = ["within_limit", "front", "seconds", "reason", "folder"]
+    last = ["within_limit", "seconds", "reason", "folder"]
     metrics = dict.fromkeys(name for row in rows for name in row if name not in {*first, *last})
     return pd.DataFrame(rows, columns=[*first, *metrics, *last])
 
 
-def _is_drawn(plan: Plan, trial: FrozenTrial) -> bool:
-    return trial.params.keys() == plan.axes.keys()
-
-
-def _row(plan: Plan, trial: FrozenTrial, in_front: bool) -> dict[str, Any]:
+def _row(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
     known, limit = trial.user_attrs, plan.study.kl_limit
     metrics: dict[str, float] = known.get(METRICS, {})
     return {
@@ -44,19 +40,40 @@ def _row(plan: Plan, trial: FrozenTrial, in_front: bool) -> dict[str, Any]:
         "state": STATES[trial.state],
         "step": known.get(STEP, trial.last_step or 0),
         # A loss that is swept keeps its column.
-        **{_column(name, plan): value for name, value in metrics.items()},
+        **{column_of(name, plan): value for name, value in metrics.items()},
         "within_limit": limit is None or metrics.get(KL, 0.0) <= limit,
-        "front": in_front,
         "seconds": known.get(SECONDS),
         "reason": known.get(REASON, ""),
         "folder": str(plan.folder(trial.number, trial.params)),
     }
 
 
-def _column(metric: str, plan: Plan) -> str:
+def column_of(metric: str, plan: Plan) -> str:
     """The column of a held-out metric: without its prefix, unless a setting has that name."""
     name = metric.removeprefix(PREFIX)
     return metric if name in plan.names else name
+
+
+def metric_columns(plan: Plan) -> tuple[str, str]:
+    """The columns of the sweep's metric and of the KL."""
+    return column_of(plan.study.resolved_metric(plan.config.data), plan), column_of(KL, plan)
+
+
+def pareto_front(plan: Plan, runs: pd.DataFrame) -> list[int]:
+    """The runs, by number, that no other one within the limit surpasses in both the metric and the
+    KL; in the order of the KL."""
+    metric, kl = metric_columns(plan)
+    if kl not in runs or metric not in runs or metric == kl:
+        return []
+    done = runs[(runs["state"] == "finished") & runs["within_limit"]].dropna(subset=[metric, kl])
+    direction = plan.study.directions(plan.config.data)[0]
+    study = optuna.create_study(directions=[direction, "minimize"])
+    study.add_trials(
+        optuna.trial.create_trial(values=[row[metric], row[kl]], user_attrs={"run": row["run"]})
+        for row in done.to_dict("records")
+    )
+    front = {trial.user_attrs["run"] for trial in study.best_trials}
+    return [number for number in done.sort_values(kl)["run"] if number in front]
 
 
 def combinations_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
@@ -64,8 +81,7 @@ def combinations_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     with its standard error over seeds, mean KL, `within_limit`, and `failed`, the runs that were
     pruned or failed. A combination of which a run failed, or that is beyond the limit, comes after
     those without."""
-    metric = _column(plan.study.resolved_metric(plan.config.data), plan)
-    kl = _column(KL, plan)
+    metric, kl = metric_columns(plan)
     if not len(runs):
         return pd.DataFrame()
     rows = []
@@ -100,7 +116,7 @@ def run_to_take(plan: Plan, runs: pd.DataFrame) -> pd.Series | None:
     if not len(table) or not table["runs"][0] or not table["within_limit"][0]:
         return None
     same = (runs[list(plan.axes)] == table.loc[0, list(plan.axes)]).all(axis=1)
-    metric = _column(plan.study.resolved_metric(plan.config.data), plan)
+    metric, _ = metric_columns(plan)
     found = runs[same & (runs["state"] == "finished")].sort_values(metric, kind="stable")
     downwards = plan.study.directions(plan.config.data)[0] == "minimize"
     return found.iloc[0 if downwards else -1]

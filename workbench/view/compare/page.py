@@ -60,7 +60,7 @@ def comparison_page(
     return render(
         "page",
         title=f"{_short('model', config.model)} on {_short('data', config.data)}, {config.loss}",
-        css=css, css_hash=_hash(css), script=script, script_hash=_hash(script),
+        css=css, css_hash=script_hash(css), script=script, script_hash=script_hash(script),
         names=grid.names, count=len(grid.rows), means=means_table(grid, styled=False),
         answers=answers_table(grid, grid.rows, "page"), legend=legend(grid),
         data=Html(as_json(table_data(frame, topics_of(runs[0])))),
@@ -69,7 +69,8 @@ def comparison_page(
     )  # fmt: skip
 
 
-def _hash(text: str) -> Html:
+def script_hash(text: str) -> Html:
+    """By which a Content-Security-Policy allows a style sheet or a script."""
     digest = hashlib.sha256(text.encode()).digest()
     return Html(f"'sha256-{base64.b64encode(digest).decode()}'")
 
