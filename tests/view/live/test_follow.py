@@ -196,7 +196,8 @@ def test_a_killed_run_is_told_and_followed_again_when_it_goes_on(folder: Path) -
     assert board.enabled() == {"Stop"}
 
 
-def test_a_run_that_nobody_runs_is_not_asked(folder: Path) -> None:
+def test_a_run_that_nobody_runs_is_not_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.view.live.elsewhere.followed_run.QUIET", 100)
     there = Elsewhere(folder)
     there.evaluate()
     board = Board(follow(folder))
@@ -216,10 +217,13 @@ def test_damaged_lines_and_a_bad_config_are_told_and_end_nothing(folder: Path) -
     board.until(lambda: "is not a run" in board.out.problem.value)
     (folder / "config.toml").write_bytes(good)
     with (folder / "events.jsonl").open("ab") as file:
-        file.write(b"\x00\xff\n[1]\n{}\n")
+        file.write(b'\x00\xff\n[1]\n{}\n{"event": "eval", "step": 0, "metrics": {"loss": "x"}}\n')
+        file.write(b'{"event": "eval", "step": 0, "metrics": 3}\n')
+        file.write(b'{"event": "sample", "step": 0, "samples": [{"prompt": 1}]}\n')
+        file.write(b'{"event": "change", "step": 0, "name": [], "value": {}}\n')
     there.step(1)
     board.shows("step 1 of 6")
-    assert "3 lines of" in board.out.problem.value
+    assert "7 lines of" in board.out.problem.value
 
 
 def test_several_runs_are_drawn_together_and_asked_apart(tmp_path: Path) -> None:

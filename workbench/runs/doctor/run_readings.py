@@ -68,7 +68,7 @@ def _readings(
     parts: Parts | str | None,
     going: str = "running or interrupted",
 ) -> Readings:
-    config, events = config.resolved(), [one for one in events if _is_sound(one)]
+    config, events = config.resolved(), [one for one in events if is_sound(one)]
     steps = [one for one in events if isinstance(one, StepEvent)]
     training, broken = series_of(_logged(steps))
     evaluated, broken_too = series_of(
@@ -100,7 +100,7 @@ def _logged(events: Sequence[StepEvent | EvalEvent]) -> list[tuple[int, dict[str
     return [(one.step, one.metrics) for one in events]
 
 
-def _is_sound(event: Event) -> bool:
+def is_sound(event: Event) -> bool:
     """Whether its values are of their types, which a file may not keep."""
     kinds = list[tuple[object, Any]]()
     counts: list[object] = [event.step]

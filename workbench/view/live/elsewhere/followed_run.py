@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from workbench.data.pairs import SkippedRow, TruncatedRow
 from workbench.data.seals import read_sealed
 from workbench.errors import WorkbenchError
+from workbench.runs.doctor.run_readings import is_sound
 from workbench.runs.folder.control_file import REPLIES, ask, check_asked, replies
 from workbench.runs.folder.event_log import event_in
 from workbench.runs.folder.line_tail import LineTail
@@ -21,7 +22,7 @@ from workbench.runs.folder.lock import writer_of
 from workbench.runs.folder.record import Record
 from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig
-from workbench.train.events import ChangeEvent, Event, StepEvent
+from workbench.train.events import ChangeEvent, EvalEvent, Event, StepEvent
 from workbench.train.settings import LiveSettings
 
 E = TypeVar("E", bound=Event)
@@ -75,7 +76,7 @@ class FollowedRun:
         while (added := self._tail.added()).lines or added.anew:
             if added.anew:  # it goes on from a checkpoint
                 self.events, self.config, before = [], None, 0
-            found = list(map(event_in, added.lines))
+            found = list(map(_sound_event, added.lines))
             self.events += filter(None, found)
             bad += found.count(None)
         if self.config is None and self.events:
@@ -141,6 +142,15 @@ class FollowedRun:
         return card.hash if card else ""
 
 
+def _sound_event(line: bytes) -> Event | None:
+    """The event of a line, if its values are of their types."""
+    event = event_in(line)
+    if event is None or not is_sound(event):
+        return None
+    numbers = event.metrics.values() if isinstance(event, StepEvent | EvalEvent) else ()
+    return event if all(isinstance(number, int | float) for number in numbers) else None
+
+
 class FolderControl:
     """Takes the place of `Control`: wishes are kept until `send` writes them as one request."""
 
@@ -175,6 +185,6 @@ class FolderControl:
         found = []
         for reply in replies(self._tail):
             asked = self._asked.pop(reply["id"], None)
-            if "refused" in reply and (asked is not None or not reply["id"]):
-                found.append((str(reply["refused"]), asked or {}))
+            if asked is not None and "refused" in reply:
+                found.append((str(reply["refused"]), asked))
         return found

@@ -50,7 +50,7 @@ class Follower:
         self._screen, self._opened, self._wanted = screen, opened, wanted
         self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._woken, self._closed, self._over = (threading.Event() for _ in range(3))
-        self._told = dict[str, str]()  # by run: what could not be read
+        self._told = dict[str, str]()  # by run: the error of the last look
 
     # -- from any thread ----------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Follower:
 
     def set(self, name: str | None = None, **settings: Any) -> None:
         """Ask for live settings."""
-        self._each(name, lambda state: state.set(settings))
+        self._each(name, lambda state: None if state.ended else state.set(settings))
 
     def stop(self, name: str | None = None) -> None:
         """Ask for an end after the present step."""
@@ -127,24 +127,26 @@ class Follower:
         looks = [self._look_at(run) for run in self._runs]
         if self.closed or not self.run_states:
             return False
-        self._screen.refresh(self)
+        self._try(lambda: self._screen.refresh(self))
         over = all(one.ended for one in self.run_states.values())
-        if over and not self.over:
-            self._over.set()
-            self._screen.ended(self)
-        elif self.over and not over:
-            self._over.clear()
-            self._screen.ended(self)  # as it is no longer: others may act now
+        if over != self.over:
+            self._over.set() if over else self._over.clear()
+            self._screen.ended(self)  # or no longer: in either case others may act now
         return any(looks)
 
     def _look_at(self, run: FollowedRun) -> bool:
+        """Whether there was news of a run; an error is told once, and ends nothing."""
         try:
-            news = run.read()
-        except WorkbenchError as error:
-            if self._told.get(run.name) != str(error):
-                self._told[run.name] = str(error)
+            lively, told = self._show_news(run), ""
+        except Exception as error:
+            lively, told = False, str(error)
+            if told != self._told.get(run.name):
                 self._screen.refused(error)
-            return False
+        self._told[run.name] = told
+        return lively
+
+    def _show_news(self, run: FollowedRun) -> bool:
+        news = run.read()
         if not run.events:
             self._wait_for(run)
             return False
