@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from workbench.data.json_rows import parse_json
+from workbench.data.large.hub_rows import AT_ONCE, PREFIX, HubRows
 from workbench.data.large.source_digest import content_digest, file_state, require_unchanged
 from workbench.data.layouts.table_files import arrow_package, data_set_files, filled_fields
 from workbench.errors import WorkbenchError
 from workbench.paths import given_path
 
-AT_ONCE = 8192  # rows
 # Bytes of rows above which a source is not held in memory: some 100,000 pairs, which as texts and
 # as token ids take some 0.5 GB. A size, because the rows of a file can't be counted unread.
 LARGE = 64 * 2**20
@@ -48,11 +48,13 @@ class RowStream(Protocol):
 
 
 def large_source(name: str, any_size: bool = False) -> RowStream | None:
-    """The rows of a file or a saved data set that is large.
+    """The rows of a file or a saved data set that is large, or of a data set of Hugging Face.
 
     None where it is small, unless `any_size` is taken; and where it is of a kind that is read as a
     whole: CSV, a JSON list, votes, which later rows take back.
     """
+    if name.startswith(PREFIX):
+        return HubRows(name)
     path = given_path(name, "data")
     least = 0 if any_size else LARGE
     found: ArrowFolder | ParquetFile | JsonLines

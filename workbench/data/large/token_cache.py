@@ -31,6 +31,7 @@ from workbench.errors import WorkbenchError
 
 Progress = Callable[[str, float], None]
 FORMAT = 1  # to be raised with every change that changes a token or a file
+VOTES = next(layout.told for layout in LAYOUTS if "vote" in layout.columns)
 KEY = 40  # digits of a cache's name that stand in the names of its lock and of an unfinished one
 
 
@@ -84,6 +85,8 @@ def _write(
                 known |= {frozenset(row) & meant for row in rows if isinstance(row, dict)}
                 heads = [dict.fromkeys(sorted(names)) for names in sorted(known, key=sorted)]
                 layout = writer.add(rows, heads, reading)
+                if layout == VOTES:
+                    raise WorkbenchError(f"{source.name}: votes are read from files of their own")
                 layouts |= dict.fromkeys([layout] if layout else [])
                 tell(f"tokenising {source.name}, once: {writer.rows:,} rows", share)
             if len(layouts) < 2:

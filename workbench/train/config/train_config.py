@@ -45,8 +45,8 @@ class TrainConfig:
         "folder, or a Hugging Face id such as HuggingFaceTB/SmolLM2-135M-Instruct", path=True,
     )  # fmt: skip
     data: str = setting(
-        "reviews", "reviews (the embedded world), a shipped set (assistant, brief), a file",
-        path=True,
+        "reviews", "reviews (the embedded world), a shipped set (assistant, brief), a file; "
+        "hub:ORG/NAME:SPLIT, a data set of Hugging Face", path=True,
     )  # fmt: skip
     columns: str | None = setting(
         None, "columns of the file that have other names: prompt=question,chosen=best"
