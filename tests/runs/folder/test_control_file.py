@@ -153,6 +153,7 @@ def test_requests_without_number_are_left_out_with_a_word(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device", "lost link"])
 def test_what_is_no_file_ends_nothing(tmp_path: Path, kind: str) -> None:
     path = tmp_path / CONTROL

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.kept_runs import delete_run, rename_run
-from workbench.runs.folder.lock import RunLock, refuse_held
+from workbench.runs.folder.lock import LOCK, RunLock, refuse_held, writer_of, written_elsewhere
 from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
@@ -57,12 +60,19 @@ def test_another_process_is_named_and_its_lock_dies_with_it(
 ) -> None:
     run, folder = begun
     assert run.record is not None
+    assert f"process {os.getpid()} on " in writer_of(folder)
+    assert not written_elsewhere(folder)
     run.record.release()
+    assert writer_of(folder) == ""
     with held(folder) as process:
+        assert f"process {process.pid} on " in writer_of(folder)
+        assert written_elsewhere(folder)
         for ask in (Run.resume, delete_run, lambda path: rename_run(path, "other"), refuse_held):
             with pytest.raises(WorkbenchError, match=f"by process {process.pid} on .* since 20"):
                 ask(folder)
         process.kill()
+    assert (folder / ".holder.json").exists()
+    assert writer_of(folder) == ""
     assert (folder / "config.toml").exists()
     list(Run.resume(folder))
     refuse_held(folder)
@@ -94,6 +104,17 @@ def test_a_run_that_another_process_made_just_before_is_left_alone(
     with pytest.raises(WorkbenchError, match="already holds a run"):
         Record.create(tmp_path, TrainConfig())
     assert (tmp_path / "config.toml").read_text() == "theirs"
+
+
+def test_a_look_at_the_lock_keeps_nobody_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.runs.folder.lock.PATIENCE", 30)
+    RunLock(tmp_path).release()
+    looking = FileLock(tmp_path / LOCK, thread_local=False)
+    looking.acquire()
+    threading.Timer(0.05, looking.release).start()
+    RunLock(tmp_path)
 
 
 def test_a_folder_that_nobody_holds_any_more_is_free(tmp_path: Path) -> None:

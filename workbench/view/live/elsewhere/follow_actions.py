@@ -47,10 +47,11 @@ class FollowActions(DashboardActions):
         if isinstance(self.worker, Worker) and self._busy():
             raise WorkbenchError("a run is being trained: stop it first")
         before = self._followed if isinstance(self.worker, Follower) else ()
-        first, *others = self._followed = tuple(dict.fromkeys([*before, *folders]))
-        names = [folder.name for folder in self._followed]
+        first, *others = together = tuple(dict.fromkeys([*before, *folders]))
+        names = [folder.name for folder in together]
         if len(set(names)) < len(names):
-            raise WorkbenchError(f"folders of one name can't be followed together: {names}")
+            raise WorkbenchError(f"runs of one name can't be followed together: {names}")
+        self._followed = together
         screen = self._new_screen(first.name, first)
         self._outputs.mark_earlier(self._outputs.samples.value != "")
         for folder in others:
