@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -260,6 +261,14 @@ def test_the_table_offers_to_follow_a_run_that_another_process_writes(
     board.board.worker.close()  # type: ignore[union-attr]
     again = Board(dashboard(run=folder))  # which follows it, as it goes on
     again.shows("step 1 of 6")
+
+
+def test_colab_is_told_that_nothing_would_be_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.colab", None)  # type: ignore[arg-type]
+    with pytest.raises(WorkbenchError, match="Google Colab can't show a run while it goes on"):
+        follow(folder)
 
 
 @pytest.mark.parametrize("end", ["closed", "followed anew"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from IPython.display import display
 
+from workbench.errors import WorkbenchError
 from workbench.paths import given_path
 from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
@@ -70,8 +71,11 @@ def follow(folder: Path | str, *more: Path | str) -> Dashboard:
         more: folders of others, to be drawn on the same plots.
 
     Raises:
-        WorkbenchError: a folder's name is none, or two folders have the same name.
+        WorkbenchError: a folder's name is none, two folders have the same name, or the notebook is
+            in Google Colab, which shows nothing that a thread draws.
     """
+    if "google.colab" in sys.modules:
+        raise WorkbenchError("Google Colab can't show a run while it goes on: load_run opens it")
     folders = [given_path(one, "folder") for one in (folder, *more)]
     config = TrainConfig()
     if (folders[0] / "config.toml").exists():
