@@ -118,6 +118,9 @@ BENCHMARKS = {
     "faults": Benchmark(
         "kills, and damaged runs, models, votes and data", 45, alone("-m", "benchmarks.faults")
     ),
+    "sweeps": Benchmark(
+        "what a sweep costs beside its runs, kills", 15, alone("-m", "benchmarks.sweeps")
+    ),
     "papers": Benchmark(
         "published results in miniature",
         9,
