@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from typing import Any
 
-from workbench.cli.command_settings import Command
+from workbench.cli.command_settings import Command, Train
 from workbench.cli.flags import parse
-from workbench.cli.printable import PrintableConsole, printable
+from workbench.cli.printable import printable, show_error
 from workbench.errors import WorkbenchError
 
 
@@ -57,13 +57,16 @@ def _give_up_output() -> None:
 def _run(arguments: Sequence[str]) -> int:
     try:
         command = _parse(arguments)
+        if isinstance(command, Train) and command.processes > 1 and "RANK" not in os.environ:
+            from workbench.cli.launch import launch
+
+            return launch(arguments, command.processes)
         # Not before: it takes a second to load torch.
         from workbench.cli.commands.carry_out import carry_out
 
         return carry_out(command)
     except WorkbenchError as error:
-        line = " ".join(f"error: {error}".splitlines())  # a file's name may hold a line break
-        PrintableConsole(stderr=True).print(printable(line), style="red", soft_wrap=True)
+        show_error(str(error))
         return 2
     except KeyboardInterrupt:
         return 130

@@ -98,12 +98,12 @@ def test_open_fields_take_the_values_of_the_model(settings: dict[str, Any], kind
     config = TrainConfig(**settings).resolved()
     table = DEFAULTS["real"] | DEFAULTS["lora"] if kind == "lora" else DEFAULTS[kind]
     assert {name: getattr(config, name) for name in table} == table
-    # Layout, largest pass and how texts are shown are chosen with model and device in hand; `out`
-    # and `columns` may stay open, and what dpo has no use for does.
+    # Layout, largest pass and how texts are shown are chosen with model and device in hand; `out`,
+    # `columns` and `shard` may stay open, and what dpo has no use for does.
     still_open = {part.name for part in fields(config) if getattr(config, part.name) is None}
     unused = set(all_parameters()) - {"beta"}
     late = {"layout", "max_tokens", "shown_temperature"}
-    assert still_open == {"out", "columns", *late, *OF_ROLLOUTS} | unused
+    assert still_open == {"out", "columns", "shard", *late, *OF_ROLLOUTS} | unused
     assert (config.method, config.loss, config.beta) == ("preference", "dpo", 0.1)
     assert config.resolved() == config
 

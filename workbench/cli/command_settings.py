@@ -24,6 +24,10 @@ class Train(TrainConfig):
         + "; ".join(f"{one.name}: {one.about}" for one in PRESETS.values()),
     )
     resume: Path | None = setting(None, "go on with the interrupted run in this folder")
+    processes: int = setting(
+        1, "processes on this machine that train together; on several machines: torchrun, see "
+        "docs/scale.md", 1, 1024,
+    )  # fmt: skip
     accept_changes: bool = setting(
         False, "with --resume: go on though config.toml differs from what the run was made with"
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from workbench.cli.terminal import say
+
+SAME_WISH = 1.0  # seconds; one Ctrl-C may come by two ways where processes train together
 
 
 @contextmanager
@@ -15,12 +18,15 @@ def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM calls `stop`, which ends it after a step; the second one breaks
     off at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard: list[float] = []
 
     def hear(*_: Any) -> None:
-        say("stopping after this step; once more to break off")
-        stop()
-        for number in before:
-            signal.signal(number, signal.default_int_handler)
+        if not heard:
+            say("stopping after this step; once more to break off")
+            stop()
+            heard.append(time.monotonic())
+        elif time.monotonic() - heard[0] > SAME_WISH:
+            raise KeyboardInterrupt
 
     try:
         for number in before:

@@ -48,3 +48,9 @@ class PrintableConsole(Console):
             segment if segment.control else Segment(printable(segment.text), segment.style)
             for segment in buffer
         )
+
+
+def show_error(message: str) -> None:
+    """One line on standard error, whatever a file's name may hold."""
+    line = " ".join(f"error: {message}".splitlines())
+    PrintableConsole(stderr=True).print(printable(line), style="red", soft_wrap=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,14 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def write_digests(folder: Path) -> None:
-    """Write the SHA-256 of each file of a folder to its files.json."""
-    digests = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    """Write the SHA-256 of each file of a folder, and of those in it, to its files.json."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
     (folder / DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
 
 
-def damage(folder: Path, names: Sequence[str] | None = None) -> str:
-    """What is missing or not as it was written, of all files or of those that are named.
+def damage(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> str:
+    """What is missing or not as it was written, of the files whose names are wanted.
 
     Empty where all is well, and where no files.json was written.
     """
@@ -61,7 +62,7 @@ def damage(folder: Path, names: Sequence[str] | None = None) -> str:
         return ""
     try:
         digests = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
-        for name in digests if names is None else names:
+        for name in filter(wanted, digests):
             if not (folder / name).exists():
                 return f"{name} is missing"
             if file_digest(folder / name) != digests.get(name):

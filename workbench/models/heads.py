@@ -81,7 +81,7 @@ class ActorCritic(Policy):
         with torch.no_grad():
             dim = policy.hidden(torch.zeros(1, 1, dtype=torch.long, device=device)).shape[-1]
         self.value_weight = nn.Parameter(torch.zeros(dim, device=device))
-        self.value_bias = nn.Parameter(torch.zeros((), device=device))
+        self.value_bias = nn.Parameter(torch.zeros(1, device=device))
 
     def hidden(self, *inputs: Any, **more: Any) -> Tensor:
         """That of the language model."""

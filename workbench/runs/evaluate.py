@@ -23,6 +23,8 @@ from workbench.generation.sampling import generate
 from workbench.generation.scoped_policy import ScopedPolicy
 from workbench.generation.shown import cut_at, described
 from workbench.generation.stops import Stops, cut
+from workbench.train import distributed
+from workbench.train.batches import own_share
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.method import Method, Reference
 from workbench.train.precision import computing, return_free_memory
@@ -95,23 +97,24 @@ class Evaluator:
     ) -> tuple[dict[str, Tensor], float]:
         """The same, and the loss: the sum of the items' values over that of their weights."""
         method, reference = self.method, self.scored_reference
-        batches = [batch.to(self.device) for batch in self.held_out]
-        if not batches:
+        if not self.held_out:
             return {}, math.nan
-        parts, order, total, weight = [], [], 0.0, 0.0
+        batches = [batch.to(self.device) for batch in own_share(self.held_out)]
+        parts, total, weight = [], 0.0, 0.0
         with computing(policy, self.device, self.precision):
             shared = method.statistics(policy, batches, settings, reference)
         for batch in batches:
             with computing(policy, self.device, self.precision):
                 found = method.losses(policy, batch, settings, reference, shared)
             assert batch.index is not None
-            parts.append(found.metrics)
-            order.append(batch.index)
-            total += float(found.values.detach().double().sum())
-            weight += float(method.weights(batch).sum())
-        positions = torch.cat(order).argsort()
-        values = {name: torch.cat([part[name] for part in parts])[positions] for name in parts[0]}
-        return values, total / weight
+            parts.append(batch.counted({"index": batch.index, **found.metrics}))
+            total += float(found.values.detach().double().sum()) * batch.counts
+            weight += float(method.weights(batch).sum()) * batch.counts
+        values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        values = distributed.gather(values)
+        positions = values.pop("index").argsort()
+        sums = distributed.total(torch.tensor([total, weight], dtype=torch.double))
+        return {n: value[positions] for n, value in values.items()}, float(sums[0] / sums[1])
 
     def score_items(self, policy: Policy, settings: LiveSettings) -> dict[str, float]:
         """Means over the held-out items, the accuracy with its 95% interval."""
@@ -182,10 +185,11 @@ class Evaluator:
         keep_end: bool = False,
     ) -> list[list[int]]:
         tokenizer = self.tokenizer
-        with computing(model, self.device, self.precision):
+
+        def answer(rows: list[int]) -> list[list[int]]:
             return generate(
                 model,
-                prompts,
+                [prompts[row] for row in rows],
                 sampling,
                 tokenizer.stop_ids,
                 tokenizer.pad_id,
@@ -193,6 +197,9 @@ class Evaluator:
                 amateur=amateur,
                 keep_end=keep_end,
             )
+
+        with computing(model, self.device, self.precision):
+            return distributed.divided([tuple(prompt) for prompt in prompts], answer)
 
     @contextmanager
     def _start_beside(self, policy: Policy) -> Iterator[Any]:
@@ -224,9 +231,16 @@ class Evaluator:
         """KL to the start model and its standard error: from the next-token distributions along
         the answers, end tokens included, and as `_sampled` from their log-ratios."""
         sequences = list(zip(prompts, drawn, strict=True))
-        batch = collate_sequences(sequences, self.tokenizer.pad_id).to(self.device)
+
+        def compare(rows: list[int]) -> list[list[float]]:
+            chosen = [sequences[row] for row in rows]
+            batch = collate_sequences(chosen, self.tokenizer.pad_id).to(self.device)
+            sums = policy.kernels.scored_kl(policy, start, batch).sums(batch.sequences)
+            return torch.stack(sums, 1).tolist()
+
         with computing(policy, self.device, self.precision), self._start_beside(policy) as start:
-            kl, ours, theirs = policy.kernels.scored_kl(policy, start, batch).sums(batch.sequences)
+            found_sums = torch.tensor(distributed.divided(range(len(sequences)), compare))
+        kl, ours, theirs = found_sums.unbind(1)
         estimates = {"": mean_and_error(kl), "_sampled": sampled_kl(ours, theirs)}
         found = {}
         for kind, (mean, error) in estimates.items():

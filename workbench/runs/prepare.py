@@ -18,36 +18,36 @@ from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.shown import LENGTH, shown_sampling
 from workbench.models.load import Model, load_model, model_hash
-from workbench.models.lora import adapters_off, add_lora
 from workbench.runs.evaluate import Evaluator, TextScores
 from workbench.runs.folder.known_rows import KnownData
 from workbench.runs.large_data import load_data, with_live_reference
 from workbench.runs.reward.named_rewards import GIVEN, check_prompts_of, find_reward
 from workbench.runs.run_data import RunData, refuse_truncated, write_answers
+from workbench.train import distributed
 from workbench.train.base_model import Progress, tiny_base
 from workbench.train.batches import BatchSource, batches_for, in_order
 from workbench.train.config import MAX_TOKENS, TrainConfig
 from workbench.train.method import Method, Reference, find_method
 from workbench.train.precision import (
-    is_large,
     keep_freed_memory,
     pick_device,
     pick_precision,
     set_threads,
 )
-from workbench.train.reference import LiveReference, freeze
 from workbench.train.reference_values import cache_key, cache_reference, values_path
 from workbench.train.rollouts.reward_function import Reward, scored
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 from workbench.train.rollouts.rollout_method import RolloutMethod
 from workbench.train.settings import LiveSettings
+from workbench.train.start_model import Shared, refuse_processes, start_model
 
 
 @dataclass
 class Parts:
     """What a run is made of; `config` has every field filled in.
 
-    `reference` is None where the method's loss compares with none.
+    `reference` is None where the method's loss compares with none; `shared` is what this process
+    holds of the policy and of the model before the run.
     """
 
     config: TrainConfig
@@ -58,6 +58,7 @@ class Parts:
     batches: BatchSource
     reference: Reference | None
     reference_hash: str
+    shared: Shared
 
 
 def prepare(
@@ -73,7 +74,8 @@ def prepare(
     of `config.reward`. `known` is what a recorded run knows of its data.
     """
     tell = progress or (lambda text, share: None)
-    model = base or open_model(config, tell)
+    with distributed.main_first():
+        model = base or open_model(config, tell)
     if reward is not None:
         config = replace(config, reward=GIVEN + getattr(reward, "__name__", type(reward).__name__))
     if config.allow_special:
@@ -87,7 +89,9 @@ def prepare(
         raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
     _set_up(model.policy, config)
     tell("reading the data", 0.0)
-    data = load_data(config, method, model, config.device, config.precision, known, tell)
+    with distributed.main_first():
+        data = load_data(config, method, model, config.device, config.precision, known, tell)
+    refuse_processes(config, method.noun, len(data.train))
     config = with_live_reference(config, asked, data)
     if talks := data.conversations:
         model = replace(model, tokenizer=model.tokenizer.knowing(talks))
@@ -97,23 +101,27 @@ def prepare(
     config = replace(config, **method.open_settings(data.train, asked))
     reference_hash = model_hash(model.policy)
     compares = method.needs_reference(LiveSettings.start(config))
-    start = _start_model(model.policy, config, compares, given=base is not None)
+    start = start_model(
+        model.policy, config, compares, base is not None, partial(_read_again, config)
+    )
     model = replace(model, policy=method.trained(model.policy))
     model.policy.to(config.device)
+    shared = Shared.of(model.policy, start, config)
+    start = shared.texts
     size, layout = config.batch_size or 1, config.layout or "stacked"
     pad_id = model.tokenizer.pad_id
     batches: BatchSource
     if isinstance(method, RolloutMethod):
         batches = RolloutBatches(
             data.train, data.train_texts, method, config, model.tokenizer, start, reward,
-            config.max_length or model.max_length,
+            config.max_length or model.max_length, shared.whole,
         )  # fmt: skip
     else:
         batches = batches_for(
             method, data.train, pad_id, size, config.accumulate, layout, config.seed,
             config.max_tokens or 0, config.bucket,
         )  # fmt: skip
-    score = partial(_scored, start, config, method, reference_hash, pad_id, tell)
+    score = partial(_scored, shared, config, method, reference_hash, pad_id, tell)
     evaluator = Evaluator(
         method,
         [] if method.rollouts else in_order(method, data.held_out, pad_id, size, layout),
@@ -132,8 +140,8 @@ def prepare(
     )
     reference = score(data.train) if compares else None
     if compares:
-        _park(start, config, model.policy)
-    return Parts(config, method, model, data, evaluator, batches, reference, reference_hash)
+        shared.park_if_rarely_asked(config, model.policy)
+    return Parts(config, method, model, data, evaluator, batches, reference, reference_hash, shared)
 
 
 def with_score(scores: TextScores | None, reward: Reward | None) -> TextScores | None:
@@ -196,32 +204,14 @@ def _set_up(policy: Policy, config: TrainConfig) -> None:
     keep_freed_memory()
 
 
-def _start_model(policy: Policy, config: TrainConfig, compares: bool, given: bool) -> LiveReference:
-    """The model as it is before the run: with adapters switched off, or a frozen copy.
-
-    Where the method doesn't compare with it, it is only made when its texts are wanted: read again
-    by its name, or from a temporary file where the model was `given` to the run.
-    """
-    device, precision = config.device, config.precision
-    if config.lora:
-        add_lora(policy, config.lora, seed=config.seed)
-        return LiveReference(policy, device, precision, partial(adapters_off, policy))
-    if compares or given:
-        start = LiveReference(freeze(policy, precision), device, precision)
-        if not compares and policy.can_be_parked:
-            start.park()
-        return start
-
-    def read_again() -> Policy:
-        again = open_model(config).policy
-        _set_up(again, config)
-        return freeze(again, precision)
-
-    return LiveReference(read_again, device, precision)
+def _read_again(config: TrainConfig) -> Policy:
+    again = open_model(config).policy
+    _set_up(again, config)
+    return again
 
 
 def _scored(
-    start: LiveReference,
+    shared: Shared,
     config: TrainConfig,
     method: Method[Any],
     reference_hash: str,
@@ -231,7 +221,7 @@ def _scored(
 ) -> Reference:
     """The reference for these items: its values computed once, or the model itself."""
     if config.reference == "live" or not items:
-        return start
+        return shared.live
     size, layout = config.batch_size or 1, config.layout or "stacked"
     # The batch size counts: the last digits of a sum depend on the shape of its batch.
     made_by = f"{version('dpo-workbench')} {torch.__version__}"
@@ -240,11 +230,4 @@ def _scored(
     path = None if config.model == "tiny" else values_path(key)
     ordered = in_order(method, items, pad_id, size, layout)
     shape = (len(items), method.completions)
-    return cache_reference(start, ordered, shape, path, config.device, tell, method.paired)
-
-
-def _park(start: LiveReference, config: TrainConfig, policy: Policy) -> None:
-    """Free the memory of a reference whose values are known, where that is worth a file."""
-    rarely_asked = config.reference != "live" and not config.lora and config.device == "cpu"
-    if rarely_asked and policy.can_be_parked and is_large(policy):
-        start.park()
+    return cache_reference(shared.scores, ordered, shape, path, config.device, tell, method.paired)

@@ -17,9 +17,8 @@ from workbench.data.seals import collected_warnings
 from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.checkpoint_timer import CheckpointTimer
-from workbench.runs.folder.checkpoint_files import load_tensors, read_state
-from workbench.runs.folder.checkpoints import checkpoint_to_go_on
-from workbench.runs.folder.made_with import settings_to_go_on
+from workbench.runs.folder.checkpoint_files import load_tensors
+from workbench.runs.folder.made_with import restart_point
 from workbench.runs.folder.record import Record
 from workbench.runs.prepare import Parts, prepare
 from workbench.runs.run_loop import RunLoop
@@ -66,6 +65,7 @@ class Run(RunLoop):
         self.warned: list[str] = []
         self.finished = False
         self._evaluator, self._batches = parts.evaluator, parts.batches.fork()
+        self._shared = parts.shared
         self._scored_reference = parts.reference
         self._state = TrainState.start(self.policy, parts.config)
         self._generator: Iterator[Event] | None = None
@@ -93,7 +93,7 @@ class Run(RunLoop):
         Raises:
             WorkbenchError: for anything that a person can mend; no run folder is left behind then.
         """
-        if config.out is not None:
+        if config.out is not None and distributed.is_main():
             Record.refuse_existing(Path(config.out))
         with collected_warnings() as warned:
             run = cls(parts := prepare(config, progress, base, reward))
@@ -102,6 +102,7 @@ class Run(RunLoop):
         if run.config.out is not None and distributed.is_main():
             run.record = Record.create(Path(run.config.out), run.config)
             run.record.describe(run.data, run.self_test)
+        run._see_folder()
         return run
 
     @classmethod
@@ -112,6 +113,7 @@ class Run(RunLoop):
         reward: Reward | None = None,
         accept_changes: bool = False,
         base: Model | None = None,
+        shard: str | None = None,
     ) -> Run:
         """Go on from the newest good checkpoint of a run that was interrupted or stopped.
 
@@ -124,33 +126,47 @@ class Run(RunLoop):
             reward: see `create`.
             accept_changes: go on with a config.toml that differs from what the run was made with.
             base: see `create`; a run that was made with one takes it again.
+            shard: what several processes hold, where that is not as it was; see `TrainConfig`.
 
         Raises:
             WorkbenchError: no run there, it has finished, another process writes it, its settings
                 have changed, or its model or data are not what they were.
         """
-        with collected_warnings() as warned, Record(Path(folder)).held() as record:
-            if record.ended() == "finished":
-                raise WorkbenchError(f"the run in {folder} has finished; nothing is left to do")
-            start = checkpoint_to_go_on(record.folder, record.set_aside)
-            state = read_state(start) if start else None
-            config, changed = settings_to_go_on(record, state, accept_changes)
-            config = replace(config, out=str(folder))
-            parts = prepare(config, progress, base, reward, record.known_data(state))
+        folder, main = Path(folder), distributed.is_main()
+        with collected_warnings() as warned, Record(folder).held(main) as record:
+            point = distributed.from_main(lambda: restart_point(record, accept_changes))
+            config = replace(point.config, out=str(folder), shard=shard or point.config.shard)
+            parts = prepare(config, progress, base, reward, point.known)
             run = cls(parts)
-            run.record, run.self_test, run.warned = record, record.self_test(), warned
-            if start and state:
-                run._go_on_from(start, state, changed)
+            run.self_test, run.warned = point.self_test, warned
+            if point.start and point.state:
+                run._go_on_from(point.start, point.state, point.events, point.changed)
             else:
                 run.self_test = self_test(parts, run._state)
-            record.write_config(run.config)
-            record.describe(run.data, run.self_test)
-            record.reopen(run.events)
+            if main:
+                run.record = record
+                record.write_config(run.config)
+                record.describe(run.data, run.self_test)
+                record.reopen(run.events)
+            run._see_folder()
             return run
 
-    def _go_on_from(self, start: Path, state: dict[str, Any], changed: Sequence[str]) -> None:
+    def _see_folder(self) -> None:
+        """Raise where a process that writes shards can't see the run's folder."""
+        if self.config.out is None or not distributed.is_sharded(self.policy):
+            return
+        path = Path(self.config.out) / "config.toml"
+        distributed.from_main(path.exists)  # so that it is there, where all see the same folder
+        if not path.exists():
+            raise WorkbenchError(
+                f"{path} of the main process is not there: with --shard fsdp all processes write "
+                "to the run's folder; give one that all of them share"
+            )
+
+    def _go_on_from(
+        self, start: Path, state: dict[str, Any], events: Sequence[Event], changed: Sequence[str]
+    ) -> None:
         """Take over weights, optimiser, settings, batches and events of a checkpoint."""
-        assert self.record is not None
         self._refuse_other(state, "reference_hash", "data_hash")
         unfinished = state["step"] < self.total
         load_tensors(start, self.policy, self._state.optimizer if unfinished else None)
@@ -159,7 +175,7 @@ class Run(RunLoop):
         self._take_settings(state)
         self._batches.load_state_dict(state.get("batches", {"step": state["step"]}))
         kept = CheckpointEvent(state["step"], start.name)
-        self.events = [*self.record.events_of(start, state), kept]
+        self.events = [*events, kept]
         live = {name: getattr(self.config, name) for name in changed if name in self.settings}
         self.control.set(**{name: value for name, value in live.items() if value is not None})
 
@@ -191,6 +207,10 @@ class Run(RunLoop):
         A recorded run's branch is recorded beside it, in a folder of its own that begins with a
         checkpoint, so that the branch can be resumed from its first step on.
         """
+        if distributed.world_size() > 1:
+            raise WorkbenchError(
+                "a run in several processes can't be branched; resume a copy of it"
+            )
         if not name.strip():
             raise WorkbenchError(f"name={name!r} is not accepted: a branch needs one")
         other = copy.copy(self)

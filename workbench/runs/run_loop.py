@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Self
 
 from workbench.runs.checkpoint_timer import CheckpointTimer
+from workbench.runs.folder.checkpoint_files import join_checkpoint
 from workbench.runs.folder.config_file import settings_of
 from workbench.runs.folder.control_file import ControlFile
 from workbench.runs.run_view import RunView
@@ -15,6 +17,7 @@ from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, 
 from workbench.train.loop import NonFiniteLossError, fit
 from workbench.train.method import Reference
 from workbench.train.model_lock import model_lock
+from workbench.train.start_model import Shared
 
 
 class RunLoop(RunView):
@@ -26,6 +29,12 @@ class RunLoop(RunView):
     _scored_reference: Reference | None
     _generator: Iterator[Event] | None
     _timer: CheckpointTimer
+    _shared: Shared
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether the run is written, by this process or by the main one."""
+        return self.record is not None or not (distributed.is_main() or self.config.out is None)
 
     def __iter__(self) -> Self:
         return self
@@ -47,9 +56,9 @@ class RunLoop(RunView):
         asked = ControlFile(self.folder)
         evaluated = any(isinstance(event, EvalEvent) for event in self.events)
         if not evaluated:
-            yield from self._evaluator(self.policy, self.step, self.settings)
+            yield from self._evaluate()
         steps = fit(
-            self.policy, self._batches, self.config, self.control,
+            self._shared.wrapper or self.policy, self._batches, self.config, self.control,
             method=self.method, reference=self._scored_reference, state=self._state,
         )  # fmt: skip
         try:
@@ -70,10 +79,11 @@ class RunLoop(RunView):
     def _after_step(self) -> Iterator[Event]:
         every, last = self.config.eval_every or 0, self.step == self.total
         if not last and every and self.step % every == 0:
-            yield from self._evaluator(self.policy, self.step, self.settings)
+            yield from self._evaluate()
         interval = self.config.checkpoint_every or len(self._batches)
-        by_step, by_time = self.step % interval == 0, self._timer.due()
-        if self.record and not last and (by_step or by_time):
+        by_step = self.step % interval == 0
+        by_time = distributed.main_says(self._timer.due())
+        if self._recorded and not last and (by_step or by_time):
             yield self._checkpoint(keep_optimizer=True, by_time=not by_step)
 
     def _end(self) -> Iterator[Event]:
@@ -82,7 +92,7 @@ class RunLoop(RunView):
             yield from self._last_checkpoint(keep_optimizer=True)
         evaluated = [event.step for event in self.events if isinstance(event, EvalEvent)]
         if self.step not in evaluated:
-            yield from self._evaluator(self.policy, self.step, self.settings)
+            yield from self._evaluate()
         self.finished = True
         if reason == "finished":
             yield from self._last_checkpoint(keep_optimizer=False)
@@ -92,15 +102,19 @@ class RunLoop(RunView):
 
     def _last_checkpoint(self, keep_optimizer: bool) -> Iterator[Event]:
         kept = [event.step for event in self.events if isinstance(event, CheckpointEvent)]
-        if self.record and self.step not in kept:
+        if self._recorded and self.step not in kept:
             yield self._checkpoint(keep_optimizer)
 
     def _checkpoint(self, keep_optimizer: bool, by_time: bool = False) -> CheckpointEvent:
-        assert self.record is not None
         state = self._state
-        path = self.record.save_checkpoint(
-            distributed.whole_state(self.policy),
-            state.optimizer if keep_optimizer else None,
+        optimizer = state.optimizer if keep_optimizer else None
+        event = CheckpointEvent(self.step, f"step-{self.step:06d}")
+        if self.record is None:
+            join_checkpoint(None, self.policy, optimizer)
+            return event
+        self.record.save_checkpoint(
+            self.policy,
+            optimizer,
             {
                 **state.numbers(),
                 "batches": self._batches.state_dict(),
@@ -113,4 +127,9 @@ class RunLoop(RunView):
             },
         )
         self._timer.restart()
-        return CheckpointEvent(self.step, path.name)
+        return event
+
+    def _evaluate(self) -> Sequence[Event]:
+        whole = self._shared.whole
+        with whole.put_together() if whole else nullcontext(self.policy) as policy:
+            return self._evaluator(policy, self.step, self.settings)

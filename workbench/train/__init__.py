@@ -6,7 +6,7 @@
 * `method`: what a training method is; `methods/`: one file per method.
 * `batches`: sources of batches whose state can be saved; `epoch_order`: what is in which.
 * `reference`: the frozen model, or the model with its adapters switched off; `reference_values`:
-  its log-probabilities, computed once.
+  its log-probabilities, computed once; `start_model`: the model before a run, in each process.
 * `file_checks/`: a file looked through for a model.
 * `precision`: device and number format; `distributed/`: several processes.
 * `base_model`: the embedded base model and its pretraining.

@@ -205,7 +205,7 @@ class _Step:
                     _require_finite(found.values, part, state.step)
                     (found.values.sum() * (scale * part.counts)).backward()
                 values.append(part.counted(found.metrics))
-                sums.append(found.values.detach().sum() * part.counts)
+                sums.append(found.values.detach().cpu().double().sum() * part.counts)
                 if self._bf16:
                     self._bf16.gather(number == 0, last)
         norm = self._update(state.optimizer)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from workbench.data.cache import atomic_write, cache_folder
 from workbench.data.large.lazy_items import LazyItems
 from workbench.data.seals import SEAL, set_aside
 from workbench.train import distributed
+from workbench.train.batches import own_share
 from workbench.train.method import token_ids
 from workbench.train.reference import LiveReference
 
@@ -87,7 +87,7 @@ def cache_reference(
     if known is not None:
         return CachedReference({name: value.to(device) for name, value in known.items()})
     values = dict[str, Tensor]()
-    for number, batch in enumerate(own := _shares(batches)):
+    for number, batch in enumerate(own := own_share(batches)):
         if progress:
             progress("scoring the data with the reference", number / len(own))
         for part in batch.to(device).parts:
@@ -103,12 +103,6 @@ def cache_reference(
         digest = {SEAL: _digest(kept)}
         atomic_write(path, lambda part: save_file(kept, part, digest))
     return CachedReference(values)
-
-
-def _shares(batches: Sequence[SequenceBatch]) -> list[SequenceBatch]:
-    """Those that this process scores, as many as the others do."""
-    own, most = distributed.share(batches), -(-len(batches) // distributed.world_size())
-    return own + [replace(batches[0], counts=False)] * (most - len(own))
 
 
 def _values_kept(path: Path | None, shape: tuple[int, int]) -> dict[str, Tensor] | None:

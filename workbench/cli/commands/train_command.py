@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
@@ -12,7 +13,8 @@ from rich.progress import Progress, TaskID
 
 from workbench.cli.command_settings import Train
 from workbench.cli.interrupts import stop_on_interrupt
-from workbench.cli.terminal import progress, say, show_table
+from workbench.cli.printable import show_error
+from workbench.cli.terminal import console, progress, say, show_table
 from workbench.core.losses import MODIFIERS, all_parameters
 from workbench.data.large.cache_files import RowList
 from workbench.data.pairs import SkippedRow
@@ -21,6 +23,7 @@ from workbench.runs.evaluate import PREFIX
 from workbench.runs.large_data import LargeData
 from workbench.runs.run import Run
 from workbench.runs.trackers.following import following
+from workbench.train import distributed
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, Event, StepEvent
 
@@ -29,7 +32,24 @@ LISTED = 10  # skipped rows that are shown; the run's folder has all of them
 
 
 def train(command: Train) -> None:
-    """Run to the end with progress; Ctrl-C and SIGTERM end it with a checkpoint and evaluation."""
+    """Run to the end with progress; Ctrl-C and SIGTERM end it with a checkpoint and evaluation.
+
+    Several processes that were started together train together; the main one writes and shows.
+    """
+    with distributed.joined(show_error):
+        if not distributed.is_main():
+            console.quiet = True
+            warnings.simplefilter("ignore", UserWarning)  # the main process gives them, too
+        distributed.require_alike(_shaping(command))
+        _train(command)
+
+
+def _shaping(command: Train) -> dict[str, Any]:
+    """The settings in which processes must not differ."""
+    return {name: value for name, value in vars(command).items() if name not in ("out", "resume")}
+
+
+def _train(command: Train) -> None:
     with progress() as (bar, task):
 
         def tell(text: str, share: float) -> None:
@@ -40,26 +60,29 @@ def train(command: Train) -> None:
         if command.resume is not None:
             if command.preset is not None:
                 raise WorkbenchError(f"--preset {GOES_ON}")
-            _refuse_settings(config)
-            run = Run.resume(command.resume, tell, accept_changes=command.accept_changes)
+            _refuse_settings(replace(config, shard=None))
+            run = Run.resume(
+                command.resume, tell, accept_changes=command.accept_changes, shard=command.shard
+            )
         else:
-            folder = config.out or str(_fresh_folder(config))
+            folder = config.out or distributed.from_main(lambda: str(_fresh_folder(config)))
             run = Run.create(replace(config, out=folder), tell)
             _list_set(config, run)
             _list_unused(config, run)
         _tell_layout(run)
         _list_skipped(run.skipped)
         _tell_truncated(run)
-        if found := run.preflight_line:
+        if distributed.is_main() and (found := run.preflight_line):
             say(found)
         if run.self_test:
             say(run.self_test.line)
-        events = following(run, command.track, say) if command.track else run
+        track = command.track if distributed.is_main() else None
+        events = following(run, track, say) if track else run
         with stop_on_interrupt(run.control.stop):
             for event in events:
                 _show(bar, task, event)
-    assert run.record is not None
-    show_table(run.record.summary() or {}, str(run.folder))
+    if run.record:
+        show_table(run.record.summary() or {}, str(run.folder))
 
 
 def _refuse_settings(config: TrainConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,8 +36,11 @@ def thin_out(checkpoints: Sequence[Path], complete: int) -> None:
         if (_state_or_none(path) or {}).get("by_time") and path != checkpoints[-1]:
             remove_checkpoint(path)
             continue
-        for name in TO_GO_ON:
-            (path / name).unlink(missing_ok=True)
+        for part in (path / name for name in TO_GO_ON):
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def _state_or_none(path: Path) -> dict[str, Any] | None:

@@ -5,16 +5,57 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
+from workbench.runs.folder.checkpoint_files import read_state
+from workbench.runs.folder.checkpoints import checkpoint_to_go_on
 from workbench.runs.folder.config_file import config_from_settings, read_config, refuse_newer
+from workbench.runs.folder.known_rows import KnownData
 from workbench.runs.folder.record import Record
+from workbench.runs.self_test.result import SelfTest
 from workbench.train.config import TrainConfig
+from workbench.train.events import Event
 
 # Names of things that are compared by their content, and how often a checkpoint is made.
-NOT_COMPARED = ("model", "data", "out", "checkpoint_every", "checkpoint_minutes")
+NOT_COMPARED = ("model", "data", "out", "shard", "checkpoint_every", "checkpoint_minutes")
 NAMED = 6  # differences in one message
+
+
+class RestartPoint(NamedTuple):
+    """What a run goes on from.
+
+    Attributes:
+        start, state, events: checkpoint, its numbers and the events before it; None and empty
+            where the run begins anew.
+        config, changed: see `settings_to_go_on`.
+        known, self_test: what the record keeps.
+    """
+
+    start: Path | None
+    state: dict[str, Any] | None
+    events: list[Event]
+    config: TrainConfig
+    changed: list[str]
+    known: KnownData | None
+    self_test: SelfTest | None
+
+
+def restart_point(record: Record, accept_changes: bool) -> RestartPoint:
+    """The newest good checkpoint of a run, with all that goes with it.
+
+    Raises:
+        WorkbenchError: the run has finished, or its settings have changed.
+    """
+    if record.ended() == "finished":
+        raise WorkbenchError(f"the run in {record.folder} has finished; nothing is left to do")
+    start = checkpoint_to_go_on(record.folder, record.set_aside)
+    state = read_state(start) if start else None
+    config, changed = settings_to_go_on(record, state, accept_changes)
+    known = record.known_data(state)
+    events = record.events_of(start, state) if start and state else []
+    return RestartPoint(start, state, events, config, changed, known, record.self_test())
 
 
 def settings_to_go_on(

@@ -23,22 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from workbench.data.seals import read_sealed, sealed, set_aside
 from workbench.errors import WorkbenchError
 from workbench.paths import folder_to_write, given_path
-from workbench.runs.folder.checkpoint_files import (
-    EVENTS,
-    read_state,
-    step_of,
-    write_checkpoint,
-)
-from workbench.runs.folder.checkpoints import (
-    COMPLETE,
-    checkpoints_in,
-    thin_out,
-)
+from workbench.runs.folder.checkpoint_files import EVENTS, read_state, step_of, write_checkpoint
+from workbench.runs.folder.checkpoints import COMPLETE, checkpoints_in, thin_out
 from workbench.runs.folder.config_file import config_from_toml, config_to_toml, naming, write_text
 from workbench.runs.folder.event_log import EventLog
 from workbench.runs.folder.known_rows import KnownData, known_rows
@@ -84,8 +75,11 @@ class Record:
         self._lock = RunLock(self.folder)
 
     @contextmanager
-    def held(self) -> Iterator[Record]:
-        """The right to write, kept unless an error comes out of the block."""
+    def held(self, main: bool = True) -> Iterator[Record]:
+        """The right to write, kept unless an error comes out of the block; `main` takes it."""
+        if not main:
+            yield self
+            return
         if not (self.folder / "config.toml").exists():
             raise WorkbenchError(f"{self.folder} holds no run: config.toml is not there")
         self.hold()
@@ -198,7 +192,7 @@ class Record:
 
     def save_checkpoint(
         self,
-        weights: dict[str, Tensor],
+        policy: nn.Module,
         optimizer: torch.optim.Optimizer | None,
         numbers: dict[str, Any],
     ) -> Path:
@@ -209,7 +203,7 @@ class Record:
         self._require()
         path = self.folder / "checkpoints" / f"step-{numbers['step']:06d}"
         state = {**numbers, "events_sha256": self._log.digest}
-        write_checkpoint(path, weights, optimizer, state, bytes(self._log.written))
+        write_checkpoint(path, policy, optimizer, state, bytes(self._log.written))
         thin_out(self.checkpoints(), COMPLETE if optimizer is not None else 0)
         return path
 

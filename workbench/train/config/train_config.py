@@ -32,6 +32,7 @@ SCHEDULES = ("constant", "linear", "cosine")
 PRECISIONS = ("auto", "float32", "bf16")
 METHODS = tuple(dict.fromkeys(loss.method for loss in LOSSES.values()))
 OF_ROLLOUTS = ("reward", "rollout_size", "group_size", "rollout_epochs", "kl_target")
+SHARDS = ("none", "ddp", "fsdp")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -164,6 +165,10 @@ class TrainConfig:
         choices=KERNELS,
     )  # fmt: skip
     bucket: bool = setting(True, "rows of similar length together")
+    shard: str | None = setting(
+        None, "what each of several processes holds: all weights (ddp, also where left open), or a "
+        "share of them (fsdp)", choices=SHARDS,
+    )  # fmt: skip
     recompute: bool = setting(False, "compute activations again backwards, to save memory")
     precision: str = setting("auto", "bf16 where the machine gains by it", choices=PRECISIONS)
     device: str = setting("auto", "where to compute", choices=DEVICES)

@@ -53,6 +53,11 @@ def from_main(make: Callable[[], T]) -> T:
     return found[0]
 
 
+def main_says(flag: bool) -> bool:
+    """The flag of the main process, in every process."""
+    return flag if world_size() == 1 else bool(total(torch.tensor(float(flag and is_main()))))
+
+
 def agreed(changes: dict[str, Any], stop: bool) -> tuple[dict[str, Any], bool]:
     """Of changes and of a wish to stop that one or more processes have, what all then do."""
     if world_size() == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
@@ -83,7 +83,8 @@ def sharded(policy: M) -> M:
 
     for block in _blocks(policy):
         fully_shard(block)
-    fully_shard(policy)
+    # Also of the rest nothing stays whole after a forward pass, as it may be followed by none back.
+    fully_shard(policy, reshard_after_forward=True)
     return policy
 
 
@@ -133,11 +134,16 @@ def trainable(policy: nn.Module) -> dict[str, nn.Parameter]:
 def load_whole_state(policy: nn.Module, state: dict[str, Tensor]) -> None:
     """The inverse of `whole_state`; both must name the same weights."""
     weights = trainable(policy)
-    if weights.keys() != state.keys():
-        odd = sorted(weights.keys() ^ state.keys())[0]
-        raise WorkbenchError(f"the checkpoint does not fit the model: {odd} is only in one of them")
+    require_names(weights, state)
     for name, weight in weights.items():
         weight.copy_(_part_of(weight, state[name]))
+
+
+def require_names(weights: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Raise WorkbenchError where a checkpoint has weights of other names than the model."""
+    if weights.keys() != stored.keys():
+        odd = sorted(weights.keys() ^ stored.keys())[0]
+        raise WorkbenchError(f"the checkpoint does not fit the model: {odd} is only in one of them")
 
 
 def _is_part(value: Tensor) -> bool:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from workbench.core.batch import Completion, SequenceBatch
-from workbench.core.collation import collate_sequences
 from workbench.core.policy import Policy
-from workbench.core.rollouts import Rollout, RolloutBatch, table_of
+from workbench.core.rollouts import Rollout, RolloutBatch
 from workbench.data.completions import TextCompletion
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -33,6 +33,7 @@ from workbench.train.precision import computing
 from workbench.train.reference import LiveReference
 from workbench.train.rollouts.reward_function import Reward, require_signal, scored
 from workbench.train.rollouts.rollout_method import RolloutMethod
+from workbench.train.rollouts.rollout_tables import measured
 
 TABLES = ("prompts", "groups", "scores", "policy_logps", "reference_logps", "values")
 MOST_CHANGE, GAIN = 0.2, 0.1  # of the KL penalty's controller (Ziegler et al. 2019, section 2.2)
@@ -48,6 +49,7 @@ class RolloutBatches:
         reference: what the KL is measured to.
         reward: what scores completions; None for a run that was opened to be looked at.
         max_length: of a sequence.
+        whole: what writes and is measured, where the policy is sharded.
     """
 
     items: Sequence[Completion]
@@ -58,6 +60,7 @@ class RolloutBatches:
     reference: LiveReference
     reward: Reward | None
     max_length: int
+    whole: distributed.Whole[Policy] | None = None
     number: int = 0  # of rollouts so far
     scale: float = 1.0  # of the KL penalty
     _rollout: Rollout | None = None
@@ -73,6 +76,11 @@ class RolloutBatches:
             raise WorkbenchError(
                 f"group_size={group} is not accepted: {self.method.name} compares a prompt's "
                 "completions; at least two are needed"
+            )
+        if (prompts := size // group) < (processes := distributed.world_size()):
+            raise WorkbenchError(
+                f"{processes} processes are more than the {prompts} prompts of a rollout "
+                f"(rollout_size={size}, group_size={group}); start fewer, or take larger rollouts"
             )
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
@@ -90,7 +98,9 @@ class RolloutBatches:
     def next(self, policy: nn.Module) -> list[SequenceBatch]:
         """See `BatchSource`."""
         if self._batches is None or self._batches.step == self.steps_per_rollout:
-            self._begin(self._write(distributed.unwrap(policy)), self.number)  # type: ignore[arg-type]
+            plain: Any = nullcontext(distributed.unwrap(policy))
+            with self.whole.put_together() if self.whole else plain as writer:
+                self._begin(self._write(writer), self.number)
             self.number += 1
         assert self._batches is not None
         return self._batches.next(policy)
@@ -155,8 +165,6 @@ class RolloutBatches:
 
     def _write(self, policy: Policy) -> Rollout:
         """Completions of the next prompts, scored and measured."""
-        if distributed.world_size() > 1:
-            raise WorkbenchError(f"method {self.method.name} runs in one process only")
         if self.reward is None:
             raise WorkbenchError(
                 "this run's reward is a Python function: give it again as `reward`"
@@ -168,10 +176,15 @@ class RolloutBatches:
             max_new_tokens=self.config.max_new_tokens or 40, seed=self._seed(self.number)
         )
         tokenizer = self.tokenizer
-        with computing(policy, self.config.device, self.config.precision):
-            drawn = generate(
-                policy, prompts, sampling, tokenizer.stop_ids, tokenizer.pad_id, keep_end=True
+
+        def write(own: list[int]) -> list[list[int]]:
+            asked = [prompts[row] for row in own]
+            return generate(
+                policy, asked, sampling, tokenizer.stop_ids, tokenizer.pad_id, keep_end=True
             )
+
+        with computing(policy, self.config.device, self.config.precision):
+            drawn = distributed.divided([tuple(prompt) for prompt in prompts], write)
         # As drawn: an answer that was cut has no end token, and one that ended has its own.
         sequences = [
             (prompt, ids[: self.max_length - len(prompt)])
@@ -179,10 +192,13 @@ class RolloutBatches:
         ]
         stops = Stops(tokenizer.stop_ids)
         texts = [tokenizer.decode(stops.without_end(ids)) for _, ids in sequences]
-        scores = scored(self.reward, [self.texts[row].prompt for row in rows], texts)
+        scores = distributed.divided(range(len(rows)), partial(self._scored, rows, texts))
         if self.number == 0:
             require_signal(self.reward, scores)
-        found, device = self._measured(policy, sequences), self.config.device
+        found = measured(
+            sequences, policy, self.reference, self.method, self.config, tokenizer.pad_id
+        )
+        device = self.config.device
         groups = torch.arange(len(chosen), device=device).repeat_interleave(group)
         return Rollout(
             sequences,
@@ -194,26 +210,11 @@ class RolloutBatches:
             **found,
         )
 
-    @torch.no_grad()
-    def _measured(self, policy: Policy, sequences: Any) -> dict[str, Any]:
-        """Log-probabilities of policy and reference, and values, (sequence, token) each."""
-        config, size = self.config, self.config.batch_size or 1
-        longest = max(len(completion) for _, completion in sequences)
-        parts: dict[str, list[Tensor]] = {name: [] for name in TABLES[3:]}
-        for start in range(0, len(sequences), size):
-            part = sequences[start : start + size]
-            batch = collate_sequences(part, self.tokenizer.pad_id, config.layout or "stacked")
-            batch, shape = batch.to(config.device), (len(part), longest)
-            with computing(policy, config.device, config.precision):
-                ours, values = self.method.scored(policy, batch)
-            model = self.reference.model
-            with self.reference.active(), computing(model, config.device, config.precision):
-                theirs = model(batch)
-            parts["policy_logps"].append(table_of(ours, ours.values, shape))
-            parts["reference_logps"].append(table_of(theirs, theirs.values, shape))
-            if values is not None:
-                parts["values"].append(table_of(ours, values, shape))
-        return {name: torch.cat(tables) if tables else None for name, tables in parts.items()}
+    def _scored(self, rows: list[int], texts: list[str], own: list[int]) -> list[float]:
+        """The reward of some of the texts, whose prompts have the numbers `rows`."""
+        assert self.reward is not None
+        prompts = [self.texts[rows[number]].prompt for number in own]
+        return scored(self.reward, prompts, [texts[number] for number in own])
 
     def _next_scale(self, found: dict[str, Any]) -> float:
         """The factor of the KL penalty for this rollout; the next one's follows from its KL."""

@@ -1,0 +1,43 @@
+"""`--processes`: a command run by several processes on this machine, by `torchrun`'s own engine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from uuid import uuid4
+
+from workbench.cli.printable import show_error
+
+EXIT = 2  # of a process that has said what a person can mend
+
+
+def launch(arguments: Sequence[str], processes: int) -> int:
+    """Run the command in `processes` processes; its exit code.
+
+    If one of them ends early, so do the others.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid4().hex, max_restarts=0,
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", monitor_interval=0.1,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "workbench", *arguments)
+    except ChildFailedError as error:
+        codes = {number: failure.exitcode for number, failure in error.failures.items()}
+        if EXIT not in codes.values():
+            number, code = next(iter(codes.items()))
+            how = f"by signal {-code}" if code < 0 else f"with code {code}"
+            show_error(f"process {number} ended {how}; --resume goes on from the last checkpoint")
+        return EXIT
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0
