@@ -25,7 +25,7 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.data.reviews.world import Reviews
 from workbench.runs.forecast.forecast import forecast
 from workbench.train.config import TrainConfig
-from workbench.train.reference_values import VALUES_FOLDER
+from workbench.train.reference.values import VALUES_FOLDER
 
 SIDES = ("chosen", "rejected")
 # On a busy machine `auto` may take another precision for the run than for its forecast.

@@ -27,7 +27,7 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.data.reviews.world import Reviews
 from workbench.train.base_model import new_model
 from workbench.train.precision import computing, keep_freed_memory, set_threads
-from workbench.train.reference import freeze
+from workbench.train.reference.live import freeze
 
 ROUNDS = 9
 SMOLLM2 = TransformerConfig(49_152, dim=576, layers=30, heads=9, kv_heads=3, hidden_dim=1536)

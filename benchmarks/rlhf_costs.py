@@ -30,7 +30,7 @@ from workbench.runs.rlhf.pipeline_costs import MEGABYTE, _megabytes, _optimizer_
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
-from workbench.train.reference_values import cache_reference
+from workbench.train.reference.values import cache_reference
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 
 # Names as in the frontier; three of them follow the first.

@@ -21,7 +21,7 @@ from workbench.core.batch import Completion, Pair, PreferenceBatch, SequenceBatc
 from workbench.core.losses import find_loss
 from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.train.method import find_method
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 pytestmark = [
     pytest.mark.full,

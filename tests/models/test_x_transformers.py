@@ -27,7 +27,7 @@ from workbench.models.x_transformers import XTransformersPolicy
 from workbench.models.x_transformers_files import load_x_transformers
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
-from workbench.train.reference import freeze
+from workbench.train.reference.live import freeze
 
 VOCAB = 61
 NO_POSITIONS = {"use_abs_pos_emb": False}

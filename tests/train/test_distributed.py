@@ -26,7 +26,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.loop import TrainState, fit
 from workbench.train.method import Method, find_method
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 VOCAB = 23
 CLOSE = 1e-6  # of the largest gradient or weight, in double precision

@@ -24,7 +24,7 @@ from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
 from workbench.train.loop import NonFiniteLossError, TrainState, fit, total_steps
 from workbench.train.method import find_method
-from workbench.train.reference import LiveReference, freeze
+from workbench.train.reference.live import LiveReference, freeze
 
 VOCAB, PAD = 23, 0
 PREFERENCE = find_method("preference")

@@ -33,8 +33,8 @@ from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.method import find_method
 from workbench.train.precision import computing
-from workbench.train.reference import LiveReference, freeze
-from workbench.train.reference_values import cache_key, cache_reference
+from workbench.train.reference.live import LiveReference, freeze
+from workbench.train.reference.values import cache_key, cache_reference
 
 PREFERENCE = find_method("preference")
 

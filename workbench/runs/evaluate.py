@@ -24,11 +24,11 @@ from workbench.generation.scoped_policy import ScopedPolicy
 from workbench.generation.shown import cut_at, described
 from workbench.generation.stops import Stops, cut
 from workbench.train import distributed
-from workbench.train.batches import own_share
 from workbench.train.events import EvalEvent, Sample, SampleEvent
 from workbench.train.method import Method, Reference
 from workbench.train.precision import computing, return_free_memory
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
+from workbench.train.reference.values import own_share
 from workbench.train.settings import LiveSettings
 
 PREFIX = "held_out/"

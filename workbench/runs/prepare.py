@@ -34,12 +34,12 @@ from workbench.train.precision import (
     pick_precision,
     set_threads,
 )
-from workbench.train.reference_values import cache_key, cache_reference, values_path
+from workbench.train.reference.start_model import Shared, refuse_processes, start_model
+from workbench.train.reference.values import cache_key, cache_reference, values_path
 from workbench.train.rollouts.reward_function import Reward, scored
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 from workbench.train.rollouts.rollout_method import RolloutMethod
 from workbench.train.settings import LiveSettings
-from workbench.train.start_model import Shared, refuse_processes, start_model
 
 
 @dataclass

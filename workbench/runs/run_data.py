@@ -29,7 +29,7 @@ from workbench.runs.folder.known_rows import KnownData
 from workbench.train.config import TrainConfig
 from workbench.train.method import Method
 from workbench.train.precision import computing
-from workbench.train.reference_values import cache_key
+from workbench.train.reference.values import cache_key
 
 
 @dataclass(frozen=True)

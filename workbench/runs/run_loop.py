@@ -17,7 +17,7 @@ from workbench.train.events import CheckpointEvent, EndEvent, EvalEvent, Event, 
 from workbench.train.loop import NonFiniteLossError, fit
 from workbench.train.method import Reference
 from workbench.train.model_lock import model_lock
-from workbench.train.start_model import Shared
+from workbench.train.reference.start_model import Shared
 
 
 class RunLoop(RunView):

@@ -28,7 +28,7 @@ from workbench.train.loop import TrainState, total_steps
 from workbench.train.method import Method
 from workbench.train.model_lock import model_lock
 from workbench.train.precision import peak_memory_bytes
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 from workbench.train.settings import LiveSettings
 
 READING = ("columns", "turns", "ranked", "min_gap", "allow_special")  # how a file is read

@@ -5,8 +5,7 @@
   it yields.
 * `method`: what a training method is; `methods/`: one file per method.
 * `batches`: sources of batches whose state can be saved; `epoch_order`: what is in which.
-* `reference`: the frozen model, or the model with its adapters switched off; `reference_values`:
-  its log-probabilities, computed once; `start_model`: the model before a run, in each process.
+* `reference/`: the frozen model, its log-probabilities, and what each process holds of it.
 * `file_checks/`: a file looked through for a model.
 * `precision`: device and number format; `distributed/`: several processes.
 * `base_model`: the embedded base model and its pretraining.

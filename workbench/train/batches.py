@@ -224,12 +224,6 @@ def in_order(
     return batches if isinstance(items, LazyItems) else list(batches)
 
 
-def own_share(batches: Sequence[SequenceBatch]) -> list[SequenceBatch]:
-    """Those that this process computes, as many as every other one."""
-    own, most = distributed.share(batches), -(-len(batches) // distributed.world_size())
-    return own + [replace(batches[0], counts=False)] * (most - len(own))
-
-
 def each_step(
     source: BatchSource, policy: nn.Module, steps: int, device: str
 ) -> Iterator[list[SequenceBatch]]:

@@ -23,7 +23,7 @@ from workbench.train.control import Control
 from workbench.train.events import ChangeEvent, StepEvent
 from workbench.train.method import Method, Reference, find_method
 from workbench.train.precision import autocast, bf16_weights, pick_device, pick_precision
-from workbench.train.reference import LiveReference, freeze
+from workbench.train.reference.live import LiveReference, freeze
 from workbench.train.settings import LiveSettings
 
 

@@ -18,7 +18,7 @@ from workbench.data.split import split_by_group
 from workbench.errors import WorkbenchError
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
-from workbench.train.reference_values import cache_key
+from workbench.train.reference.values import cache_key
 
 SETTINGS = ("loss", "beta", "lr", "label_smoothing", "normalize")
 

@@ -28,7 +28,7 @@ from workbench.runs.forecast.forecast import (
 )
 from workbench.runs.forecast.short_run import STEPS, Sizes, Timed, timed_run
 from workbench.train.config import TrainConfig
-from workbench.train.reference_values import VALUES_FOLDER
+from workbench.train.reference.values import VALUES_FOLDER
 
 
 def timed(**changes: Any) -> Timed:

@@ -23,7 +23,7 @@ from workbench.runs.self_test.result import Check, SelfTest
 from workbench.runs.self_test.self_test import self_test
 from workbench.train.config import TrainConfig
 from workbench.train.loop import TrainState
-from workbench.train.reference_values import CachedReference
+from workbench.train.reference.values import CachedReference
 
 MakeRun = Callable[..., Run]
 GIVEN = [name for name, loss in LOSSES.items() if not loss.rollouts]

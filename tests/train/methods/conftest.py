@@ -16,7 +16,7 @@ from workbench.train.batches import FixedBatches
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
 from workbench.train.loop import TrainState, fit
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 Ids = tuple[int, ...]
 Logp = Callable[[nn.Module, Ids, Ids], Tensor]

@@ -26,7 +26,7 @@ from workbench.train.batches import batches_for
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, StepEvent
 from workbench.train.method import find_method
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 KTO = find_method("kto")
 PAD, LONGEST = 0, 24

@@ -27,7 +27,7 @@ from workbench.runs.sweep import sweep
 from workbench.train.config import TrainConfig
 from workbench.train.events import ChangeEvent, EvalEvent, Event, StepEvent
 from workbench.train.method import find_method, shorter
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 MakeRun = Callable[..., Run]
 PREFERENCE = find_method("preference")

@@ -16,7 +16,7 @@ from workbench.data.completions import TextCompletion
 from workbench.train.config import TrainConfig
 from workbench.train.loop import fit
 from workbench.train.method import find_method
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 from workbench.train.rollouts.rollout_batches import RolloutBatches
 
 PROMPTS, ANSWERS = 2, 4

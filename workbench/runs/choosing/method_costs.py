@@ -20,8 +20,8 @@ from workbench.train.batches import batches_for, in_order
 from workbench.train.config import TrainConfig
 from workbench.train.loop import fit
 from workbench.train.method import Reference, find_method
-from workbench.train.reference import LiveReference, freeze
-from workbench.train.reference_values import cache_reference
+from workbench.train.reference.live import LiveReference, freeze
+from workbench.train.reference.values import cache_reference
 
 SMALLEST = BaseConfig(dim=8, layers=1, heads=1, kv_heads=1, hidden_dim=8)
 

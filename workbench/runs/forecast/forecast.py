@@ -22,7 +22,7 @@ import numpy as np
 from workbench.errors import WorkbenchError
 from workbench.runs.forecast.short_run import Timed, timed_run
 from workbench.train.config import TrainConfig
-from workbench.train.reference_values import VALUES_FOLDER
+from workbench.train.reference.values import VALUES_FOLDER
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from workbench.runs.self_test.result import Check, named
 from workbench.train.epoch_order import sizes_of
 from workbench.train.loop import TrainState
 from workbench.train.precision import autocast, bf16_weights, computing
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 ROWS, TOKENS = 4, 128  # rows that are scored: at most so many; from the second on, so many tokens
 ROUNDING = {"float32": 3e-3, "bf16": 0.3}  # nats; of a log-ratio, times the root of its tokens

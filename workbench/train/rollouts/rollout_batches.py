@@ -30,7 +30,7 @@ from workbench.train import distributed
 from workbench.train.batches import ShuffledBatches
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 from workbench.train.rollouts.reward_function import Reward, require_signal, scored
 from workbench.train.rollouts.rollout_method import RolloutMethod
 from workbench.train.rollouts.rollout_tables import measured

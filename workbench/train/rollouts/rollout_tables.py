@@ -16,7 +16,7 @@ from workbench.core.rollouts import Sequences, table_of
 from workbench.train import distributed
 from workbench.train.config import TrainConfig
 from workbench.train.precision import computing
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 from workbench.train.rollouts.rollout_method import RolloutMethod
 
 Scores = Callable[[SequenceBatch], tuple[ScoredLogps, Tensor | None]]

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,8 @@ from workbench.data.cache import atomic_write, cache_folder
 from workbench.data.large.lazy_items import LazyItems
 from workbench.data.seals import SEAL, set_aside
 from workbench.train import distributed
-from workbench.train.batches import own_share
 from workbench.train.method import token_ids
-from workbench.train.reference import LiveReference
+from workbench.train.reference.live import LiveReference
 
 VALUES_FOLDER = "WORKBENCH_REFERENCE_CACHE"
 
@@ -103,6 +103,12 @@ def cache_reference(
         digest = {SEAL: _digest(kept)}
         atomic_write(path, lambda part: save_file(kept, part, digest))
     return CachedReference(values)
+
+
+def own_share(batches: Sequence[SequenceBatch]) -> list[SequenceBatch]:
+    """Those that this process computes, as many as every other one."""
+    own, most = distributed.share(batches), -(-len(batches) // distributed.world_size())
+    return own + [replace(batches[0], counts=False)] * (most - len(own))
 
 
 def _values_kept(path: Path | None, shape: tuple[int, int]) -> dict[str, Tensor] | None:

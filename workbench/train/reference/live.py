@@ -1,7 +1,7 @@
-"""The reference: a frozen snapshot of the model as it is when the run starts.
+"""The frozen model.
 
 Three ways to have its log-probabilities, tested equal: a frozen copy scored at every step, adapters
-switched off, and values computed once and cached under a hash of model and data.
+switched off, and the `values`, computed once.
 """
 
 from __future__ import annotations

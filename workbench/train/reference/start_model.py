@@ -15,7 +15,7 @@ from workbench.models.lora import adapters_off, add_lora
 from workbench.train import distributed
 from workbench.train.config import TrainConfig
 from workbench.train.precision import is_large
-from workbench.train.reference import LiveReference, freeze
+from workbench.train.reference.live import LiveReference, freeze
 
 
 def refuse_processes(config: TrainConfig, noun: str, rows: int) -> None:
