@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from workbench.cli.commands import train_command
-from workbench.data.large import row_stream
+from workbench.data.large import json_lines, row_stream
 from workbench.data.large.lazy_items import LazyItems
 from workbench.errors import WorkbenchError
 from workbench.runs.folder.record import Record
@@ -28,7 +28,7 @@ NEVER = 10**12
 
 @pytest.fixture(autouse=True)
 def cache_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(row_stream, "AT_ONCE", 16)
+    monkeypatch.setattr(json_lines, "AT_ONCE", 16)
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from workbench.data.large.cache_files import CacheFiles
 from workbench.data.large.hashed_groups import split_by_hash
 from workbench.data.large.lazy_items import Lazy, LazyItems
-from workbench.data.large.row_stream import RowStream, large_source
+from workbench.data.large.row_stream import RowStream, first_of, large_source
 from workbench.data.large.token_cache import tokenised
-from workbench.data.layouts.row_sources import Block
 from workbench.data.pairs import SHIPPED
 from workbench.models.load import Model
 from workbench.runs.folder.known_rows import KnownData
@@ -47,8 +46,7 @@ class LargeData(RunData):
 
     @property
     def first_rows(self) -> list[Any]:
-        rows, _ = next(self.source.blocks())
-        return Block(rows[:SHOWN], self.source.name)
+        return first_of(self.source, SHOWN)
 
     def lines(self, config: TrainConfig) -> list[str]:
         """For a person: where the tokens are, and when the reference is asked."""

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.large.conftest import some_rows, write_rows
-from workbench.data.large import hub_rows
 from workbench.data.large.cache_files import CacheFiles
 from workbench.data.pairs import encode_pairs, read_pairs
 from workbench.data.tokenizer import Tokenizer
@@ -23,7 +22,6 @@ datasets = pytest.importorskip("datasets")
 
 @pytest.fixture(autouse=True)
 def own_library_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hub_rows, "AT_ONCE", 7)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "library")
 
 

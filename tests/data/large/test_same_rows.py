@@ -23,6 +23,9 @@ from workbench.data.layouts.reading import Reading
 from workbench.data.split import split_by_group
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
+from workbench.runs.forecast.short_run import no_forecast
+from workbench.train.config import TrainConfig
+from workbench.train.file_checks.check_file import check_file
 from workbench.train.method import find_method
 
 Tokenise = Callable[..., CacheFiles]
@@ -184,3 +187,15 @@ def test_small_sources_and_those_read_whole_are_not_large(
     monkeypatch.setattr(row_stream, "LARGE", lines.stat().st_size + 1)
     assert row_stream.large_source(str(lines)) is None
     assert row_stream.large_source(str(lines), any_size=True) is not None
+
+
+def test_a_preflight_of_a_large_file_looks_at_its_first_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [*some_rows(6), "no object", *some_rows(9)])
+    monkeypatch.setattr("workbench.train.file_checks.check_file.FIRST", 6)
+    report = check_file(str(path), "tiny")
+    assert report.source == f"the first 6 rows of {path}"
+    assert max(row for finding in report.findings for row in finding.rows) <= 6
+    assert report.notes == (f"the first 6 rows of {path}: it is too large to look through",)
+    assert "too many" in no_forecast(TrainConfig(data=str(path)))

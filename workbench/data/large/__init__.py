@@ -1,7 +1,9 @@
 """Sources with too many rows to hold: read in a stream, tokenised once, kept memory-mapped.
 
-row_stream      the rows of a file, some thousand at a time; which sources are large
-hub_rows        data sets of Hugging Face by name, streamed
+row_stream      what is read in a stream, and which sources are large
+json_lines      the rows of JSONL files
+arrow_rows      those of Parquet files and saved data sets
+hub_rows        those of data sets of Hugging Face, by name
 source_digest   what a file holds, by hash
 token_cache     a source tokenised: made once for a tokenizer and settings, then opened
 cache_writer    how it is made

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from workbench.data import pairs
+from workbench.data.large.row_stream import large_source
 from workbench.data.layouts.row_sources import rows_of
 from workbench.errors import WorkbenchError
 from workbench.runs.large_data import load_data
@@ -74,7 +75,11 @@ def no_forecast(config: TrainConfig) -> str:
     method = find_method(str(config.resolved().method))
     if method.rollouts:
         return f"method {method.name} writes its own completions"
-    return "data=reviews is no file" if config.data == "reviews" else ""
+    if config.data == "reviews":
+        return "data=reviews is no file"
+    if config.data not in pairs.SHIPPED and large_source(config.data):
+        return "the rows are too many to be read for it"
+    return ""
 
 
 def timed_run(config: TrainConfig, folder: Path) -> Timed:

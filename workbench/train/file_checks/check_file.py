@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from workbench.data.large.row_stream import first_rows
 from workbench.data.layouts.columns import columns_of
 from workbench.data.layouts.known_layouts import find_layout
 from workbench.data.layouts.reading import Reading
@@ -17,6 +18,8 @@ from workbench.models.load import Model, load_model
 from workbench.train.base_model import BaseConfig, Progress, new_model, tiny_base
 from workbench.train.file_checks.model_pass import model_pass
 from workbench.train.file_checks.other_kinds import other_kind
+
+FIRST = 5000  # rows of a large source that are looked at
 
 
 def model_to_read(name: str, progress: Progress | None = None) -> Model:
@@ -46,6 +49,9 @@ def check_file(
     Raises:
         WorkbenchError: the file cannot be used, there is no such model, or it takes less.
     """
+    part = first_rows(source, FIRST)
+    notes = () if part is None else (f"{name_of(part)}: it is too large to look through",)
+    source = source if part is None else part
     found = tiny_base() if model == "tiny" and not quick else model_to_read(model)
     longest = max_length or found.max_length
     if longest > found.max_length:
@@ -62,6 +68,6 @@ def check_file(
             raise
         raise WorkbenchError(f"{name_of(source)}: {kind}; only pairs are looked through") from None
     if quick or encoded is None:
-        return report
+        return replace(report, notes=notes)
     findings, numbers = model_pass(found, encoded.pairs, encoded.texts)
-    return replace(report, findings=(*report.findings, *findings), notes=(numbers,))
+    return replace(report, findings=(*report.findings, *findings), notes=(*notes, numbers))
