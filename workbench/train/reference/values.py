@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,10 @@ def cache_reference(
     if known is not None:
         return CachedReference({name: value.to(device) for name, value in known.items()})
     values = dict[str, Tensor]()
-    for number, batch in enumerate(own := own_share(batches)):
+    most = -(-len(batches) // distributed.world_size())
+    for number, batch in enumerate(own_share(batches)):
         if progress:
-            progress("scoring the data with the reference", number / len(own))
+            progress("scoring the data with the reference", number / most)
         for part in batch.to(device).parts:
             assert part.index is not None
             columns = torch.tensor(part.columns, device=device)
@@ -105,10 +106,12 @@ def cache_reference(
     return CachedReference(values)
 
 
-def own_share(batches: Sequence[SequenceBatch]) -> list[SequenceBatch]:
-    """Those that this process computes, as many as every other one."""
-    own, most = distributed.share(batches), -(-len(batches) // distributed.world_size())
-    return own + [replace(batches[0], counts=False)] * (most - len(own))
+def own_share(batches: Sequence[SequenceBatch]) -> Iterator[SequenceBatch]:
+    """Those that this process computes, as many as every other one; of a sequence that makes them
+    when they are looked at, one at a time."""
+    own, most = distributed.share(range(len(batches))), -(-len(batches) // distributed.world_size())
+    yield from (batches[number] for number in own)
+    yield from (replace(batches[0], counts=False) for _ in range(most - len(own)))
 
 
 def _values_kept(path: Path | None, shape: tuple[int, int]) -> dict[str, Tensor] | None:
