@@ -51,11 +51,26 @@ def test_it_tells_after_which_step_the_run_took_it(
 def test_what_is_not_taken_yet_is_asked_nevertheless(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["set", str(run.folder), "--beta", "0.2", "--wait", "0"]) == 1
-    assert "for beta 0.2; no reply yet: it comes between two steps" in told(capsys)
+    assert main(["set", str(run.folder), "--beta", "0.2", "--loss", "ipo", "--wait", "0"]) == 1
+    assert "for loss ipo, beta 0.2; no reply yet: it comes between two steps" in told(capsys)
     while run.step < 2:
         next(run)
     assert ChangeEvent(1, "beta", 0.2) in run.events
+
+
+def test_a_run_that_ends_before_it_took_it_is_told(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.record is not None
+    monkeypatch.setattr("workbench.cli.commands.set_command.SELDOM", 0.01)
+    monkeypatch.setattr("workbench.cli.commands.set_command.ask", lambda *_, **__: end())
+
+    def end() -> str:
+        run.record.release()  # type: ignore[union-attr]
+        return "a request that nobody reads"
+
+    assert main(["set", str(run.folder), "--stop"]) == 2
+    assert told(capsys) == f"error: the run in {run.folder} ended before it took this"
 
 
 @pytest.mark.parametrize(

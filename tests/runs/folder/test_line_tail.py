@@ -77,6 +77,11 @@ def test_a_line_longer_than_a_piece_is_skipped_with_an_error(path: Path) -> None
     assert tail.added() == Added([])
     add(path, b"xx\ntwo\n")
     assert tail.added() == Added([b"xx", b"two"])
+    add(path, b"x" * 30)
+    with pytest.raises(WorkbenchError, match="has a line of 10 bytes or more"):
+        tail.added()
+    path.write_bytes(b"new\n")
+    assert tail.added() == Added([b"new"], anew=True)
 
 
 def test_an_unchanged_file_is_not_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

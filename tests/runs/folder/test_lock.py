@@ -79,10 +79,13 @@ def test_another_process_is_named_and_its_lock_dies_with_it(
 
 
 def test_within_a_process_the_last_to_open_a_run_writes_it(
-    begun: tuple[Run, Path],
+    begun: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, folder = begun
     again = Run.resume(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("workbench.runs.folder.lock.FileLock", None)  # it is not tried
+        assert f"process {os.getpid()} on " in writer_of(folder)
     with pytest.raises(WorkbenchError, match="opened again in this process"):
         next(run)
     list(again)

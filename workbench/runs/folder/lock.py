@@ -79,7 +79,7 @@ def writer_of(folder: Path) -> str:
     Where the lock can't be tried, as on a disk that is only read, it is the last one known.
     """
     key = _key(folder)
-    if key is None or key in _LOCKS:
+    if key is None or key in _LOCKS:  # some disks lend a lock twice within a process
         return "" if key is None else _holder(folder)
     try:
         FileLock(folder / LOCK, thread_local=False).acquire(timeout=0).lock.release()
