@@ -108,6 +108,7 @@ BENCHMARKS = {
     "rlhf": Benchmark("reward against KL, reward hacking", 40, alone("-m", "benchmarks.rlhf")),
     "rlhf_costs": Benchmark("DPO and RLHF on SmolLM2", 5, _module("rlhf_costs")),
     "growth": Benchmark("time over the size of data and rows", 4, _module("growth")),
+    "large_data": Benchmark("what a million rows cost", 15, _module("large_data")),
     "utilisation": Benchmark("share of the peak, parts of a step", 4, _module("utilisation")),
     "real_model": Benchmark("a whole run of SmolLM2", 3, _script("real_model.py", _pairs)),
     "dashboard": Benchmark("what drawing costs, how soon it obeys", 4, _script("dashboard.py")),

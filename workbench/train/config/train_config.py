@@ -152,7 +152,8 @@ class TrainConfig:
     )  # fmt: skip
     lora: int = setting(0, "rank of low-rank adapters; 0: train all weights", 0, 1024)
     reference: str | None = setting(
-        None, "reference log-probabilities: computed once, or at every step; left open: cached",
+        None, "reference log-probabilities: computed once, or at every step; left open: cached, of "
+        "large data live",
         choices=("cached", "live"),
     )  # fmt: skip
     layout: str | None = setting(
