@@ -158,3 +158,18 @@ def test_what_some_runs_lack_is_their_reason(config: TrainConfig, trained: Model
     assert "rewards/accuracies is not measured" in table.loc["sft", "reason"]
     assert table.loc["sft", "step"] == 0
     assert json.dumps(sweep.best()["folder"]).endswith('loss=dpo,seed=0"')
+
+
+def test_data_that_no_run_can_have_ends_it_and_leaves_nothing(
+    config: TrainConfig, trained: Model
+) -> None:
+    missing = TrainConfig(**{**vars(config), "data": "missing.jsonl"})
+    with pytest.raises(WorkbenchError, match=r"missing\.jsonl"):
+        list(Sweep(missing, BETAS, trained))
+    assert not any(Path(str(config.out)).iterdir())
+
+
+def test_pruning_needs_evaluations_on_the_way(config: TrainConfig) -> None:
+    blind = TrainConfig(**{**vars(config), "eval_every": 0})
+    with pytest.raises(WorkbenchError, match="prune='median' needs eval_every"):
+        Sweep(blind, BETAS, prune="median")

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from workbench.runs.study.axes import Range
 from workbench.runs.study.config import KL
 from workbench.runs.study.study_sweep import Sweep
-from workbench.runs.study.trial_run import METRICS, REASON
+from workbench.runs.study.trial_run import OUTCOME, REASON
 from workbench.train.config import TrainConfig
 from workbench.view.sweep import sweep_view as module
 from workbench.view.sweep.sweep_data import combinations, sweep_data
@@ -44,7 +44,7 @@ def tell(sweep: Sweep) -> None:
             trial.set_user_attr(REASON, EVIL)
             trial.study.tell(trial, state=TrialState.FAIL)
             continue
-        trial.set_user_attr(METRICS, {sweep.metric: told[0], KL: told[1]})
+        trial.set_user_attr(OUTCOME, {"metrics": {sweep.metric: told[0], KL: told[1]}})
         trial.study.tell(trial, told[0])
 
 

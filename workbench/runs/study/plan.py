@@ -55,6 +55,10 @@ class Plan:
                 )
         plan = cls(config, axes, tuple(seeds), study)
         study.directions(config.data)
+        if study.prune != "none" and config.resolved().eval_every == 0:
+            raise WorkbenchError(
+                f"prune={study.prune!r} needs eval_every, as runs are told apart then"
+            )
         if plan.total > MOST:
             raise WorkbenchError(f"these are {plan.total:,} runs; a sweep takes up to {MOST:,}")
         plan._check_values()
@@ -72,6 +76,11 @@ class Plan:
     def names(self) -> tuple[str, ...]:
         """The settings in which runs differ."""
         return (*self.axes, "seed")
+
+    @property
+    def alike(self) -> bool:
+        """Whether all runs have the same model, data and evaluation, up to the seed."""
+        return all(name in OF_THE_LOOP and name != "loss" for name in self.axes)
 
     def seed(self, number: int) -> int:
         """Of a run. A grid goes through all combinations before the next seed, because runs of one

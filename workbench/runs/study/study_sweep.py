@@ -27,7 +27,7 @@ from workbench.runs.study.study_table import (
     run_to_take,
     runs_table,
 )
-from workbench.runs.study.trial_run import MetricMissingError, TrialRuns
+from workbench.runs.study.trial_run import EveryRunError, TrialRuns
 from workbench.runs.study.trials import LOCKS, Trials
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
@@ -92,7 +92,7 @@ class Sweep:
         for taken in self.trials.take_all():
             try:
                 done = carry_out(taken.trial, lambda: self.stopped)
-            except MetricMissingError:
+            except EveryRunError:
                 self._forget()
                 raise
             if done:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from workbench.runs.study.config import KL, PREFIX
 from workbench.runs.study.plan import Plan
-from workbench.runs.study.trial_run import METRICS, REASON, SECONDS, STEP
+from workbench.runs.study.trial_run import OUTCOME, REASON
 
 STATES = {
     TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
@@ -32,18 +32,18 @@ def runs_table(plan: Plan, study: Study) -> pd.DataFrame:
 
 
 def _row(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
-    known, limit = trial.user_attrs, plan.study.kl_limit
-    metrics: dict[str, float] = known.get(METRICS, {})
+    outcome, limit = trial.user_attrs.get(OUTCOME, {}), plan.study.kl_limit
+    metrics: dict[str, float] = outcome.get("metrics", {})
     return {
         "run": trial.number,
         **plan.settings(trial.number, trial.params),
         "state": STATES[trial.state],
-        "step": known.get(STEP, trial.last_step or 0),
+        "step": outcome.get("step", trial.last_step or 0),
         # A loss that is swept keeps its column.
         **{column_of(name, plan): value for name, value in metrics.items()},
         "within_limit": limit is None or metrics.get(KL, 0.0) <= limit,
-        "seconds": known.get(SECONDS),
-        "reason": known.get(REASON, ""),
+        "seconds": outcome.get("seconds"),
+        "reason": trial.user_attrs.get(REASON, ""),
         "folder": str(plan.folder(trial.number, trial.params)),
     }
 
@@ -85,7 +85,8 @@ def combinations_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     if not len(runs):
         return pd.DataFrame()
     rows = []
-    for values, group in runs.groupby(list(plan.axes), sort=False, dropna=False):
+    axes = list(plan.axes)
+    for values, group in runs.groupby(axes, sort=False) if axes else [((), runs)]:
         done = group[group["state"] == "finished"]
         found = done[metric] if metric in done else pd.Series(dtype=float)
         measured = done[kl].mean() if kl in done else float("nan")
@@ -117,6 +118,7 @@ def run_to_take(plan: Plan, runs: pd.DataFrame) -> pd.Series | None:
         return None
     same = (runs[list(plan.axes)] == table.loc[0, list(plan.axes)]).all(axis=1)
     metric, _ = metric_columns(plan)
-    found = runs[same & (runs["state"] == "finished")].sort_values(metric, kind="stable")
+    done = runs["within_limit"] & (runs["state"] == "finished")
+    found = runs[same & done].sort_values(metric, kind="stable")
     downwards = plan.study.directions(plan.config.data)[0] == "minimize"
     return found.iloc[0 if downwards else -1]

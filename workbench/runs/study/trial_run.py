@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,16 +18,24 @@ from workbench.runs.prepare import Parts
 from workbench.runs.run import Run
 from workbench.runs.study.config import KL
 from workbench.runs.study.plan import Plan
-from workbench.runs.sweep import WORLD, group_of, prepare_group, start_run, with_parsed_reward
+from workbench.runs.sweep import group_of, prepare_group, start_run, with_parsed_reward
 from workbench.train.base_model import Progress
 from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, Event, StepEvent
 
-REASON, METRICS, PRUNED, STEP, SECONDS = "reason", "metrics", "pruned_at", "step", "seconds"
+REASON, OUTCOME, PRUNED = "reason", "outcome", "pruned_at"  # Optuna's user attributes
 
 
-class MetricMissingError(WorkbenchError):
-    """The runs of a sweep don't measure what they are to be told apart by."""
+# Of the machine, not of a run: whoever goes on takes it up again.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+
+
+class SweepEndedError(WorkbenchError):
+    """What ends a sweep and not one of its runs alone, and leaves the run to be taken up again."""
+
+
+class EveryRunError(SweepEndedError):
+    """A mistake that would come again in every run of the sweep."""
 
 
 class TrialRuns:
@@ -45,8 +54,9 @@ class TrialRuns:
         """Carry a run to its end and tell it to the study; False where it was stopped before.
 
         Raises:
-            MetricMissingError: at the first evaluation, where no other run would have the metric.
-            WorkbenchError: the run's folder can't be written; whoever goes on takes it up again.
+            EveryRunError: before the first step: the model or the data can't be had, or the metric
+                is not measured, and no other run has others.
+            WorkbenchError: a run can't be gone on with, or its folder can't be written.
         """
         try:
             config = self.plan.run_config(trial.number, trial.params)
@@ -63,11 +73,10 @@ class TrialRuns:
                     return False
                 metrics = self.run.summary("")
             self._tell(trial, metrics)
-        except MetricMissingError:
-            raise
         except Exception as error:
-            if isinstance(error.__cause__ or error, OSError):
-                raise  # of the machine, not of the run
+            number = getattr(error.__cause__ or error, "errno", None)
+            if isinstance(error, SweepEndedError) or number in OF_THE_MACHINE:
+                raise
             self._tell_failed(trial, error)
         finally:
             self.run = None
@@ -75,16 +84,25 @@ class TrialRuns:
 
     def _open(self, config: TrainConfig, begun: bool) -> Run:
         if begun:
-            # A base is trained by the run that takes it.
-            run = Run.resume(str(config.out), self.progress, base=copy.deepcopy(self.base))
-            if (scores := run._evaluator.scores) is not None:
-                run._evaluator.scores = with_parsed_reward(scores)
-            return run
+            return self._resume(str(config.out))
         if self._parts is None or self._group != group_of(config):
             self._parts = None  # first, for both may not fit into the memory
-            self._parts = prepare_group(config, self.base, self.progress)
+            try:
+                self._parts = prepare_group(config, self.base, self.progress)
+            except WorkbenchError as error:
+                raise (EveryRunError(str(error)) if self.plan.alike else error) from error
             self._group = group_of(config)
         return start_run(self._parts, config)
+
+    def _resume(self, folder: str) -> Run:
+        try:  # a base is trained by the run that takes it
+            run = Run.resume(folder, self.progress, base=copy.deepcopy(self.base))
+        except WorkbenchError as error:
+            again = f"remove {folder} to train it anew"
+            raise SweepEndedError(f"a run can't go on: {error}; or {again}") from error
+        if (scores := run._evaluator.scores) is not None:
+            run._evaluator.scores = with_parsed_reward(scores)
+        return run
 
     def _train(self, trial: Trial, run: Run, stopped: Callable[[], bool]) -> bool:
         for event in run:
@@ -120,15 +138,13 @@ class TrialRuns:
         text = (
             f"{missing[0]} is not measured in these runs; there are: {', '.join(sorted(metrics))}"
         )
-        others = {"loss", "method", "model", "data", "samples", "held_out", *WORLD}
-        raise (WorkbenchError if others & self.plan.axes.keys() else MetricMissingError)(text)
+        raise (EveryRunError if self.plan.alike else WorkbenchError)(text)
 
     def _tell(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
         study = self.plan.study
         found = {n: v for n, v in metrics.items() if n.startswith("held_out/")}
-        trial.set_user_attr(METRICS, found)
-        trial.set_user_attr(STEP, metrics["steps"])
-        trial.set_user_attr(SECONDS, metrics["seconds"])
+        outcome = {"metrics": found, "step": metrics["steps"], "seconds": metrics["seconds"]}
+        trial.set_user_attr(OUTCOME, outcome)
         if PRUNED in trial.user_attrs:
             trial.study.tell(trial, state=TrialState.PRUNED)
             return
