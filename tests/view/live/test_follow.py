@@ -121,6 +121,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_run_is_followed_from_before_it_began_to_its_end(folder: Path) -> None:
     board = Board(follow(folder))
     board.shows("no process runs it yet", 'data-state="waiting"')
+    assert "wb-earlier" not in board.out.samples._dom_classes
     there = Elsewhere(folder, TrainConfig(beta=0.3))
     board.shows("process", "prepares it")
     there.evaluate()
@@ -133,6 +134,7 @@ def test_a_run_is_followed_from_before_it_began_to_its_end(folder: Path) -> None
     board.until(lambda: "after 2" in board.out.samples.value)
     assert "<b>after" not in board.out.samples.value
     assert board.enabled() == {"Stop"}
+    assert "wb-elsewhere" in board.board.box._dom_classes  # there is nobody to be asked
     there.step(3, 4, 5, 6)
     there.end("finished")
     board.shows('data-state="finished"', "step 6 of 6")
@@ -140,6 +142,7 @@ def test_a_run_is_followed_from_before_it_began_to_its_end(folder: Path) -> None
     board.until(lambda: board.row("a")["state"] == "finished")
     assert board.row("a")["accuracy"] == "0.75"
     assert "Start" in board.enabled()
+    assert "wb-elsewhere" not in board.board.box._dom_classes
     board.until(lambda: board.board.worker.closed)  # type: ignore[union-attr]
 
 
@@ -156,6 +159,9 @@ def test_beta_is_moved_where_the_run_trains(folder: Path) -> None:
     there.step(2)
     board.shows("step 2 of 6", "beta 0.25 ·", 'data-beta="0.25"')
     assert ChangeEvent(1, "beta", 0.25) in there.record.events()
+    board = Board(follow(folder))
+    board.shows('data-beta="0.25"')
+    board.until(lambda: board.inputs._values["beta"] == 0.25)
     board.inputs.buttons["Stop"].click()
     board.until(lambda: b'"stop"' in (folder / CONTROL).read_bytes())
     there.step(3)
@@ -185,16 +191,47 @@ def test_a_killed_run_is_told_and_followed_again_when_it_goes_on(folder: Path) -
     there.step(1, 2, 3)
     board = Board(follow(folder))
     board.shows("step 3 of 6")
+    board.inputs.parameters["beta"].value = 0.2
+    board.shows("beta 0.1 → 0.2")
+    board.until((folder / CONTROL).exists)
     there.record.release()  # as a killed process does
     board.shows('data-state="interrupted"', "no process writes it since ")
+    board.until(lambda: "→" not in board.status)
     board.until(lambda: {"Start", "Generate"} <= board.enabled())
     board.until(lambda: board.row("a")["can"][:3] == ["show", "answers", "branch"])
+    board.inputs.parameters["beta"].value = 0.7  # for another run: nobody is asked
     there.resume(3)  # the evaluation, its samples and the first step
     board.shows('data-state="running"', "step 1 of 6")
     assert "after 0" in board.out.samples.value
     there.step(2)
     board.shows("step 2 of 6")
+    steps, _ = board.out.curves._history.runs["a"]["loss"].points()
+    assert list(steps) == [1, 2]
+    assert board.out.problem.value == ""
     assert board.enabled() == {"Stop"}
+
+
+def test_a_run_that_was_followed_is_asked_deleted_and_not_seen_again(
+    folder: Path, fake_run: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = "workbench.view.live.elsewhere.follow_actions.load_run"
+    monkeypatch.setattr(made, lambda folder, progress: fake_run())
+    there = Elsewhere(folder)
+    there.evaluate()
+    there.step(1)
+    there.record.release()
+    board = Board(follow(folder))
+    board.until(lambda: "Generate" in board.enabled())
+    before = board.board.worker
+    board.inputs.buttons["Generate"].click()
+    board.until(lambda: "a held-out prompt" in board.out.samples.value)
+    assert isinstance(before, Follower)
+    board.until(lambda: before.closed)
+    board = Board(follow(folder))
+    board.until(lambda: "delete" in board.row("a")["can"])
+    board.board._actions.table.heard("delete", name="a")
+    time.sleep(10 * module.POLL)
+    assert board.board._actions.table.rows == []
 
 
 def test_a_run_that_nobody_runs_is_not_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +243,7 @@ def test_a_run_that_nobody_runs_is_not_asked(folder: Path, monkeypatch: pytest.M
     there.record.release()
     board.board.worker.set(beta=0.2)  # type: ignore[union-attr]
     board.until(lambda: f"no process runs {folder}" in board.out.problem.value)
+    board.until(lambda: "→" not in board.status)
     assert not (folder / CONTROL).exists()
 
 
@@ -236,6 +274,7 @@ def test_several_runs_are_drawn_together_and_asked_apart(tmp_path: Path) -> None
     board = Board(follow(*folders))
     board.shows('data-run="a"', 'data-run="b"')
     assert board.inputs.runs.options == ("a", "b", "all")
+    board.until(lambda: len(board.out.doctor.titles) == 2)
     board.inputs.runs.value = "a"
     board.inputs.parameters["beta"].value = 0.2
     board.until((folders[0] / CONTROL).exists)
