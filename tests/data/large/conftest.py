@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workbench.data.large import arrow_rows, hub_rows, json_lines, row_stream
+from workbench.data.large import arrow_rows, cache_files, hub_rows, json_lines, row_stream
 from workbench.data.large.cache_files import CacheFiles
 from workbench.data.large.row_stream import large_source
 from workbench.data.large.token_cache import tokenised
@@ -23,6 +23,7 @@ Tokenise = Callable[..., CacheFiles]
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(row_stream, "LARGE", 1)
+    monkeypatch.setattr(cache_files, "LOOKS", 3)
     for module in (json_lines, arrow_rows, hub_rows):
         monkeypatch.setattr(module, "AT_ONCE", 7)
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))

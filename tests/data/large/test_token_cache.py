@@ -179,6 +179,19 @@ def test_of_two_at_once_one_makes_the_cache_and_the_other_waits(
     assert items(found[0]) == items(found[1])
 
 
+def test_the_pages_that_were_looked_at_are_let_go_now_and_then(
+    tokenise: Tokenise, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tokenise(rows)
+    maps: list[str] = []
+    monkeypatch.setattr(
+        cache_files, "mapped", lambda path, kind: maps.append(path.name) or mapped(path, kind)
+    )
+    items(cache)  # 40 looks, three by each map
+    assert maps.count("tokens.bin") == 14
+    assert maps.count("facts.bin") + maps.count("lengths.bin") < 3
+
+
 # -- what goes wrong ------------------------------------------------------------------------------
 
 

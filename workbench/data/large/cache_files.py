@@ -47,6 +47,7 @@ FACTS = np.dtype(
         ("talks", "?"),  # several turns, or a system message
     ]
 )
+LOOKS = 128
 Row = TypeVar("Row", SkippedRow, TruncatedRow)
 
 
@@ -60,6 +61,28 @@ class Info(NamedTuple):
     layout: str
     skipped: int
     truncated: int
+
+
+class FlatFile:
+    """Parts of a flat file, by a memory map that is made anew after every `LOOKS` parts.
+
+    With each part the system maps up to some megabytes around it, which count as memory of the
+    process until the map ends; in an epoch that would become the whole file.
+    """
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path, self._kind, self._looks = path, kind, 0
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        if self._looks % LOOKS == 0:
+            self._map = mapped(self._path, self._kind)
+        self._looks += 1
+        return self._map[part]
+
+
+def mapped(path: Path, kind: Any) -> NDArray[Any]:
+    """A flat file as an array; slices of `memmap` itself cost some microseconds each."""
+    return np.asarray(np.memmap(path, kind, mode="r"))
 
 
 class RowList(Sequence[Row]):
@@ -107,7 +130,7 @@ class CacheFiles:
     @cached_property
     def facts(self) -> NDArray[Any]:
         """`FACTS` (item,)."""
-        return self._map("facts.bin", FACTS)
+        return mapped(self.folder / "facts.bin", FACTS)
 
     @cached_property
     def skipped(self) -> RowList[SkippedRow]:
@@ -147,25 +170,21 @@ class CacheFiles:
         return from_json(self.info.texts, content, int(self.facts["row"][number]))
 
     @cached_property
-    def _tokens(self) -> NDArray[Any]:
-        return self._map("tokens.bin", np.dtype(self.info.token_type))
+    def _tokens(self) -> FlatFile:
+        return FlatFile(self.folder / "tokens.bin", self.info.token_type)
 
     @cached_property
     def _lengths(self) -> NDArray[np.uint32]:
-        return self._map("lengths.bin", np.dtype("<u4")).reshape(-1, len(self._columns))
+        return mapped(self.folder / "lengths.bin", "<u4").reshape(-1, len(self._columns))
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         return self._lengths.sum(1, dtype=np.int64).cumsum()
 
     @cached_property
-    def _texts(self) -> NDArray[np.uint8]:
-        return self._map("texts.bin", np.dtype("u1"))
+    def _texts(self) -> FlatFile:
+        return FlatFile(self.folder / "texts.bin", "u1")
 
     @cached_property
     def _text_ends(self) -> NDArray[np.int64]:
-        return self._map("text_ends.bin", np.dtype("<i8"))
-
-    def _map(self, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
-        # A plain array over the map: slices of `memmap` itself cost some microseconds each.
-        return np.asarray(np.memmap(self.folder / name, kind, mode="r"))
+        return mapped(self.folder / "text_ends.bin", "<i8")
