@@ -15,9 +15,9 @@ import pytest
 from filelock import FileLock
 
 from tests.data.large.conftest import some_rows, write_rows
-from workbench.data.large import source_digest
+from workbench.data.large import cache_files, source_digest
 from workbench.data.large.arrow_rows import ParquetFile
-from workbench.data.large.cache_files import CacheFiles
+from workbench.data.large.cache_files import CacheFiles, mapped
 from workbench.data.large.cache_writer import CacheWriter
 from workbench.data.large.token_cache import KEY
 from workbench.data.layouts.reading import Reading
