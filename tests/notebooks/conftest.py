@@ -55,14 +55,16 @@ def small_pairs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def shortened(small_model, small_pairs) -> dict[str, dict[str, object]]:
+def shortened(small_model, small_pairs, tmp_path) -> dict[str, dict[str, object]]:
     """For each notebook, the parameters of its short form."""
     return {
         "00_start": {},
         "01_derivation": {},
         "02_scored_tokens": {"model": str(small_model)},
         "03_base_model": {"steps": 40, "texts": 1000},
-        "04_train_dpo": {"pairs": 512, "epochs": 1},
+        "04_train_dpo": {
+            "pairs": 512, "epochs": 1, "seeds": 1, "betas": [0.1], "sweep_folder": str(tmp_path),
+        },
         "05_before_and_after": {"pairs": 512, "epochs": 1, "model": str(small_model)},
         "06_beta_and_kl": {"pairs": 256, "seeds": 1},
         "07_methods": {"pairs": 256, "epochs": 1, "kto_pairs": 128, "seeds": 1},
