@@ -41,12 +41,13 @@ function ticks(low, high, count = 5) {
   return found;
 }
 
-// Where values lie, 0 to 1, and what is written at which height.
-function scale(values, log) {
+// Where values lie, 0 to 1, and what is written at which height: few settings one above another, at
+// equal distances, and what was measured on a scale.
+function scale({ values, log, measured }) {
   const known = [...new Set(values.filter(value => value !== null))];
   const words = known.some(value => typeof value !== "number");
   known.sort((a, b) => words ? (String(a) < String(b) ? -1 : 1) : a - b);
-  if (known.length <= MANY || words) {
+  if (!measured && (known.length <= MANY || words)) {
     const at = value => known.length < 2 ? 0.5 : known.indexOf(value) / (known.length - 1);
     return { at, ticks: known.map(value => [at(value), short(value)]) };
   }
@@ -111,13 +112,13 @@ function coordinates(data, runs) {
   const svg = frame(`settings of ${runs.length} runs, and what they reach`);
   const columns = [
     ...data.axes.map((axis, i) => ({ ...axis, values: runs.map(run => run.settings[i]) })),
-    { name: "KL", values: runs.map(run => run.kl) },
-    { name: data.metric, values: runs.map(run => run.metric) },
+    { name: "KL", measured: true, values: runs.map(run => run.kl) },
+    { name: data.metric, measured: true, values: runs.map(run => run.metric) },
   ].filter(({ values }) => new Set(values).size > 1);
   const room = HEIGHT - EDGE.top - EDGE.bottom;
   const x = index => 34 + index * (WIDTH - 34 - 64) / Math.max(columns.length - 1, 1);
   const y = share => HEIGHT - EDGE.bottom - share * room;
-  const scales = columns.map(column => scale(column.values, column.log));
+  const scales = columns.map(scale);
   const lines = runs.map((run, row) => {
     const points = columns.flatMap(({ values }, i) =>
       values[row] === null ? [] : [`${x(i)},${y(scales[i].at(values[row]))}`]);

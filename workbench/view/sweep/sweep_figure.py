@@ -52,8 +52,9 @@ def _draw_coordinates(axes: Axes, data: dict[str, Any], runs: list[dict[str, Any
         ("KL", False, [run["kl"] for run in runs]),
         (data["metric"], False, [run["metric"] for run in runs]),
     ]
+    measured = ("KL", data["metric"])
     columns = [column for column in columns if len(set(column[2])) > 1]
-    places = [_places(values, log) for _, log, values in columns]
+    places = [_places(v, log, name in measured) for name, log, v in columns]
     for index, run in enumerate(runs):
         chosen = run["run"] == data["take"]
         colour = ORANGE if chosen else BLUE if run["front"] else MUTED
@@ -73,12 +74,15 @@ def _draw_coordinates(axes: Axes, data: dict[str, Any], runs: list[dict[str, Any
     name_axes(axes, "Settings of every run; orange: the one to take")
 
 
-def _places(values: Sequence[Any], log: bool) -> tuple[list[float], list[tuple[float, str]]]:
+def _places(
+    values: Sequence[Any], log: bool, measured: bool
+) -> tuple[list[float], list[tuple[float, str]]]:
     """Heights from 0 to 1, and what is written at which height."""
     known = sorted(
         {value for value in values if value is not None}, key=lambda v: (str(type(v)), v)
     )
-    if len(known) <= MANY or any(isinstance(value, str) for value in known):
+    words = any(isinstance(value, str) for value in known)
+    if words or (len(known) <= MANY and not measured):
         at = {value: i / max(len(known) - 1, 1) for i, value in enumerate(known)}
         return [at.get(v, np.nan) for v in values], [(at[v], short(v)) for v in known]
     scaled = [np.nan if v is None else np.log(v) if log else float(v) for v in values]
