@@ -217,6 +217,12 @@ def test_the_preflight_looks_at_the_first_rows(
     line = make_run(data=rows, max_steps=1).preflight_line
     assert line.startswith("preflight of the first 9 rows: ")
 
+    def unreachable(*_: Any) -> None:
+        raise WorkbenchError("there is no network")
+
+    monkeypatch.setattr("workbench.runs.large_data.first_of", unreachable)
+    assert make_run(data=rows, max_steps=1).preflight_line == ""
+
 
 def test_a_wrong_row_of_a_large_source_fails_the_self_test(
     make_run: MakeRun, large: Callable[[bool], None], rows: str, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from workbench.data.large.lazy_items import Lazy, LazyItems
 from workbench.data.large.row_stream import RowStream, first_of, large_source
 from workbench.data.large.token_cache import tokenised
 from workbench.data.pairs import SHIPPED
+from workbench.errors import WorkbenchError
 from workbench.models.load import Model
 from workbench.runs.folder.known_rows import KnownData
 from workbench.runs.run_data import RunData, load_small, other_data
@@ -46,7 +48,9 @@ class LargeData(RunData):
 
     @property
     def first_rows(self) -> list[Any]:
-        return first_of(self.source, SHOWN)
+        with suppress(WorkbenchError):  # from elsewhere, and there is no network any more
+            return first_of(self.source, SHOWN)
+        return []
 
     def lines(self, config: TrainConfig) -> list[str]:
         """For a person: where the tokens are, and when the reference is asked."""

@@ -63,7 +63,7 @@ class RunData:
 
     @property
     def first_rows(self) -> list[Any] | None:
-        """The first rows as the file has them, of data too large to look through."""
+        """The first rows of the file, of data that is too large to look through."""
         return None
 
     def as_dict(self) -> dict[str, Any]:

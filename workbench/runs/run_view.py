@@ -72,6 +72,8 @@ class RunView:
         if config.data == "reviews" or not self.method.paired or longest is None:
             return ""
         rows, of_rows = self.data.first_rows, ""
+        if rows == []:
+            return ""
         if rows is not None:
             of_rows = f" of the first {len(rows):,} rows"
         given = config.data if rows is None else rows

@@ -128,9 +128,10 @@ def test_a_damaged_cache_is_named_and_made_anew(tokenise: Tokenise, rows: Path, 
     assert items(again) == wanted
 
 
-def test_a_missing_file_of_a_cache_is_damage_too(tokenise: Tokenise, rows: Path) -> None:
-    (tokenise(rows).folder / "facts.bin").unlink()
-    with pytest.warns(UserWarning, match=r"facts\.bin is missing"):
+@pytest.mark.parametrize("name", ["facts.bin", "files.json"])
+def test_a_missing_file_of_a_cache_is_damage_too(tokenise: Tokenise, rows: Path, name: str) -> None:
+    (tokenise(rows).folder / name).unlink()
+    with pytest.warns(UserWarning, match=f"{name} is missing"):
         assert len(tokenise(rows)) == 40
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from workbench.data.large.source_digest import content_digest, file_state, require_unchanged
+from workbench.data.large.source_digest import content_digest, file_state
 from workbench.data.layouts.table_files import arrow_package, data_set_files, filled_fields
 
 AT_ONCE = 8192  # rows
@@ -49,7 +49,6 @@ class _ArrowRows:
         raise NotImplementedError
 
     def blocks(self) -> Iterator[tuple[list[Any], float]]:
-        states = [file_state(file) for file in self.files]
         done, count = 0, max(self._names_and_rows[1], 1)
         with arrow_package(self.path):
             for batch in self._batches():
@@ -57,8 +56,6 @@ class _ArrowRows:
                     rows = filled_fields(batch.slice(start, AT_ONCE).to_pylist())
                     done += len(rows)
                     yield rows, min(done / count, 1.0)
-        for file, state in zip(self.files, states, strict=True):
-            require_unchanged(file, state)
 
 
 @dataclass

@@ -147,16 +147,11 @@ class CacheWriter:
         ends = np.cumsum(list(map(len, written)), dtype="<i8") + self._text_end
         self._text_end = int(ends[-1])
         self._count += len(items)
-        contents: tuple[NDArray[Any], ...] = (
-            ids,
-            lengths,
-            facts,
-            np.frombuffer(b"".join(written), "u1"),
-            ends,
-        )
-        for name, content in zip(ARRAYS, contents, strict=True):
+        content = np.frombuffer(b"".join(written), "u1")
+        contents: tuple[NDArray[Any], ...] = (ids, lengths, facts, content, ends)
+        for name, array in zip(ARRAYS, contents, strict=True):
             # `tofile` of numpy does not say why it fails, as where the disk is full.
-            self._files[name].write(content.tobytes())
+            self._files[name].write(array.tobytes())
 
     def _list(
         self, truncated: Iterable[TruncatedRow], skipped: Iterable[SkippedRow], shift: int

@@ -47,16 +47,16 @@ def content_digest(path: Path) -> str:
         digest = file_digest(path)
     except OSError as error:
         raise WorkbenchError(f"cannot read {path}: {error.strerror}") from error
-    require_unchanged(path, state)
+    if file_state(path) != state:
+        raise changed(path)
     if time.time() - max(state[3:]) / 1e9 > SETTLED:
         content = json.dumps(sealed({"file": str(path), "state": state, "digest": digest}))
         atomic_write(known, lambda part: part.write_text(content))
     return digest
 
 
-def require_unchanged(path: Path, state: list[int]) -> None:
-    """Raise where a file is not in the state that it was in."""
-    if file_state(path) != state:
-        raise WorkbenchError(
-            f"{path} changed while it was read: try again when nothing writes it any more"
-        )
+def changed(name: object) -> WorkbenchError:
+    """That a file was written while it was read."""
+    return WorkbenchError(
+        f"{name} changed while it was read: try again when nothing writes it any more"
+    )

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,10 +21,11 @@ from workbench.data.cache import atomic_folder, cache_folder
 from workbench.data.large.cache_files import CacheFiles
 from workbench.data.large.cache_writer import CacheWriter, RowReader
 from workbench.data.large.row_stream import RowStream
+from workbench.data.large.source_digest import changed
 from workbench.data.layouts.columns import NAMES, parse_columns
 from workbench.data.layouts.known_layouts import LAYOUTS
 from workbench.data.layouts.reading import Reading
-from workbench.data.seals import damage
+from workbench.data.seals import DIGESTS, damage
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
@@ -51,28 +51,38 @@ def tokenised(
     """
     tell(f"looking for changes in {source.name}", 0.0)
     how = [asdict(reading), reader.noun, max_length, tokenizer.digest, tokenizer.allow_special]
-    parts = json.dumps([FORMAT, source.digest(), *how])
+    digest = source.digest()
+    parts = json.dumps([FORMAT, digest, *how])
     path = cache_folder() / "tokens" / hashlib.sha256(parts.encode()).hexdigest()
-    if path.exists() and not damage(path):
+
+    def write(folder: Path) -> None:
+        _write(folder, source, reader, tokenizer, max_length, reading, tell)
+        if source.digest() != digest:
+            raise changed(source.name)
+
+    if path.exists() and not _damage(path):
         return CacheFiles(path)
     with _only_one(path, source.name, tell):
-        if why := damage(path):
+        if path.exists() and (why := _damage(path)):
             warnings.warn(f"{path} is damaged and made anew: {why}", stacklevel=2)
             shutil.rmtree(path)
         if not path.exists():
-            write = partial(_write, source, reader, tokenizer, max_length, reading, tell)
             atomic_folder(path, write)
     return CacheFiles(path)
 
 
+def _damage(path: Path) -> str:
+    return damage(path) if (path / DIGESTS).exists() else f"{DIGESTS} is missing"
+
+
 def _write(
+    folder: Path,
     source: RowStream,
     reader: RowReader,
     tokenizer: Tokenizer,
     max_length: int,
     reading: Reading,
     tell: Progress,
-    folder: Path,
 ) -> None:
     """The same layout holds for all rows, so where later ones have columns by which all are read
     otherwise, they are read again."""
