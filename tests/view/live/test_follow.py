@@ -200,6 +200,8 @@ def test_a_killed_run_is_told_and_followed_again_when_it_goes_on(folder: Path) -
     board.until(lambda: {"Start", "Generate"} <= board.enabled())
     board.until(lambda: board.row("a")["can"][:3] == ["show", "answers", "branch"])
     board.inputs.parameters["beta"].value = 0.7  # for another run: nobody is asked
+    time.sleep(5 * module.POLL)
+    assert board.out.problem.value == ""
     there.resume(3)  # the evaluation, its samples and the first step
     board.shows('data-state="running"', "step 1 of 6")
     assert "after 0" in board.out.samples.value
@@ -207,7 +209,6 @@ def test_a_killed_run_is_told_and_followed_again_when_it_goes_on(folder: Path) -
     board.shows("step 2 of 6")
     steps, _ = board.out.curves._history.runs["a"]["loss"].points()
     assert list(steps) == [1, 2]
-    assert board.out.problem.value == ""
     assert board.enabled() == {"Stop"}
 
 
@@ -243,7 +244,7 @@ def test_a_run_that_nobody_runs_is_not_asked(folder: Path, monkeypatch: pytest.M
     there.record.release()
     board.board.worker.set(beta=0.2)  # type: ignore[union-attr]
     board.until(lambda: f"no process runs {folder}" in board.out.problem.value)
-    board.until(lambda: "→" not in board.status)
+    board.until(lambda: not board.board.worker.run_states["a"].wanted)  # type: ignore[union-attr]
     assert not (folder / CONTROL).exists()
 
 
