@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from workbench.errors import WorkbenchError
@@ -124,7 +125,7 @@ def test_a_damaged_journal_is_named_and_a_half_line_is_dropped(
 ) -> None:
     sweep = Sweep(config, BETAS, trained)
     list(sweep)
-    journal = sweep.folder / "journal.jsonl"
+    before, journal = sweep.table(), sweep.folder / "journal.jsonl"
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code":6,"wor')  # of a process killed while it wrote
     assert len(Sweep(config, BETAS, trained).table()) == 2
@@ -134,6 +135,12 @@ def test_a_damaged_journal_is_named_and_a_half_line_is_dropped(
         journal.write_bytes(b"".join([*lines[:3], bad, *lines[3:]]))
         with pytest.raises(WorkbenchError, match=r"journal\.jsonl is damaged.*remove it"):
             Sweep(config, BETAS, trained)
+    journal.unlink()  # as the message says; what has finished is not trained again
+    steps: list[str] = []
+    again = Sweep(config, BETAS, trained, lambda text, share: steps.append(text))
+    list(again)
+    assert steps == []
+    pd.testing.assert_frame_equal(again.table(), before)
     (sweep.folder / FILE).write_text("beta = 1\n")
     with pytest.raises(WorkbenchError, match="not as it was written"):
         Sweep(config, BETAS, trained)
