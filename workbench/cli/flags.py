@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, cast, get_type_hints
 
 import tyro
 
-from workbench.cli.command_settings import COMMANDS, Command, Train
+from workbench.cli.command_settings import COMMANDS, Command
 from workbench.core.losses import all_parameters
 from workbench.errors import WorkbenchError
 from workbench.paths import given
@@ -34,9 +34,10 @@ def parse(arguments: Sequence[str]) -> Command:
         WorkbenchError: a value is out of range, a preset is unknown, or a flag does not go with it.
     """
     parsers = {name: flags(config) for name, config in COMMANDS.items()}
-    preset = _preset_of(arguments) if arguments[:1] == ["train"] else None
+    name = arguments[0] if arguments[:1] in (["train"], ["sweep"]) else ""
+    preset = _preset_of(arguments) if name else None
     if preset is not None:
-        parsers["train"] = flags(Train, find_preset(preset).settings)
+        parsers[name] = flags(COMMANDS[name], find_preset(preset).settings)
     parsed = tyro.extras.subcommand_cli_from_dict(
         parsers,  # type: ignore[arg-type]
         prog="python -m workbench",

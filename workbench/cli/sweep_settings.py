@@ -23,6 +23,7 @@ class SweepCommand(StudyConfig, TrainConfig):
         (), "settings and their values, as beta=0.05,0.1 loss=dpo,ipo; a range for random and tpe, "
         "as lr=1e-6..1e-4",
     )  # fmt: skip
+    preset: str | None = setting(None, "as in train; flags given beside it win")
     on: str = setting(
         "here", "where the runs are trained; ray: on a Ray cluster, or on one that is started for "
         "it on this machine; pip install 'dpo-workbench[scale]'", choices=("here", "ray"),

@@ -54,6 +54,7 @@ def test_it_trains_tells_and_goes_on(
     [
         (["--over", "bta=1"], "'bta' can't be swept"),
         (["--over", "lr=1..2", "--sampler", "tpe"], "lr=1.0 is not accepted"),
+        (["--preset", "nope"], "preset='nope' is unknown"),
         (["--workers", "2"], "workers is for --on ray"),
         (["--metric", "samples/length"], "give direction, maximize or minimize"),
         (["--html", "/"], "html='/' is a folder"),

@@ -152,7 +152,7 @@ def test_a_metric_that_no_run_has_ends_it_before_the_first_step_and_leaves_nothi
     study = {"metric": "held_out/samples/rewrd", "direction": "maximize"}
     with pytest.raises(WorkbenchError, match=r"samples/rewrd is not measured.*samples/reward"):
         list(Sweep(config, BETAS, trained, **study))
-    assert not any(Path(str(config.out)).iterdir())
+    assert not Path(str(config.out)).exists()
     list(Sweep(config, BETAS, trained))
 
 
@@ -173,7 +173,7 @@ def test_data_that_no_run_can_have_ends_it_and_leaves_nothing(
     missing = TrainConfig(**{**vars(config), "data": "missing.jsonl"})
     with pytest.raises(WorkbenchError, match=r"missing\.jsonl"):
         list(Sweep(missing, BETAS, trained))
-    assert not any(Path(str(config.out)).iterdir())
+    assert not Path(str(config.out)).exists()
 
 
 def test_pruning_needs_evaluations_on_the_way(config: TrainConfig) -> None:

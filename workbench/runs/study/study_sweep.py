@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ class Sweep:
             shutil.rmtree(self.folder / LOCKS)
             for name in (JOURNAL, FILE, ".lock"):
                 (self.folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something else
+                self.folder.rmdir()
 
 
 def _begin(folder: Path, plan: Plan) -> None:
