@@ -13,7 +13,7 @@ from workbench.__main__ import main
 from workbench.runs.study.study_sweep import Sweep
 
 FLAGS = (
-    "--over beta=0.1,1 --batch-size 8 --max-steps 2 --eval-every 0 --held-out 16 --samples 4 "
+    "--over beta=0.1,1 --batch-size 8 --max-steps 1 --eval-every 0 --held-out 8 --samples 2 "
     "--max-new-tokens 8 --kl-limit 50"
 )  # fmt: skip
 

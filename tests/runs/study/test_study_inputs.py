@@ -20,7 +20,9 @@ BETAS = {"beta": [0.1, 1.0]}
 
 @pytest.fixture
 def config(small: dict[str, Any], tmp_path: Path) -> TrainConfig:
-    return TrainConfig(**{**small, "max_steps": 2, "out": str(tmp_path / "sweep")})
+    return TrainConfig(
+        **{**small, "max_steps": 1, "samples": 2, "eval_every": 0, "out": str(tmp_path / "sweep")}
+    )
 
 
 @pytest.mark.parametrize(

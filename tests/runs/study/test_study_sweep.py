@@ -24,7 +24,9 @@ OVER = {"beta": [0.1, 1.0], "loss": ["dpo", "ipo"]}
 
 @pytest.fixture
 def config(small: dict[str, Any], tmp_path: Path) -> TrainConfig:
-    return TrainConfig(**{**small, "max_steps": 4, "out": str(tmp_path / "sweep")})
+    """Nothing is sampled, to be quick: runs are told apart by their held-out loss."""
+    changed = {"max_steps": 4, "samples": 0, "out": str(tmp_path / "sweep")}
+    return TrainConfig(**{**small, **changed})
 
 
 def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
@@ -33,32 +35,23 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(left.drop(columns=apart), right.drop(columns=apart))
 
 
-def test_every_combination_with_every_seed_is_an_ordinary_run(
-    config: TrainConfig, trained: Model
-) -> None:
-    sweep = Sweep(replace(config, max_steps=1, eval_every=0), OVER, trained, seeds=2)
-    lengths = [len(table) for table in sweep]
-    assert lengths == list(range(1, 9))
-    table = sweep.table()
-    assert set(table["state"]) == {"finished"}
-    assert table[["beta", "loss", "seed"]].drop_duplicates().shape == (8, 3)
-    assert all((Path(folder) / "summary.json").exists() for folder in table["folder"])
-    assert list(Sweep.open(sweep.folder, trained)) == []
-
-
-@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+@pytest.mark.parametrize(
+    ("sampler", "steps"), [("grid", [6]), pytest.param("tpe", [3, 10, 13], marks=pytest.mark.full)]
+)
 def test_stopped_at_any_step_it_goes_on_and_ends_as_if_it_had_not_been(
-    config: TrainConfig, trained: Model, tmp_path: Path, sampler: str
+    config: TrainConfig, trained: Model, tmp_path: Path, sampler: str, steps: list[int]
 ) -> None:
-    study: dict[str, Any] = {"sampler": sampler, "seeds": 2, "prune": "median"}
+    study: dict[str, Any] = {"sampler": sampler, "seeds": 2, "prune": "median", "metric": "loss"}
+    study |= {"trials": 2} if sampler != "grid" else {}
     over = {"beta": [0.1, 1.0]}
-    if sampler != "grid":
-        study["trials"] = 2
     whole = Sweep(config, over, trained, **study)
-    list(whole)
+    assert [len(table) for table in whole] == [1, 2, 3, 4]
+    table = whole.table()
+    assert table[["beta", "seed"]].drop_duplicates().shape == (4 if sampler == "grid" else 2, 2)
+    assert all((Path(folder) / "summary.json").exists() for folder in table["folder"])
+    assert list(Sweep.open(whole.folder, trained)) == []
     config = replace(config, out=str(tmp_path / "again"), checkpoint_every=1)
-
-    for step in (3, 10):  # of all runs together
+    for step in steps:  # of 16 in all
 
         def killed(text: str, share: float, limit: float = step / 16) -> None:
             if text.startswith("run ") and share >= limit:
@@ -82,7 +75,8 @@ def test_a_run_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
         return start_run(parts, config)
 
     monkeypatch.setattr(trial_run, "start_run", start)
-    sweep = Sweep(config, {"beta": [0.1, 1.0]}, trained, seeds=2)
+    config = replace(config, max_steps=1, eval_every=0)
+    sweep = Sweep(config, {"beta": [0.1, 1.0]}, trained, seeds=2, metric="loss")
     assert len(list(sweep)) == 4
     table = sweep.table()
     assert list(table["state"]) == ["finished", "finished", "failed", "finished"]
@@ -92,7 +86,8 @@ def test_a_run_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
 
 
 def test_seeds_alone_are_one_combination(config: TrainConfig, trained: Model) -> None:
-    sweep = Sweep(replace(config, max_steps=1, eval_every=0), {"seed": [3, 5]}, trained)
+    config = replace(config, max_steps=1, eval_every=0)
+    sweep = Sweep(config, {"seed": [3, 5]}, trained, metric="loss")
     list(sweep)
     assert list(sweep.table()["seed"]) == [3, 5]
     assert list(sweep.combinations()["runs"]) == [2]
@@ -103,7 +98,7 @@ def test_what_falls_behind_is_stopped_as_an_ordinary_run(
     config: TrainConfig, trained: Model
 ) -> None:
     """Optuna's median pruner looks at the sixth run first, whose held-out loss rises at once."""
-    config = replace(config, eval_every=2, warmup=0, samples=0)
+    config = replace(config, eval_every=2, warmup=0)
     over = {"lr": [1e-7, 2e-7, 3e-7, 4e-7, 5e-7, 5e-3]}
     sweep = Sweep(config, over, trained, metric="loss", prune="median")
     list(sweep)

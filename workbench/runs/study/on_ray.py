@@ -40,9 +40,12 @@ def sweep_on_ray(sweep: Sweep, workers: int | None = None) -> Iterator[pd.DataFr
             include_dashboard=False, log_to_driver=False, logging_level="error",
             ignore_reinit_error=True,
         )  # fmt: skip
+    except Exception as error:  # what Ray raises where it doesn't start has no class of its own
+        raise WorkbenchError(f"Ray does not start: {' '.join(str(error).split())}") from error
+    try:
         yield from _tables(ray, sweep, workers)
-    except (ConnectionError, ray.exceptions.WorkerCrashedError) as error:
-        raise WorkbenchError(f"Ray: {' '.join(str(error).split())}") from error
+    except ray.exceptions.WorkerCrashedError as error:
+        raise WorkbenchError(f"workers were killed {KILLED} times: {error}") from error
 
 
 def _tables(ray: Any, sweep: Sweep, workers: int | None) -> Iterator[pd.DataFrame]:
