@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from workbench.compare.model_handles import ModelHandle
+from workbench.core.fast.gpu.gpu_kernels import kernels_for
 from workbench.errors import WorkbenchError
 from workbench.paths import given_path
 from workbench.runs.prepare import open_model
@@ -126,4 +127,5 @@ def _model(source: str | Path, progress: Progress | None) -> ModelHandle:
     device = pick_device("auto")
     precision = pick_precision("auto", device, model.policy.to(device))
     set_threads(model.policy)
+    model.policy.kernels = kernels_for("fast", model.policy, device)
     return ModelHandle(model.name, model.policy, model.tokenizer, device, precision, own_model=True)

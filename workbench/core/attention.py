@@ -70,6 +70,10 @@ class KVCache:
         stored_values[:, :, self.length : end] = values
         return stored_keys[:, :, :end], stored_values[:, :, :end]
 
+    def buffers(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values (row, kv_head, max_length, dim), also of positions not yet seen."""
+        return self._layers[layer]
+
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes a copy of row `rows[i]`, (row,); there may be more or fewer than before."""
         as_many = len(rows) == self._shape[0]

@@ -38,7 +38,7 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
 
 
 def embed(tokens: Tensor, table: Tensor, tied: bool) -> Tensor:
-    """(row, pos) ids and (vocab, dim) -> (row, pos, dim); `tied`: the head shares the table."""
+    """(token,) ids and (vocab, dim) -> (token, dim); `tied`: the head shares the table."""
     return F.embedding(tokens, table)
 
 
@@ -64,6 +64,11 @@ def dense_attention(
     return DenseAttention(cos, sin, mask, cache, head_dim, attend)
 
 
+def call_block(block: Any, x: Tensor, attend: AttentionFn, layer: int) -> Tensor:
+    """(token, dim) -> (token, dim) by one block of the decoder, the `layer`-th."""
+    return block(x, attend, layer)
+
+
 def no_decode_step(policy: Any, cache: Any, rows: int) -> None:
     """Generation then takes its steps by `Policy.hidden` and `Policy.head`, as the first one."""
 
@@ -86,6 +91,7 @@ class Kernels:
     scored_kl: Callable[[Any, Any, SequenceBatch], ScoredKL]
     scored_log_collision: Callable[[Any, SequenceBatch], ScoredLogps]
     decode_step: Callable[[Any, Any, int], Callable[..., Tensor] | None]
+    block: Callable[[Any, Tensor, AttentionFn, int], Tensor] = call_block
 
     @property
     def plain(self) -> bool:

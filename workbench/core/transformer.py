@@ -183,18 +183,19 @@ class Transformer(Policy):
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
             positions = repeat(positions, "pos -> row pos", row=tokens.shape[0])
         table = self.embed_tokens.weight if self.lookup is None else self.lookup
-        x = self.kernels.embed(tokens, table, shape.tie_embeddings)
+        flat = rearrange(tokens, "row pos -> (row pos)")  # attention alone knows of rows
+        x = self.kernels.embed(flat, table, shape.tie_embeddings)  # (token, dim)
         if x.dtype == torch.bfloat16:
             x = x.float()  # what is added up over the layers stays in float32
-        x = rearrange(x, "row pos dim -> (row pos) dim")  # attention alone knows of rows
         attend = self.kernels.attention(
             positions, mask, cache, shape.kv_heads, shape.head_dim, shape.rope_theta
         )
+        compute = self.kernels.block
         for number, block in enumerate(self.layers):
             if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, attend, number, use_reentrant=False)
+                x = checkpoint(compute, block, x, attend, number, use_reentrant=False)
             else:
-                x = block(x, attend, number)
+                x = compute(block, x, attend, number)
         if cache is not None:
             cache.length += tokens.shape[1]
         return self.norm(x).view(*tokens.shape, -1)

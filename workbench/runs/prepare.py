@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from workbench.core.fast.fast_kernels import BY_NAME
+from workbench.core.fast.gpu.gpu_kernels import kernels_for
 from workbench.core.policy import Policy
 from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
@@ -198,7 +198,9 @@ def _fill_in(config: TrainConfig, model: Model) -> TrainConfig:
 def _set_up(policy: Policy, config: TrainConfig) -> None:
     """Put the policy on its device and set what it computes by."""
     policy.to(config.device)
-    policy.kernels = BY_NAME[config.kernels]
+    # Wrappers of several processes set hooks into blocks.
+    without = ("blocks",) if distributed.world_size() > 1 else ()
+    policy.kernels = kernels_for(config.kernels, policy, config.device, without)
     policy.recompute = config.recompute
     set_threads(policy)
     keep_freed_memory()

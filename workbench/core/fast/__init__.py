@@ -7,4 +7,5 @@
 * `scored_logps`, `vocabulary_sums`: what is made of these logits, with a gradient and without.
 * `decode_step`: one new token per row, for generation.
 * `bf16_weights`: bf16 copies of the weights, and an optimiser step that reads their gradients.
+* `gpu/`: what is computed in another way on one GPU, and the table that chooses it.
 """

@@ -23,13 +23,18 @@ LAID_OUT = 1 << 18  # numbers in a matrix from which laying it out pays
 
 def decode_step(policy: Any, cache: Any, rows: int) -> DecodeStep | None:
     """One for this model; None unless it is our decoder, on a processor and without adapters."""
-    fits = (
+    if not decodes_by_steps(policy, cache) or policy.embed_tokens.weight.device.type != "cpu":
+        return None
+    return DecodeStep(policy, cache, rows)
+
+
+def decodes_by_steps(policy: Any, cache: Any) -> bool:
+    """Whether it is our decoder with its own cache, without adapters."""
+    return (
         isinstance(policy, Transformer)
         and isinstance(cache, KVCache)
-        and policy.embed_tokens.weight.device.type == "cpu"
         and all(type(part) is nn.Linear for part in _projections(policy))
     )
-    return DecodeStep(policy, cache, rows) if fits else None
 
 
 class DecodeStep:
@@ -41,8 +46,9 @@ class DecodeStep:
     def __init__(self, policy: Transformer, cache: KVCache, rows: int) -> None:
         self._policy, self._cache = policy, cache
         weight = policy.embed_tokens.weight
-        cast = torch.is_autocast_enabled("cpu")
-        self._type = torch.get_autocast_dtype("cpu") if cast else weight.dtype
+        kind = weight.device.type
+        cast = torch.is_autocast_enabled(kind)
+        self._type = torch.get_autocast_dtype(kind) if cast else weight.dtype
         self._layers = [(block, *self._products(block, rows)) for block in _blocks(policy)]
         tied = policy.config.tie_embeddings
         self._head = self._product([weight if tied else policy.lm_head.weight], rows)
@@ -61,7 +67,7 @@ class DecodeStep:
         """x -> x @ all weights, side by side."""
         whole = torch.cat([weight.detach().to(self._type) for weight in weights])
         fits = self._type in (torch.float32, torch.bfloat16) and whole.numel() >= LAID_OUT
-        if not (fits and torch.backends.mkldnn.is_available()):
+        if not (fits and whole.device.type == "cpu" and torch.backends.mkldnn.is_available()):
             return lambda x: F.linear(x, whole)
         laid_out = torch.ops.mkldnn._reorder_linear_weight(whole, rows)
         return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
@@ -73,7 +79,9 @@ class DecodeStep:
         `visible` (row, key) is True on the keys that a row may attend to; None: all of them.
         """
         with torch.autocast("cpu", enabled=False):
-            return self._step(tokens, positions, visible)
+            logits = self._step(tokens, positions, visible)
+        self._cache.length += 1
+        return logits
 
     def _step(self, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         policy, shape, rows = self._policy, self._policy.config, len(tokens)
@@ -91,7 +99,7 @@ class DecodeStep:
             parts = parts.view(rows, turned + shape.kv_heads, shape.head_dim)
             both = parts[:, :turned]
             both = torch.addcmul(both * cos, both.roll(half, -1), sin)
-            keys, values = self._cache.update(
+            keys, values = self._store(
                 number, both[:, shape.heads :, None], parts[:, turned:, None]
             )
             # The heads of a group are queries of one head, so keys and values are never copied.
@@ -100,8 +108,11 @@ class DecodeStep:
             x = x + out(mixed.reshape(rows, -1))
             gated, up = gate(self._normed(block.post_attention_layernorm, x)).chunk(2, -1)
             x = x + down(F.silu(gated).mul_(up))
-        self._cache.length += 1
         return self._head(self._normed(policy.norm, x)).float()
+
+    def _store(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append (row, kv_head, 1, dim) to the cache; the keys and values that are attended to."""
+        return self._cache.update(layer, keys, values)
 
     def _normed(self, norm: RMSNorm, x: Tensor) -> Tensor:
         return F.rms_norm(x, x.shape[-1:], norm.weight, norm.eps).to(self._type)

@@ -6,6 +6,7 @@ and in half precision, and made again there when not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,16 +25,28 @@ from workbench.core.logps import ScoredLogps
 KEPT_BYTES = 1 << 28  # of logits in half precision that are kept for the backward pass
 
 
-def scored_logps(policy: Any, batch: SequenceBatch) -> ScoredLogps:
-    """Log-probabilities of the scored tokens of a batch."""
+def scored_logps(
+    policy: Any,
+    batch: SequenceBatch,
+    token_logps: Callable[[Tensor, Tensor], Tensor] | None = None,
+    kept_bytes: int = KEPT_BYTES,
+) -> ScoredLogps:
+    """Log-probabilities of the scored tokens of a batch.
+
+    Args:
+        token_logps: (position, vocab) logits and (position,) targets -> (position,); left out: a
+            few rows at a time, in the memory of the logits.
+        kept_bytes: of logits in half precision, up to which they are kept for the backward pass.
+    """
+    of_logits = token_logps or _TokenLogps.apply
     states, targets, owners = scored_positions(policy, batch)
 
     def score(states: Tensor, wanted: Tensor) -> Tensor:
-        return _TokenLogps.apply(policy.head(states), wanted)
+        return of_logits(policy.head(states), wanted)
 
     row = logits_bytes(policy, states)
     chunks = list(position_chunks(row, states, targets))
-    again = row > 2 * policy.vocab_size or len(states) * row > KEPT_BYTES
+    again = row > 2 * policy.vocab_size or len(states) * row > kept_bytes
     if len(chunks) > 1 and again and torch.is_grad_enabled():
         scores = [checkpoint(score, *chunk, use_reentrant=False) for chunk in chunks]
     else:
