@@ -100,6 +100,9 @@ def prepare(
         check_prompts_of(reward, chain(data.train_texts, data.held_out_texts))
     config = replace(config, **method.open_settings(data.train, asked))
     reference_hash = model_hash(model.policy)
+    if distributed.world_size() > 1:  # as a hash of the data takes a while
+        hashes = {"data_hash": data.hash[:12], "reference_hash": reference_hash[:12]}
+        distributed.require_alike(hashes)
     compares = method.needs_reference(LiveSettings.start(config))
     start = start_model(
         model.policy, config, compares, base is not None, partial(_read_again, config)

@@ -28,6 +28,7 @@ from workbench.train.config import TrainConfig
 from workbench.train.events import EvalEvent, Event, StepEvent
 
 GOES_ON = "can't go with --resume: the run goes on with its own settings"
+PATHS = ("model", "data", "out", "resume")
 LISTED = 10  # skipped rows that are shown; the run's folder has all of them
 
 
@@ -45,8 +46,8 @@ def train(command: Train) -> None:
 
 
 def _shaping(command: Train) -> dict[str, Any]:
-    """The settings in which processes must not differ."""
-    return {name: value for name, value in vars(command).items() if name not in ("out", "resume")}
+    """The settings in which processes must not differ; what files hold is compared later."""
+    return {name: value for name, value in vars(command).items() if name not in PATHS}
 
 
 def _train(command: Train) -> None:

@@ -65,7 +65,7 @@ def joined(tell: Tell) -> Iterator[None]:
     except (RuntimeError, distributed.DistError) as error:
         time.sleep(PATIENCE)  # within it, `watch` may end this process for a better reason
         lost = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        watch.fail(f"the connection to another process of this run is lost ({lost[:160]})")
+        watch.fail(f"the connection to another process of this run is lost ({lost[:160]})", False)
 
 
 def _meet() -> None:
@@ -123,16 +123,16 @@ class _Watch:
         """All went well."""
         self._ended.set()
 
-    def fail(self, message: str) -> NoReturn:
-        """Tell the others why they have to end, and end."""
+    def fail(self, message: str, own: bool = True) -> NoReturn:
+        """Tell the others why they have to end, and end; `own`: the reason lies in this process."""
         self._ended.set()
-        where = "" if is_main() else f"process {rank()} on {socket.gethostname()}: "
+        if not is_main():
+            message = f"process {rank()} on {socket.gethostname()}: {message}"
         with suppress(RuntimeError, distributed.DistError):
-            first = self._store.compare_set(FAILED, "", json.dumps([rank(), where + message]))
-            if is_main():
-                message, where = json.loads(first)[1], ""
+            first = self._store.compare_set(FAILED, "", json.dumps(message))
+            message = message if own else json.loads(first)
         if is_main():
-            self._leave(where + message)
+            self._leave(message)
         time.sleep(2 * PATIENCE)  # until the main process has said it, and whoever started us ends
         self._leave()
 
@@ -140,7 +140,7 @@ class _Watch:
         while not self._ended.wait(WATCH_SECONDS):
             with suppress(RuntimeError, distributed.DistError):
                 if self._store.check([FAILED]):
-                    _, message = json.loads(self._store.get(FAILED))
+                    message = json.loads(self._store.get(FAILED))
                     if not self._ended.is_set():
                         self._leave(message if is_main() else None)
 

@@ -72,9 +72,7 @@ def wrapped(policy: nn.Module, kind: str, every_weight: bool = True) -> nn.Modul
         return policy
     if kind == "fsdp":
         return sharded(policy)
-    return DistributedDataParallel(
-        policy, find_unused_parameters=not every_weight, broadcast_buffers=False
-    )
+    return DistributedDataParallel(policy, find_unused_parameters=not every_weight)
 
 
 def sharded(policy: M) -> M:

@@ -1,0 +1,276 @@
+"""One run in several processes: is it the run of one, what survives a kill, what does it cost?
+
+    python -m benchmarks.processes [equality] [resharding] [kills] [speed] [--seed N]
+
+* equality: 50 steps of each method, unequal lengths and last batches of one row included, in one
+  process and in two, by DDP and by FSDP2; the largest relative difference of a step's loss.
+* resharding: a run that is killed on its way and goes on in another number of processes.
+* kills: of two processes one is killed (SIGKILL) at a random instant; the run goes on.
+* speed: two processes of one thread beside one process of two threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+METHODS: dict[str, list[str]] = {
+    "dpo": ["--loss", "dpo"],
+    "dpo, live": ["--loss", "dpo", "--reference", "live"],
+    "dpo, LoRA": ["--loss", "dpo", "--lora", "4"],
+    "dpo, 3 passes a step, recomputed": ["--accumulate", "3", "--batch-size", "3", "--recompute"],
+    "kto": ["--loss", "kto"],
+    "simpo": ["--loss", "simpo"],
+    "sft": ["--loss", "sft"],
+    "reward_model": ["--method", "reward_model"],
+    "ppo": ["--method", "ppo"],
+    "grpo": ["--method", "grpo"],
+}
+STEPS = 50
+# 121 pairs in batches of 8: the last batch of an epoch has one row, so a process has none.
+COMMON = [
+    "--model", "tiny", "--pairs", "121", "--held-out", "0", "--batch-size", "8", "--samples", "4",
+    "--eval-every", "0", "--max-steps", str(STEPS), "--precision", "float32", "--device", "cpu",
+    "--lr", "1e-4",
+]  # fmt: skip
+WAYS = {"ddp": 2, "fsdp": 2}
+CHECKPOINTS = ["--checkpoint-every", "5"]
+
+
+def main() -> None:
+    """The tables that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    tables = {"equality": equality, "resharding": resharding, "kills": kills, "speed": speed}
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(tables))
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    for name in given.names or tables:
+        print(f"\n{name}\n", flush=True)
+        with TemporaryDirectory() as folder:
+            for row in tables[name](Path(folder), random.Random(given.seed)):
+                print("| " + " | ".join(row) + " |", flush=True)
+
+
+def command(out: Path, flags: Sequence[str], processes: int = 1, shard: str = "ddp") -> list[str]:
+    """Begin a run, or go on with it."""
+    begun = (out / "config.toml").exists()
+    what = ["--resume", str(out)] if begun else [*COMMON, *flags, "--out", str(out)]
+    several = ["--processes", str(processes), "--shard", shard] if processes > 1 else []
+    return [sys.executable, "-m", "workbench", "train", *what, *several]
+
+
+def run(out: Path, flags: Sequence[str], processes: int = 1, shard: str = "ddp") -> None:
+    """To its end; raises with what it said where that is no good one."""
+    done = subprocess.run(
+        command(out, flags, processes, shard), env=surroundings(1), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{out.name} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def surroundings(threads: int) -> dict[str, str]:
+    """The environment of a process of so many threads."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads)}
+
+
+def events(out: Path, kind: str) -> list[dict[str, Any]]:
+    """The events of a kind."""
+    lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def largest_difference(one: Path, other: Path, metric: str = "loss") -> float:
+    """Of a metric over all steps, as a share of its value."""
+    pairs = list(zip(events(one, "step"), events(other, "step"), strict=True))
+    assert len(pairs) == STEPS
+    values = [(a["metrics"][metric], b["metrics"][metric]) for a, b in pairs]
+    return max(abs(a - b) / max(abs(a), 1e-30) for a, b in values)
+
+
+def equality(folder: Path, _: random.Random) -> Iterator[list[str]]:
+    """One row a method; for comparison one process whose passes are split, `--max-tokens 60`."""
+    ways = {"split": 1, **WAYS}
+    yield ["method", *(f"{way}, loss" for way in ways), *(f"{way}, gradient norm" for way in ways)]
+    yield ["---", *["---:"] * (2 * len(ways))]
+    for name, flags in METHODS.items():
+        alone = folder / "one"
+        run(alone, flags)
+        found: dict[str, list[str]] = {"loss": [], "grad_norm": []}
+        for way, processes in ways.items():
+            split = ["--max-tokens", "60"] if way == "split" else []
+            run(folder / way, [*flags, *split], processes, way)
+            for metric, row in found.items():
+                row.append(f"{largest_difference(alone, folder / way, metric):.1e}")
+        yield [name, *found["loss"], *found["grad_norm"]]
+        for path in folder.iterdir():
+            shutil.rmtree(path)
+
+
+def resharding(folder: Path, _: random.Random) -> Iterator[list[str]]:
+    """One row a change of the number of processes, or of what each holds."""
+    yield ["run", "before", "after", "loss", "answers of `sample`"]
+    yield ["---", "---", "---", "---:", "---"]
+    changes = [
+        ("fsdp", 2, "", 1),
+        ("ddp", 1, "fsdp", 2),
+        ("ddp", 2, "fsdp", 2),
+        ("fsdp", 2, "ddp", 2),
+    ]
+    for flags in ([], ["--lora", "4"], ["--method", "ppo"]):
+        whole = folder / "whole"
+        run(whole, [*flags, *CHECKPOINTS])
+        for number, (shard, before, then, after) in enumerate(changes):
+            out = folder / f"changed-{number}"
+            kill_after(out, [*flags, *CHECKPOINTS], before, shard, STEPS // 2)
+            run(out, flags, after, then or "ddp")
+            same = answers(out) == answers(whole)
+            told = [
+                f"{n} process{'es' * (n > 1)} {s if n > 1 else ''}".strip()
+                for n, s in ((before, shard), (after, then))
+            ]
+            name = " ".join(flags) or "dpo"
+            yield [
+                name,
+                *told,
+                f"{largest_difference(whole, out):.1e}",
+                "equal" if same else "differ",
+            ]
+        for path in folder.iterdir():
+            shutil.rmtree(path)
+
+
+def kill_after(out: Path, flags: Sequence[str], processes: int, shard: str, step: int) -> None:
+    """Begin a run and kill all of it once it has taken so many steps."""
+    process = subprocess.Popen(
+        command(out, flags, processes, shard), env=surroundings(1), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (out / "events.jsonl").exists() or len(events_so_far(out)) < step:
+        if process.poll() is not None:
+            raise RuntimeError(f"{out.name} ended too soon, with {process.returncode}")
+        time.sleep(0.01)
+    for child in children(process.pid):
+        os.kill(child, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
+def events_so_far(out: Path) -> list[str]:
+    """The lines of steps, of a file that grows."""
+    lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if '"event": "step"' in line]
+
+
+def children(parent: int) -> list[int]:
+    """The processes that train, of those that `--processes` started."""
+    found = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
+
+
+def answers(out: Path) -> str:
+    """What `sample` prints of a run."""
+    asked = [sys.executable, "-m", "workbench", "sample", str(out), "--json", "--temperature", "0"]
+    return subprocess.run(
+        asked, env=surroundings(1), capture_output=True, text=True, check=True
+    ).stdout
+
+
+def kills(folder: Path, rng: random.Random) -> Iterator[list[str]]:
+    """One row a kill: when, which process, what was said, what was lost."""
+    yield ["killed", "process", "at step", "ended after", "code", "went on from", "loss then"]
+    yield ["---:", "---:", "---:", "---:", "---:", "---:", "---"]
+    for way in WAYS:
+        whole, flags = folder / f"whole-{way}", CHECKPOINTS
+        begin = time.monotonic()
+        run(whole, flags, 2, way)
+        seconds = time.monotonic() - begin
+        for number in range(5):
+            out, rank, instant = folder / f"{way}-{number}", rng.randrange(2), rng.uniform(0.2, 1)
+            process = subprocess.Popen(
+                command(out, flags, 2, way), env=surroundings(1), stderr=subprocess.PIPE, text=True,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            time.sleep(instant * seconds)
+            step = len(events_so_far(out)) if (out / "events.jsonl").exists() else 0
+            if len(found := children(process.pid)) > rank:
+                os.kill(sorted(found)[rank], signal.SIGKILL)
+            killed = time.monotonic()
+            process.communicate()
+            took = time.monotonic() - killed
+            from_step = newest(out)
+            if not (out / "summary.json").exists():
+                run(out, flags, 2, way)
+            same = largest_difference(whole, out) == 0
+            yield [
+                f"{way} {instant * seconds:.1f} s", str(rank), str(step), f"{took:.1f} s",
+                str(process.returncode), from_step, "the same bit for bit" if same else "another",
+            ]  # fmt: skip
+
+
+def newest(out: Path) -> str:
+    """The step of the newest checkpoint, or the beginning."""
+    found = sorted((out / "checkpoints").glob("step-??????")) if out.exists() else []
+    return str(int(found[-1].name.removeprefix("step-"))) if found else "the beginning"
+
+
+def speed(folder: Path, _: random.Random) -> Iterator[list[str]]:
+    """Rows per second of training, in turn."""
+    yield ["model", "1 process, 1 thread", "1 process, 2 threads", "2 processes, ddp", "2, fsdp"]
+    yield ["---", *["---:"] * 4]
+    small = ["--pairs", "400", "--max-steps", "60", "--batch-size", "16"]
+    real = ["--model", "smollm2", "--data", "assistant", "--max-steps", "6", "--batch-size", "8",
+            "--held-out", "0", "--precision", "float32", "--samples", "0", "--checkpoint-minutes",
+            "0"]  # fmt: skip
+    for name, flags in {"tiny": [*COMMON, *small], "smollm2": real}.items():
+        best: dict[tuple[int, int, str], float] = {}
+        for turn in range(3 if name == "tiny" else 1):
+            for threads, processes, way in (
+                (1, 1, "ddp"),
+                (2, 1, "ddp"),
+                (1, 2, "ddp"),
+                (1, 2, "fsdp"),
+            ):
+                out = folder / f"{name}-{turn}-{threads}-{processes}-{way}"
+                several = ["--processes", str(processes), "--shard", way] if processes > 1 else []
+                asked = [
+                    sys.executable,
+                    "-m",
+                    "workbench",
+                    "train",
+                    *flags,
+                    "--out",
+                    str(out),
+                    *several,
+                ]
+                subprocess.run(
+                    asked, env=surroundings(threads), check=True, stdout=subprocess.DEVNULL
+                )
+                steps = events(out, "step")
+                middle = sorted(seconds_of(steps))[len(steps) // 2]
+                rows = int(flags[len(flags) - 1 - flags[::-1].index("--batch-size") + 1]) / middle
+                key = threads, processes, way
+                best[key] = max(best.get(key, 0.0), rows)
+        yield [name, *(f"{value:.1f} rows/s" for value in best.values())]
+
+
+def seconds_of(steps: Sequence[dict[str, Any]]) -> list[float]:
+    """Of each step but the first, from the rows per second since the run began."""
+    rate = [step["metrics"]["pairs_per_second"] for step in steps]
+    per_step = [1.0] * len(rate)  # rows of a step, as a share: they cancel out below
+    clock = [(number + 1) / r for number, r in enumerate(rate)]
+    return [(b - a) * rows for a, b, rows in zip(clock, clock[1:], per_step[1:], strict=True)]
+
+
+if __name__ == "__main__":
+    main()
