@@ -17,10 +17,12 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,6 +47,8 @@ COMMON = [
     "--lr", "1e-4",
 ]  # fmt: skip
 WAYS = {"ddp": 2, "fsdp": 2}
+ALONE, DDP, FSDP = "1 process", "2, ddp", "2, fsdp"
+HOW = {ALONE: (1, "ddp"), DDP: (2, "ddp"), FSDP: (2, "fsdp")}
 CHECKPOINTS = ["--checkpoint-every", "5"]
 
 
@@ -121,31 +125,16 @@ def resharding(folder: Path, _: random.Random) -> Iterator[list[str]]:
     """One row a change of the number of processes, or of what each holds."""
     yield ["run", "before", "after", "loss", "answers of `sample`"]
     yield ["---", "---", "---", "---:", "---"]
-    changes = [
-        ("fsdp", 2, "", 1),
-        ("ddp", 1, "fsdp", 2),
-        ("ddp", 2, "fsdp", 2),
-        ("fsdp", 2, "ddp", 2),
-    ]
     for flags in ([], ["--lora", "4"], ["--method", "ppo"]):
         whole = folder / "whole"
         run(whole, [*flags, *CHECKPOINTS])
-        for number, (shard, before, then, after) in enumerate(changes):
-            out = folder / f"changed-{number}"
-            kill_after(out, [*flags, *CHECKPOINTS], before, shard, STEPS // 2)
-            run(out, flags, after, then or "ddp")
-            same = answers(out) == answers(whole)
-            told = [
-                f"{n} process{'es' * (n > 1)} {s if n > 1 else ''}".strip()
-                for n, s in ((before, shard), (after, then))
-            ]
+        for before, after in ((FSDP, ALONE), (ALONE, FSDP), (DDP, FSDP), (FSDP, DDP)):
+            out = folder / f"{before}-{after}".replace(" ", "-")
+            kill_after(out, [*flags, *CHECKPOINTS], *HOW[before], STEPS // 2)
+            run(out, flags, *HOW[after])
+            same = "equal" if answers(out) == answers(whole) else "differ"
             name = " ".join(flags) or "dpo"
-            yield [
-                name,
-                *told,
-                f"{largest_difference(whole, out):.1e}",
-                "equal" if same else "differ",
-            ]
+            yield [name, before, after, f"{largest_difference(whole, out):.1e}", same]
         for path in folder.iterdir():
             shutil.rmtree(path)
 
@@ -181,9 +170,8 @@ def children(parent: int) -> list[int]:
 def answers(out: Path) -> str:
     """What `sample` prints of a run."""
     asked = [sys.executable, "-m", "workbench", "sample", str(out), "--json", "--temperature", "0"]
-    return subprocess.run(
-        asked, env=surroundings(1), capture_output=True, text=True, check=True
-    ).stdout
+    done = subprocess.run(asked, env=surroundings(1), capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def kills(folder: Path, rng: random.Random) -> Iterator[list[str]]:
@@ -224,52 +212,51 @@ def newest(out: Path) -> str:
     return str(int(found[-1].name.removeprefix("step-"))) if found else "the beginning"
 
 
+SPEED = {
+    "tiny": ["--model", "tiny", "--pairs", "400", "--max-steps", "60", "--batch-size", "16"],
+    "smollm2": [
+        "--model",
+        "smollm2",
+        "--data",
+        "assistant",
+        "--max-steps",
+        "8",
+        "--batch-size",
+        "8",
+    ],
+}
+FOR_SPEED = [
+    "--held-out", "0", "--samples", "0", "--eval-every", "0", "--precision", "float32", "--device",
+    "cpu", "--checkpoint-minutes", "0",
+]  # fmt: skip
+LAID_OUT = {  # threads, processes, and what each holds
+    "1 process, 1 thread": (1, 1, "ddp"), "1 process, 2 threads": (2, 1, "ddp"),
+    "2 processes, ddp": (1, 2, "ddp"), "2 processes, fsdp": (1, 2, "fsdp"),
+}  # fmt: skip
+
+
 def speed(folder: Path, _: random.Random) -> Iterator[list[str]]:
-    """Rows per second of training, in turn."""
-    yield ["model", "1 process, 1 thread", "1 process, 2 threads", "2 processes, ddp", "2, fsdp"]
-    yield ["---", *["---:"] * 4]
-    small = ["--pairs", "400", "--max-steps", "60", "--batch-size", "16"]
-    real = ["--model", "smollm2", "--data", "assistant", "--max-steps", "6", "--batch-size", "8",
-            "--held-out", "0", "--precision", "float32", "--samples", "0", "--checkpoint-minutes",
-            "0"]  # fmt: skip
-    for name, flags in {"tiny": [*COMMON, *small], "smollm2": real}.items():
-        best: dict[tuple[int, int, str], float] = {}
-        for turn in range(3 if name == "tiny" else 1):
-            for threads, processes, way in (
-                (1, 1, "ddp"),
-                (2, 1, "ddp"),
-                (1, 2, "ddp"),
-                (1, 2, "fsdp"),
-            ):
-                out = folder / f"{name}-{turn}-{threads}-{processes}-{way}"
-                several = ["--processes", str(processes), "--shard", way] if processes > 1 else []
-                asked = [
-                    sys.executable,
-                    "-m",
-                    "workbench",
-                    "train",
-                    *flags,
-                    "--out",
-                    str(out),
-                    *several,
-                ]
-                subprocess.run(
-                    asked, env=surroundings(threads), check=True, stdout=subprocess.DEVNULL
-                )
-                steps = events(out, "step")
-                middle = sorted(seconds_of(steps))[len(steps) // 2]
-                rows = int(flags[len(flags) - 1 - flags[::-1].index("--batch-size") + 1]) / middle
-                key = threads, processes, way
-                best[key] = max(best.get(key, 0.0), rows)
+    """Rows per second of the median step, the best of some turns."""
+    yield ["model", *LAID_OUT]
+    yield ["---", *["---:"] * len(LAID_OUT)]
+    for name, flags in SPEED.items():
+        best = dict.fromkeys(LAID_OUT, 0.0)
+        for _turn in range(3):
+            for way, (threads, processes, shard) in LAID_OUT.items():
+                out = folder / "run"
+                asked = [sys.executable, "-m", "workbench", "train", *flags, *FOR_SPEED]
+                asked += ["--out", str(out), "--processes", str(processes), "--shard", shard]
+                subprocess.run(asked, env=surroundings(threads), check=True, capture_output=True)
+                best[way] = max(best[way], median_rate(out, int(flags[-1])))
+                shutil.rmtree(out)
         yield [name, *(f"{value:.1f} rows/s" for value in best.values())]
 
 
-def seconds_of(steps: Sequence[dict[str, Any]]) -> list[float]:
-    """Of each step but the first, from the rows per second since the run began."""
-    rate = [step["metrics"]["pairs_per_second"] for step in steps]
-    per_step = [1.0] * len(rate)  # rows of a step, as a share: they cancel out below
-    clock = [(number + 1) / r for number, r in enumerate(rate)]
-    return [(b - a) * rows for a, b, rows in zip(clock, clock[1:], per_step[1:], strict=True)]
+def median_rate(out: Path, size: int) -> float:
+    """Rows per second of the median of all steps of `size` rows but the first."""
+    rates = [event["metrics"]["pairs_per_second"] for event in events(out, "step")]
+    clock = [(number + 1) * size / rate for number, rate in enumerate(rates)]
+    return size / statistics.median(after - before for before, after in pairwise(clock))
 
 
 if __name__ == "__main__":

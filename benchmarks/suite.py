@@ -122,6 +122,9 @@ BENCHMARKS = {
     "sweeps": Benchmark(
         "what a sweep costs beside its runs, kills", 15, alone("-m", "benchmarks.sweeps")
     ),
+    "processes": Benchmark(
+        "one run in two processes: equal, resumed, killed", 30, alone("-m", "benchmarks.processes")
+    ),
     "papers": Benchmark(
         "published results in miniature",
         9,
