@@ -125,6 +125,9 @@ BENCHMARKS = {
     "processes": Benchmark(
         "one run in two processes: equal, resumed, killed", 30, alone("-m", "benchmarks.processes")
     ),
+    "traffic": Benchmark(
+        "what processes send each other, here and on GPUs", 2, alone("-m", "benchmarks.traffic")
+    ),
     "papers": Benchmark(
         "published results in miniature",
         9,

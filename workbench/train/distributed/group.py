@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -54,18 +55,23 @@ def joined(tell: Tell) -> Iterator[None]:
     if started_together() == 1:
         yield
         return
-    _meet()
+    if not distributed.is_initialized():  # as Ray does it before
+        _meet()
     watch = _Watch(tell)
     try:
         yield
+        distributed.barrier()  # the store may be that of a process which would be gone
         watch.end()
         distributed.destroy_process_group()
     except WorkbenchError as error:
         watch.fail(str(error))
-    except (RuntimeError, distributed.DistError) as error:
+    except Exception as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        if not _is_lost(error):
+            traceback.print_exc()
+            watch.fail(f"{type(error).__name__}: {line}")
         time.sleep(PATIENCE)  # within it, `watch` may end this process for a better reason
-        lost = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        watch.fail(f"the connection to another process of this run is lost ({lost[:160]})", False)
+        watch.fail(f"the connection to another process of this run is lost ({line[:160]})", False)
 
 
 def _meet() -> None:
@@ -86,6 +92,13 @@ def _meet() -> None:
             f"the {started_together()} processes of this run can't meet at {where}, MASTER_ADDR "
             f"and MASTER_PORT: {why}"
         ) from error
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether another process is gone, by what the libraries that send say then."""
+    words = ("gloo", "nccl", "connection", "broken pipe", "timed out", "tcpstore")
+    known = isinstance(error, RuntimeError | distributed.DistError)
+    return known and any(word in str(error).lower() for word in words)
 
 
 def require_alike(settings: Mapping[str, Any]) -> None:
@@ -117,11 +130,13 @@ class _Watch:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # A connection of its own: that of the group is busy while it waits.
         self._store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
-        threading.Thread(target=self._look, daemon=True).start()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
 
     def end(self) -> None:
         """All went well."""
         self._ended.set()
+        self._thread.join()
 
     def fail(self, message: str, own: bool = True) -> NoReturn:
         """Tell the others why they have to end, and end; `own`: the reason lies in this process."""
