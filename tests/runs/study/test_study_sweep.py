@@ -14,6 +14,7 @@ from workbench.models.load import Model
 from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.runs.study import trial_run
+from workbench.runs.study.axes import Range
 from workbench.runs.study.study_sweep import Sweep
 from workbench.runs.sweep import start_run
 from workbench.train.config import TrainConfig
@@ -47,7 +48,8 @@ def test_stopped_at_any_step_it_goes_on_and_ends_as_if_it_had_not_been(
     whole = Sweep(config, over, trained, **study)
     assert [len(table) for table in whole] == [1, 2, 3, 4]
     table = whole.table()
-    assert table[["beta", "seed"]].drop_duplicates().shape == (4 if sampler == "grid" else 2, 2)
+    assert list(table["seed"]) == ([0, 0, 1, 1] if sampler == "grid" else [0, 1, 0, 1])
+    assert sampler != "grid" or list(table["beta"]) == [0.1, 1.0, 0.1, 1.0]
     assert all((Path(folder) / "summary.json").exists() for folder in table["folder"])
     assert list(Sweep.open(whole.folder, trained)) == []
     config = replace(config, out=str(tmp_path / "again"), checkpoint_every=1)
@@ -120,3 +122,15 @@ def test_two_processes_share_the_runs(config: TrainConfig, trained: Model) -> No
     assert again is not None
     assert again.trial.number == 1
     assert again.trial.params == taken[1].trial.params
+
+
+def test_kl_is_a_second_goal_and_a_limit(config: TrainConfig, trained: Model) -> None:
+    config = replace(config, max_steps=1, eval_every=0, samples=2, max_new_tokens=4)
+    study: dict[str, Any] = {"metric": "rewards/margins", "pareto": True, "sampler": "tpe"}
+    sweep = Sweep(config, {"lr": Range(1e-4, 1e-2)}, trained, trials=2, kl_limit=1e3, **study)
+    list(sweep)
+    table = sweep.table()
+    for trial, row in zip(sweep.trials.trials(), table.to_dict("records"), strict=True):
+        assert trial.values == [row["rewards/margins"], row["kl/policy_reference"]]
+        assert trial.constraints == {"kl": row["kl/policy_reference"] - 1e3}
+    assert sorted(sweep.front()) == sorted(one.number for one in sweep.trials.study.best_trials)
