@@ -51,7 +51,8 @@ def sweep(command: SweepCommand) -> int:
         from workbench.view.sweep.sweep_page import sweep_page
 
         write_text(page, sweep_page(found))
-        say(f"written: {command.html}") if not command.json else None
+        if not command.json:
+            say(f"written: {command.html}")
     if found.stopped:
         print("stopped; the same command goes on", file=sys.stderr)
     return 130 if found.stopped else 0

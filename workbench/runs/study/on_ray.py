@@ -77,7 +77,8 @@ def _cancel(ray: Any, tasks: list[Any]) -> None:
     """What they are doing goes on from its last checkpoint another time."""
     for task in tasks:
         ray.cancel(task)
-    ray.wait(tasks, num_returns=len(tasks), timeout=30) if tasks else None
+    if tasks:
+        ray.wait(tasks, num_returns=len(tasks), timeout=30)
 
 
 def _work(folder: str) -> None:
