@@ -95,11 +95,17 @@ def events(out: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def largest_difference(one: Path, other: Path, metric: str = "loss") -> float:
-    """Of a metric over all steps, as a share of its value."""
+    """Of a metric over all steps, as a share of its value.
+
+    The losses of PPO and GRPO are small differences of large numbers, so there it is a share of
+    the largest.
+    """
     pairs = list(zip(events(one, "step"), events(other, "step"), strict=True))
     assert len(pairs) == STEPS
     values = [(a["metrics"][metric], b["metrics"][metric]) for a, b in pairs]
-    return max(abs(a - b) / max(abs(a), 1e-30) for a, b in values)
+    largest = max(abs(a) for a, _ in values)
+    signed = any(a < 0 for a, _ in values)
+    return max(abs(a - b) / (largest if signed else abs(a)) for a, b in values)
 
 
 def equality(folder: Path, _: random.Random) -> Iterator[list[str]]:

@@ -122,7 +122,8 @@ def fit(
     control, total = control or Control(), total_steps(source, config)
     loaded = each_step(source, policy, total - state.step, device)
     while state.step < total:
-        changes, stop = distributed.agreed(control.take(), control.stopping)
+        wish = control.stopping
+        changes, stop = distributed.agreed({} if wish else control.take(), wish)
         if stop:
             break
         state.settings.update(changes)  # all before the first event: a branch made then has all
