@@ -122,8 +122,7 @@ def fit(
     control, total = control or Control(), total_steps(source, config)
     loaded = each_step(source, policy, total - state.step, device)
     while state.step < total:
-        wish = control.stopping
-        changes, stop = distributed.agreed({} if wish else control.take(), wish)
+        changes, stop = distributed.agreed(control.take, control.stopping)
         if stop:
             break
         state.settings.update(changes)  # all before the first event: a branch made then has all

@@ -58,8 +58,12 @@ def main_says(flag: bool) -> bool:
     return flag if world_size() == 1 else bool(total(torch.tensor(float(flag and is_main()))))
 
 
-def agreed(changes: dict[str, Any], stop: bool) -> tuple[dict[str, Any], bool]:
-    """Of changes and of a wish to stop that one or more processes have, what all then do."""
+def agreed(take: Callable[[], dict[str, Any]], stop: bool) -> tuple[dict[str, Any], bool]:
+    """What all processes do of the changes that each takes and of the wishes to stop.
+
+    Where this process is to stop it takes no changes.
+    """
+    changes = {} if stop else take()
     if world_size() == 1:
         return changes, stop
     flags = total(torch.tensor([float(bool(changes)), float(stop)]))
