@@ -47,6 +47,8 @@ class Turns:
         """
         self._left -= 1
         if self._left == 0:
+            if gpu := gpu_in_use():
+                gpu.synchronize()  # what was started is not done before
             self._answer(seconds=time.perf_counter() - self._begin)
             self._wait()
 
@@ -82,12 +84,20 @@ def serve(work: Callable[[dict[str, Any], Turns], None]) -> None:
     work(turns.setting(), turns)
 
 
+def gpu_in_use() -> Any:
+    """`torch.cuda` where this process computes on a GPU, else None."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
 def peak_memory_bytes() -> int:
-    """The most memory that this process ever held.
+    """The most memory that this process ever held, on the GPU where it uses one.
 
     Linux counts what a process held before it became this program into `ru_maxrss`, so a large
     parent would show; its VmHWM starts anew.
     """
+    if gpu := gpu_in_use():
+        return gpu.max_memory_allocated()
     status = Path("/proc/self/status")
     if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
         return int(found[1]) * 1024

@@ -11,6 +11,8 @@ import workbench.__main__  # noqa: F401  sets what it wants of the environment; 
 from benchmarks.contender import Turns, serve
 from benchmarks.workloads import labelled, read_token_pairs, tiny_model
 from workbench.core.batch import SequenceBatch
+from workbench.core.fast.gpu.gpu_kernels import kernels_for
+from workbench.data.pairs import TextPair
 from workbench.generation.config import SamplingConfig
 from workbench.generation.sampling import generate
 from workbench.models.load import Model, load_model
@@ -30,7 +32,7 @@ def prepared(items: list[Any], base: Model | None = None, **settings: Any) -> Pa
 
     Nothing is held out and nothing sampled, so that a run consists of its steps.
     """
-    data = RunData(items, [], [], [], [], [])
+    data = RunData(items, [], [TextPair("", "", "")] * len(items), [], [], [])  # nobody reads texts
     config = TrainConfig(held_out=0, samples=0, eval_every=0, **settings)
     with patch("workbench.runs.prepare.load_data", lambda *_, **__: data):
         return prepare(config, base=base)
@@ -115,10 +117,11 @@ def rollouts(setting: dict[str, Any], turns: Turns) -> None:
 
 def answer(setting: dict[str, Any], turns: Turns) -> None:
     """Greedy answers to the prompts, again and again, once per step; none ends early."""
-    model = load_model("smollm2")
+    model = load_model(setting.get("model", "smollm2"))
     device = pick_device("auto")
     model.policy.to(device)
     set_threads(model.policy)
+    model.policy.kernels = kernels_for("fast", model.policy, device)
     config = SamplingConfig(temperature=0, max_new_tokens=setting["new_tokens"])
     turns.ready(precision=setting["precision"])
     while True:

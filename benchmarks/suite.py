@@ -110,6 +110,7 @@ BENCHMARKS = {
     "growth": Benchmark("time over the size of data and rows", 4, _module("growth")),
     "large_data": Benchmark("what a million rows cost", 15, _module("large_data")),
     "utilisation": Benchmark("share of the peak, parts of a step", 4, _module("utilisation")),
+    "gpu": Benchmark("one GPU: beside TRL, each path switched off", 8, _module("gpu")),
     "real_model": Benchmark("a whole run of SmolLM2", 3, _script("real_model.py", _pairs)),
     "dashboard": Benchmark("what drawing costs, how soon it obeys", 4, _script("dashboard.py")),
     "answers": Benchmark("a hundred answers of two tiny models", 0.5, _script("answers.py")),

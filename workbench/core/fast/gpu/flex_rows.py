@@ -47,11 +47,10 @@ class FlexRows:
     def __init__(self, packed: Packed, positions: Tensor, head_dim: int, theta: float) -> None:
         self.cos, self.sin = rotary(positions[None], head_dim, theta)
         self.mask = block_mask(packed.lengths, bucket(len(positions)), positions.device)
-        self._compiled = positions.is_cuda
+        self._attend = compiled_attend() if positions.is_cuda else attend_flex
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, layer: int) -> Tensor:
-        run = compiled_attend() if self._compiled else attend_flex
-        return run(queries, keys, values, self.cos, self.sin, self.mask)
+        return self._attend(queries, keys, values, self.cos, self.sin, self.mask)
 
 
 def attend_flex(

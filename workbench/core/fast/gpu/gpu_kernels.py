@@ -74,7 +74,7 @@ PATHS: Mapping[str, GpuPath] = MappingProxyType(
 @cache
 def _of(names: frozenset[str]) -> Kernels:
     found = {name: value for path in names for name, value in PATHS[path].fields.items()}
-    return replace(FAST, **found)
+    return replace(FAST, **found) if found else FAST
 
 
 def kernels_for(
@@ -86,9 +86,14 @@ def kernels_for(
         name: "plain" are the definitions, wherever the model is.
         without: names of `PATHS` that are left out.
     """
-    if name != FAST.name or device != "cuda":
-        return BY_NAME[name]
+    return _of(paths_for(policy, device, without)) if name == FAST.name else BY_NAME[name]
+
+
+def paths_for(policy: nn.Module, device: str, without: Collection[str] = ()) -> frozenset[str]:
+    """The names of `PATHS` that "fast" uses for a model on `device`."""
+    if device != "cuda":
+        return frozenset()
     large = sum(weight.numel() for weight in policy.parameters()) >= COMPILED_FROM
     compiles = large and has_triton()
     used = {key for key, path in PATHS.items() if compiles or not path.compiled} - set(without)
-    return _of(frozenset(key for key in used if PATHS[key].needs in used | {""}))
+    return frozenset(key for key in used if PATHS[key].needs in used | {""})

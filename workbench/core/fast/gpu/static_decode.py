@@ -65,7 +65,8 @@ class StaticDecodeStep(DecodeStep):
                 self._compute()
             torch.cuda.current_stream().wait_stream(beside)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):  # noted, not computed
+            # Noted, not computed; another thread may be sending the next batch meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._compute()
         self._replay = graph.replay
         graph.replay()
