@@ -1,0 +1,129 @@
+"""Processes that meet, and end together where one of them has an error."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.errors import WorkbenchError
+from workbench.train import distributed
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        return taken.getsockname()[1]
+
+
+def own_error(rank: int) -> None:
+    if rank == 1:
+        raise WorkbenchError("data.jsonl is not there")
+    distributed.total(torch.ones(()))  # waits for the other
+
+
+def other_settings(rank: int) -> None:
+    distributed.require_alike({"beta": 0.1 * (1 + rank)})
+
+
+def killed(rank: int) -> None:
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    distributed.total(torch.ones(()))
+
+
+def defect(rank: int) -> None:
+    if rank == 1:
+        raise ZeroDivisionError("no such thing")
+    distributed.total(torch.ones(()))
+
+
+def all_is_well(rank: int) -> None:
+    assert float(distributed.total(torch.ones(()))) == 2
+
+
+CASES: dict[str, tuple[Callable[[int], None], str, tuple[int, int]]] = {
+    "error": (own_error, r"process 1 on \S+: data.jsonl is not there", (2, 2)),
+    "settings": (other_settings, "beta is 0.1 in process 0 and 0.2 in process 1; all need", (2, 2)),
+    "killed": (killed, "the connection to another process of this run is lost", (2, -9)),
+    "defect": (defect, r"process 1 on \S+: ZeroDivisionError: no such thing", (2, 2)),
+    "well": (all_is_well, "", (0, 0)),
+}
+
+
+def take_part(name: str, rank: int, port: int, said: str) -> None:
+    """One of two processes, as `torchrun` would start it."""
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)
+    }  # fmt: skip
+
+    def tell(message: str) -> None:
+        with open(said, "a") as file:
+            file.write(f"{rank} {message}\n")
+
+    with distributed.joined(tell):
+        CASES[name][0](rank)
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "workbench.train.distributed"])
+    return context
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_error_in_one_process_ends_all_with_its_line(
+    processes: ForkServerContext, tmp_path: Path, name: str
+) -> None:
+    _, line, codes = CASES[name]
+    said, port = tmp_path / "said", free_port()
+    both = [
+        processes.Process(target=take_part, args=(name, rank, port, str(said))) for rank in range(2)
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)  # for ever, where they wait for each other
+    assert tuple(one.exitcode for one in both) == codes
+    lines = said.read_text().splitlines() if said.exists() else []
+    assert len(lines) == bool(line), "the main process says it, once"
+    assert all(re.match(rf"0 {line}", found) for found in lines)
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, str(value))
+
+
+def test_a_port_that_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment(monkeypatch, RANK=0, WORLD_SIZE=2, MASTER_ADDR="localhost", MASTER_PORT=port)
+        line = rf"the 2 processes of this run can't meet at localhost:{port}, .* in use; choose"
+        with pytest.raises(WorkbenchError, match=line), distributed.joined(print):
+            pass
+
+
+@pytest.mark.parametrize(("variables", "number"), [({}, 1), ({"RANK": 0, "WORLD_SIZE": 3}, 3)])
+def test_started_together(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, object], number: int
+) -> None:
+    environment(monkeypatch, **variables)
+    assert distributed.started_together() == number
+
+
+def test_a_number_of_processes_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch, RANK=0, WORLD_SIZE="many")
+    with pytest.raises(WorkbenchError, match="WORLD_SIZE='many' is no number"):
+        distributed.started_together()
