@@ -82,7 +82,8 @@ def _meet() -> None:
     where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=timedelta(minutes=30)
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            timeout=timedelta(days=1),  # the first tokenisation of a large file may take hours
         )
     except (RuntimeError, ValueError, distributed.DistError) as error:
         reason = " ".join(str(error).split())
