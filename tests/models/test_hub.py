@@ -1,5 +1,8 @@
 """Other people's models against `transformers` itself, on tiny models of several kinds."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -168,3 +171,15 @@ def test_the_global_random_state_stays_as_it_was(make_model) -> None:
     before = torch.get_rng_state()
     HubPolicy(model)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_rows_of_unequal_length_are_written_to_the_last_learned_position(
+    make_model: Callable[..., Any], use_cache: bool
+) -> None:
+    """The row with the longer prompt ends first, and goes on as padding beside the other."""
+    policy = HubPolicy(make_model("GPT2Config", n_positions=32, max_position_embeddings=32))
+    prompts, greedy = [[3, 4, 5], [6, 7, 8, 9, 10, 11]], SamplingConfig(0.0, max_new_tokens=100)
+    both = generate(policy, prompts, greedy, (), 0, use_cache)
+    assert [len(answer) for answer in both] == [29, 26]
+    assert both == [generate(policy, [prompt], greedy, (), 0, use_cache)[0] for prompt in prompts]

@@ -32,7 +32,9 @@ class DecodingRows:
         index = torch.arange(width + max_new, device=device)
         first = torch.tensor(padding, device=device)[:, None]
         self.tokens = torch.tensor(rows, device=device)  # (row, pos)
-        self.positions = (index - first).clamp(min=0)
+        # A row that has ended goes on beside longer ones, past the last position of the model.
+        last = getattr(policy, "max_length", len(index)) - 1
+        self.positions = (index - first).clamp(min=0, max=last)
         self.visible = index >= first  # (row, key)
         self.padded = any(padding)
         self.seen, self.end = 0, width

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from workbench.core.batch import Completion, SequenceBatch
 from workbench.core.policy import Policy
-from workbench.core.rollouts import Rollout, RolloutBatch
+from workbench.core.rollouts import Rollout, RolloutBatch, Sequences
 from workbench.data.completions import TextCompletion
 from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
@@ -169,7 +169,7 @@ class RolloutBatches:
             raise WorkbenchError(
                 "this run's reward is a Python function: give it again as `reward`"
             )
-        group, chosen = self._sizes()[1], self._prompts()
+        group, chosen, device = self._sizes()[1], self._prompts(), self.config.device
         rows = [index for index in chosen for _ in range(group)]
         prompts = [self.items[row].prompt for row in rows]
         sampling = SamplingConfig(
@@ -195,10 +195,7 @@ class RolloutBatches:
         scores = distributed.divided(range(len(rows)), partial(self._scored, rows, texts))
         if self.number == 0:
             require_signal(self.reward, scores)
-        found = measured(
-            sequences, policy, self.reference, self.method, self.config, tokenizer.pad_id
-        )
-        device = self.config.device
+        found = self._measured(policy, sequences)
         groups = torch.arange(len(chosen), device=device).repeat_interleave(group)
         return Rollout(
             sequences,
@@ -215,6 +212,10 @@ class RolloutBatches:
         assert self.reward is not None
         prompts = [self.texts[rows[number]].prompt for number in own]
         return scored(self.reward, prompts, [texts[number] for number in own])
+
+    def _measured(self, policy: Policy, sequences: Sequences) -> dict[str, Any]:
+        by = policy, self.reference, self.method, self.config, self.tokenizer.pad_id
+        return measured(sequences, *by)
 
     def _next_scale(self, found: dict[str, Any]) -> float:
         """The factor of the KL penalty for this rollout; the next one's follows from its KL."""
