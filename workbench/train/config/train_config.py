@@ -162,7 +162,8 @@ class TrainConfig:
         choices=LAYOUTS,
     )  # fmt: skip
     kernels: str = setting(
-        "fast", "how the model is computed: in the fastest equal form, or as it is defined",
+        "fast", "how the model is computed: in the fastest equal form; as it is defined; or, on a "
+        "GPU, also in forms whose gain was not measured yet",
         choices=KERNELS,
     )  # fmt: skip
     bucket: bool = setting(True, "rows of similar length together")

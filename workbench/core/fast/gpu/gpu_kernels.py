@@ -1,7 +1,7 @@
 """What a model computes by, chosen for its device: `FAST`, and on a GPU the paths of this folder.
 
-`PATHS` is the one list of them. None of their gains is a fact before it is measured; what was is
-said with each, and `python run.py bench gpu` measures every one switched off.
+`PATHS` is the one list of them. "fast" takes those whose gain was measured, which is said with
+each; "unmeasured" takes all. `python run.py bench gpu` measures every one switched off.
 """
 
 from __future__ import annotations
@@ -83,14 +83,18 @@ def kernels_for(
     """The kernels `name` for a model on `device`.
 
     Args:
-        name: "plain" are the definitions, wherever the model is.
+        name: of `core.config.KERNELS`; "plain" are the definitions, wherever the model is.
         without: names of `PATHS` that are left out.
     """
-    return _of(paths_for(policy, device, without)) if name == FAST.name else BY_NAME[name]
+    if name == "plain":
+        return BY_NAME[name]
+    measured = {key for key, path in PATHS.items() if path.measured != NOT_MEASURED}
+    left_out = {*without, *(PATHS.keys() - measured if name == FAST.name else ())}
+    return _of(paths_for(policy, device, left_out))
 
 
 def paths_for(policy: nn.Module, device: str, without: Collection[str] = ()) -> frozenset[str]:
-    """The names of `PATHS` that "fast" uses for a model on `device`."""
+    """The names of `PATHS` that "unmeasured" uses for a model on `device`."""
     if device != "cuda":
         return frozenset()
     large = sum(weight.numel() for weight in policy.parameters()) >= COMPILED_FROM
