@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,12 @@ ROWS = [
 
 @pytest.fixture(autouse=True, scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A cache of our own, in which the base model is a small one that was never trained."""
+    """A cache of our own, in which the base models are small ones that were never trained."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WORKBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        model = new_model(Reviews(WORLD), BaseConfig(dim=16, layers=1, hidden_dim=24))
-        atomic_folder(cached_base(WORLD), lambda part: save_model(model, part))
+        for world in (WORLD, ReviewsConfig()):
+            model = new_model(Reviews(world), BaseConfig(dim=16, layers=1, hidden_dim=24))
+            atomic_folder(cached_base(world), partial(save_model, model))
         yield environment
 
 
