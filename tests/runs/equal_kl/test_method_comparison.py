@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -230,29 +231,29 @@ def test_an_interrupted_comparison_goes_on_with_what_is_missing(
     assert trained == [("dpo", 0), ("dpo", 1)]
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda text: text[:100], "can't be read"),
-        (lambda text: "", "can't be read"),
-        (lambda text: "{}", "does not hold the rows of its run"),
-        (lambda text: '"text"', "can't be read"),
-        (lambda text: "[]", "does not hold the rows of its run"),
-        (lambda text: text.replace('"seed": 0', '"seed": 1'), "does not hold the rows of its run"),
-        (lambda text: text.replace('"reward"', '"award"'), "does not hold the rows of its run"),
-    ],
+SPOILT: tuple[tuple[Callable[[str], str], str], ...] = (
+    (lambda text: text[:100], "can't be read"),
+    (lambda text: "", "can't be read"),
+    (lambda text: "{}", "does not hold the rows of its run"),
+    (lambda text: '"text"', "can't be read"),
+    (lambda text: "[]", "does not hold the rows of its run"),
+    (lambda text: text.replace('"seed": 0', '"seed": 1'), "does not hold the rows of its run"),
+    (lambda text: text.replace('"reward"', '"award"'), "does not hold the rows of its run"),
 )
-def test_a_spoilt_file_of_a_run_is_told_with_what_helps(
-    config: TrainConfig, spoil: Any, said: str
-) -> None:
+
+
+def test_a_spoilt_file_of_a_run_is_told_with_what_helps(config: TrainConfig) -> None:
     ask = (config, ["dpo"], (0, 1), {"dpo": (0.5,)})
     before = compare_methods(*ask, processes=1).frame
     path, other = sorted((Path(str(config.out)) / "runs").iterdir())
-    path.write_text(spoil(path.read_text()))
+    whole = path.read_text()
     other.unlink()
-    with pytest.raises(WorkbenchError, match=f"{path.name} {said}.*; remove it, and this run is"):
-        compare_methods(*ask, processes=1)
-    assert not other.exists(), "it is told before anything is trained"
+    for spoil, said in SPOILT:
+        path.write_text(spoil(whole))
+        told = f"{path.name} {said}.*; remove it, and this run is"
+        with pytest.raises(WorkbenchError, match=told):
+            compare_methods(*ask, processes=1)
+        assert not other.exists(), "it is told before anything is trained"
     path.unlink()
     again = compare_methods(*ask, processes=1).frame
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), before.drop(columns="seconds"))
