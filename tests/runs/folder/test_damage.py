@@ -22,21 +22,33 @@ from workbench.view.live.run_state import RunState
 MakeRun = Callable[..., Run]
 
 
-@pytest.fixture
-def make_two(make_recorded: MakeRun) -> Callable[..., tuple[Path, dict]]:
-    """A run that was left after step 8, checkpoints at 2, 4, 6, and what it comes to in the end."""
+@pytest.fixture(scope="module")
+def made() -> list[tuple[Path, dict]]:
+    """What `two` copies, once it is there."""
+    return []
 
-    def make(**settings: object) -> tuple[Path, dict]:
-        runs = [make_recorded(name, checkpoint_every=2, **settings) for name in ("left", "whole")]
-        left, whole = runs
+
+@pytest.fixture
+def two(
+    make_recorded: MakeRun,
+    made: list[tuple[Path, dict]],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict]:
+    """A run that was left after step 8, checkpoints at 2, 4, 6, and what it comes to in the end."""
+    if not made:
+        place = tmp_path_factory.mktemp("two")
+        left, whole = (
+            make_recorded(out=str(place / name), checkpoint_every=2) for name in ("left", "whole")
+        )
         while left.step < 7:
             next(left)
         list(whole)
-        assert left.folder is not None
-        assert whole.folder is not None
-        return left.folder, outcome(whole.folder)
-
-    return make
+        assert left.record is not None
+        left.record.release()
+        made.append((place / "left", outcome(place / "whole")))
+    ((source, comes_to),) = made
+    return shutil.copytree(source, tmp_path / "left"), comes_to
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -55,9 +67,9 @@ def flip(path: Path, place: int = -20) -> None:
              "files.json"],
 )  # fmt: skip
 def test_a_flipped_bit_in_a_checkpoint_is_never_trained_on(
-    make_two: Callable[..., tuple[Path, dict]], part: str
+    two: tuple[Path, dict], part: str
 ) -> None:
-    folder, whole = make_two()
+    folder, whole = two
     flip(folder / "checkpoints" / "step-000006" / part)
     with pytest.warns(UserWarning, match=r"step-000006 is damaged and kept as .*damaged-1"):
         run = Run.resume(folder)
@@ -68,9 +80,9 @@ def test_a_flipped_bit_in_a_checkpoint_is_never_trained_on(
 
 
 def test_without_a_whole_checkpoint_it_begins_anew(
-    make_two: Callable[..., tuple[Path, dict]],
+    two: tuple[Path, dict],
 ) -> None:
-    folder, whole = make_two()
+    folder, whole = two
     for step in (4, 6):
         flip(folder / "checkpoints" / f"step-{step:06d}" / "optimizer.safetensors")
     with pytest.warns(UserWarning, match=r"step-00000[246] is damaged"):
@@ -81,9 +93,9 @@ def test_without_a_whole_checkpoint_it_begins_anew(
 
 
 def test_checkpoints_that_were_passed_over_do_not_count_as_newer(
-    make_two: Callable[..., tuple[Path, dict]],
+    two: tuple[Path, dict],
 ) -> None:
-    folder, _ = make_two()
+    folder, _ = two
     for path in (folder / "checkpoints").glob("*/optimizer.safetensors"):
         path.unlink()
     with pytest.warns(UserWarning, match=r"step-00000[246] is damaged .* lacks what the run goes"):
@@ -95,9 +107,9 @@ def test_checkpoints_that_were_passed_over_do_not_count_as_newer(
 
 
 def test_a_config_whose_changes_are_accepted_is_not_replaced(
-    make_two: Callable[..., tuple[Path, dict]],
+    two: tuple[Path, dict],
 ) -> None:
-    folder, _ = make_two()
+    folder, _ = two
     config = folder / "config.toml"
     config.write_text(config.read_text().replace("lr = 0.001", 'lr = "0,002"'))
     before = contents(folder)
@@ -125,9 +137,9 @@ def test_a_folder_whose_config_was_lost_is_not_written_into(make_recorded: MakeR
 @pytest.mark.parametrize("name", ["events.jsonl", "data.json", "self_test.json", "config.toml"])
 @pytest.mark.parametrize("content", [b"", b"\0\0", None])
 def test_another_damaged_file_is_written_anew(
-    make_two: Callable[..., tuple[Path, dict]], name: str, content: bytes | None
+    two: tuple[Path, dict], name: str, content: bytes | None
 ) -> None:
-    folder, whole = make_two()
+    folder, whole = two
     path = folder / name
     before = path.read_bytes()
     flip(path, len(before) // 3) if content is None else path.write_bytes(content)
@@ -146,9 +158,9 @@ def test_another_damaged_file_is_written_anew(
     ],
 )  # fmt: skip
 def test_settings_that_differ_are_named_and_refused_unless_told(
-    make_two: Callable[..., tuple[Path, dict]], setting: str, told: str
+    two: tuple[Path, dict], setting: str, told: str
 ) -> None:
-    folder, _ = make_two()
+    folder, _ = two
     config = folder / "config.toml"
     changed = setting[: setting.index("=") + 2] + "5"
     config.write_text(config.read_text().replace(f"\n{setting}\n", f"\n{changed}\n", 1))
@@ -168,9 +180,9 @@ def test_settings_that_differ_are_named_and_refused_unless_told(
 
 
 def test_a_learning_rate_that_is_accepted_comes_into_force(
-    make_two: Callable[..., tuple[Path, dict]],
+    two: tuple[Path, dict],
 ) -> None:
-    folder, _ = make_two()
+    folder, _ = two
     config = folder / "config.toml"
     config.write_text(config.read_text().replace("lr = 0.001", "lr = 0.002"))
     run = Run.resume(folder, accept_changes=True)
@@ -191,9 +203,9 @@ def test_before_the_first_checkpoint_a_changed_config_is_refused(make_recorded: 
 
 
 def test_strangers_among_the_checkpoints_are_skipped(
-    make_two: Callable[..., tuple[Path, dict]],
+    two: tuple[Path, dict],
 ) -> None:
-    folder, whole = make_two()
+    folder, whole = two
     checkpoints = folder / "checkpoints"
     (checkpoints / "step-").mkdir()
     (checkpoints / "step-1e3").write_text("x")
@@ -205,8 +217,8 @@ def test_strangers_among_the_checkpoints_are_skipped(
         assert load_run(folder).step == 10
 
 
-def test_a_newer_format_is_refused(make_two: Callable[..., tuple[Path, dict]]) -> None:
-    folder, _ = make_two()
+def test_a_newer_format_is_refused(two: tuple[Path, dict]) -> None:
+    folder, _ = two
     config = folder / "config.toml"
     config.write_text(config.read_text().replace("format = 2", "format = 3"))
     with pytest.raises(WorkbenchError, match="is of format 3, this version reads up to 2"):
@@ -246,9 +258,9 @@ def test_a_damaged_checkpoint_is_not_shown_as_another(make_recorded: MakeRun) ->
 
 
 def test_what_is_damaged_is_told_to_whoever_shows_the_run(
-    make_two: Callable[..., tuple[Path, dict]],
+    two: tuple[Path, dict],
 ) -> None:
-    folder, _ = make_two()
+    folder, _ = two
     flip(folder / "checkpoints" / "step-000006" / "state.json")
     with pytest.warns(UserWarning, match="step-000006 is damaged"):
         run = Run.resume(folder)
