@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -122,6 +122,33 @@ KINDS = ("dpo", "kto", "simpo", "sft")
 FEW = {"dpo": (0.5,), "kto": (0.5,), "simpo": (2.0,)}
 
 
+class Compared(NamedTuple):
+    config: TrainConfig
+    found: MethodComparison
+    told: list[tuple[str, float]]
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Compared]:
+    """What `compared` gives, once it is there."""
+    return []
+
+
+@pytest.fixture
+def compared(
+    config: TrainConfig, made: list[Compared], tmp_path_factory: pytest.TempPathFactory
+) -> Compared:
+    """All of them in two seeds, trained once; not to be changed."""
+    if not made:
+        there = TrainConfig(**{**vars(config), "out": str(tmp_path_factory.mktemp("compared"))})
+        told: list[tuple[str, float]] = []
+        found = compare_methods(
+            there, KINDS, (0, 1), FEW, processes=1, progress=lambda *what: told.append(what)
+        )
+        made.append(Compared(there, found, told))
+    return made[0]
+
+
 def test_all_methods_get_the_same_pairs_and_steps(config: TrainConfig, trained: Model) -> None:
     runs = [
         Run.create(one.config, base=copy.deepcopy(trained))
@@ -136,12 +163,8 @@ def test_all_methods_get_the_same_pairs_and_steps(config: TrainConfig, trained: 
     assert [run.config.batch_size for run in runs] == [8, 16, 8, 8]
 
 
-def test_every_evaluation_is_a_row_measured_alike(config: TrainConfig) -> None:
-    told: list[tuple[str, float]] = []
-    found = compare_methods(
-        config, KINDS, (0, 1), FEW, processes=1, progress=lambda *what: told.append(what)
-    )
-    frame = found.frame
+def test_every_evaluation_is_a_row_measured_alike(compared: Compared) -> None:
+    found, frame = compared.found, compared.found.frame
     assert found.quality == "reward"
     assert frame.groupby(["loss", "seed"])["step"].apply(list).tolist() == [[0, 2, 4]] * 8
     assert frame.groupby("loss")["method"].first().to_dict() == {
@@ -162,19 +185,21 @@ def test_every_evaluation_is_a_row_measured_alike(config: TrainConfig) -> None:
     assert (ends["pairs"] == 30).all()
     assert (ends["seconds"] > 0).all()
     assert not frame["diverged"].any()
-    counted = [what for what in told if what[0].endswith("runs")]
+    counted = [what for what in compared.told if what[0].endswith("runs")]
     assert counted == [(f"{done} of 8 runs", done / 8) for done in range(9)]
 
 
-def test_a_run_measures_what_it_measures_alone(config: TrainConfig, trained: Model) -> None:
-    found = compare_methods(config, ["dpo"], (0, 1), {"dpo": (0.5,)}, processes=1)
+def test_a_run_measures_what_it_measures_alone(
+    config: TrainConfig, compared: Compared, trained: Model
+) -> None:
+    frame = compared.found.frame
     run = Run.create(
         TrainConfig(**{**vars(config), "out": None, "beta": 0.5}), base=copy.deepcopy(trained)
     )
     for _ in run:
         pass
     alone = run.evaluate()
-    row = found.frame[(found.frame["seed"] == 0) & (found.frame["step"] == 4)].iloc[0]
+    row = frame[(frame["loss"] == "dpo") & (frame["seed"] == 0) & (frame["step"] == 4)].iloc[0]
     assert row["kl"] == alone["held_out/kl/policy_reference"]
     assert row["kl_se"] == alone["held_out/kl/policy_reference_se"]
     assert row["length"] == alone["held_out/samples/length"]
@@ -183,15 +208,14 @@ def test_a_run_measures_what_it_measures_alone(config: TrainConfig, trained: Mod
     assert row["accuracy"] == alone["held_out/rewards/accuracies"] + ties
 
 
-def test_the_rows_are_one_csv(config: TrainConfig) -> None:
-    found = compare_methods(config, ["dpo", "sft"], (0, 1), {"dpo": (0.5,)}, processes=1)
-    table = pd.read_csv(Path(str(config.out)) / "methods.csv")
+def test_the_rows_are_one_csv(compared: Compared) -> None:
+    table = pd.read_csv(Path(str(compared.config.out)) / "methods.csv")
     assert table.columns.tolist() == [
         "method", "loss", "strength", "value", "seed", "step", "kl", "kl_se", "reward",
         "grammatical", "length", "accuracy", "held_out_loss", "pairs", "seconds", "diverged",
     ]  # fmt: skip
-    assert table["kl"].tolist() == found.frame["kl"].tolist()
-    assert len(table) == 2 * 2 * 3
+    assert table["kl"].tolist() == compared.found.frame["kl"].tolist()
+    assert len(table) == 4 * 2 * 3
 
 
 def test_an_interrupted_comparison_goes_on_with_what_is_missing(
@@ -291,13 +315,10 @@ def test_another_file_of_pairs_makes_other_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_processes_side_by_side_give_the_same_rows(config: TrainConfig, tmp_path: Path) -> None:
-    alone = compare_methods(config, ["kto"], (0, 1), {"kto": (0.5,)}, processes=1)
-    elsewhere = TrainConfig(**{**vars(config), "out": str(tmp_path / "other")})
-    both = compare_methods(elsewhere, ["kto"], (0, 1), {"kto": (0.5,)}, processes=2)
-    pd.testing.assert_frame_equal(
-        both.frame.drop(columns="seconds"), alone.frame.drop(columns="seconds")
-    )
+def test_processes_side_by_side_give_the_same_rows(config: TrainConfig, compared: Compared) -> None:
+    both = compare_methods(config, ["kto"], (0, 1), {"kto": (0.5,)}, processes=2)
+    alone = compared.found.frame[compared.found.frame["loss"] == "kto"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(both.frame.drop(columns="seconds"), alone.drop(columns="seconds"))
 
 
 def test_an_error_of_a_process_is_told(config: TrainConfig, tmp_path: Path) -> None:
