@@ -61,7 +61,7 @@ def shortened(small_model, small_pairs, tmp_path) -> dict[str, dict[str, object]
         "00_start": {},
         "01_derivation": {},
         "02_scored_tokens": {"model": str(small_model)},
-        "03_base_model": {"steps": 40, "texts": 1000},
+        "03_base_model": {"steps": 40, "texts": 1000, "samples": 32},
         "04_train_dpo": {
             "pairs": 512, "epochs": 1, "seeds": 1, "betas": [0.1], "sweep_folder": str(tmp_path),
         },
@@ -72,7 +72,9 @@ def shortened(small_model, small_pairs, tmp_path) -> dict[str, dict[str, object]
             "displacement_pairs": 256, "displacement_seeds": 1, "break_seeds": 1,
             "bandit_seeds": 2, "proxy_worlds": 10,
         },
-        "08_rlhf": {"shown": ["DPO"], "steps": 2, "max_steps": 8, "own_steps": 4},
+        "08_rlhf": {
+            "shown": ["DPO"], "steps": 2, "max_steps": 8, "own_steps": 4, "own_pairs": 256,
+        },
         "09_constitutional": {
             "model": str(small_model), "answers": 120, "seeds": 2, "asked": 3,
         },
