@@ -15,9 +15,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 TOKEN = "only-for-this-test"
 FLAGS = (
@@ -127,15 +128,44 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
 
 
+def end_kernels(address: str) -> None:
+    """Shut down what the notebooks have left running."""
+    for kernel in json.load(ask(address, "kernels")):
+        ask(address, f"kernels/{kernel['id']}", "DELETE")
+
+
+def ask(address: str, what: str, method: str = "GET") -> HTTPResponse:
+    """The server's answer to one request."""
+    request = urllib.request.Request(f"{address}/api/{what}?token={TOKEN}", method=method)
+    return urllib.request.urlopen(request, timeout=60)
+
+
 @contextmanager
-def browser_page(chromium: str, width: int = 1280, height: int = 1400) -> Iterator[Page]:
-    """An empty page of a browser without a window."""
+def running_browser(chromium: str) -> Iterator[Browser]:
+    """A browser without a window."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         try:
-            yield browser.new_page(viewport={"width": width, "height": height})
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def new_page(browser: Browser) -> Iterator[Page]:
+    """An empty page, with storage of its own."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    try:
+        yield page
+    finally:
+        page.close()
+
+
+@contextmanager
+def browser_page(chromium: str) -> Iterator[Page]:
+    """An empty page of a browser of its own."""
+    with running_browser(chromium) as browser, new_page(browser) as page:
+        yield page
 
 
 def open_notebook(page: Page, address: str, name: str) -> None:

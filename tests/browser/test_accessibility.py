@@ -6,7 +6,6 @@ the test's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from jupyter_page import (
     PATIENCE,
     THEMES,
     TOKEN,
-    browser_page,
-    jupyter_lab,
     open_notebook,
     run_all,
     write_notebook,
@@ -73,16 +70,13 @@ KEEPING = NOTEBOOK.replace(", keep=False", "")  # so that the table of runs has 
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     """A notebook with a dashboard, explorers, comparisons, votes and a file, run through."""
     write_notebook(tmp_path / "all.ipynb", KEEPING, EXPLORERS, COMPARISON, VOTES, DATA)
-    with (
-        jupyter_lab(tmp_path) as address,
-        browser_page(chromium, width=1280, height=HEIGHT) as page,
-    ):
-        open_notebook(page, address, "all.ipynb")
-        run_all(page)
-        yield page
+    blank.set_viewport_size({"width": 1280, "height": HEIGHT})
+    open_notebook(blank, lab, f"{tmp_path.name}/all.ipynb")
+    run_all(blank)
+    return blank
 
 
 def test_no_barriers_and_nothing_unreadable(page: Page, pictures: Path) -> None:
@@ -131,22 +125,22 @@ def trains_on_the_file(page: Page, train: Locator) -> None:
 
 
 def test_controls_curves_and_answers_are_seen_at_once(
-    chromium: str, tmp_path: Path, pictures: Path
+    blank: Page, lab: str, tmp_path: Path, pictures: Path
 ) -> None:
     """At 1280 x 800, with the file browser open, once the dashboard is scrolled to."""
     write_notebook(tmp_path / "board.ipynb", NOTEBOOK)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium, 1280, HEIGHT) as page:
-        page.goto(f"{address}/lab/tree/board.ipynb?token={TOKEN}")
-        page.wait_for_function(f"{KERNEL}?.status === 'idle'", timeout=3 * PATIENCE)
-        expect(page.locator(".jp-DirListing")).to_be_visible()
-        run_all(page)
-        board = Board(page)
-        expect(board.root).to_be_visible(timeout=3 * PATIENCE)
-        board.press("Start")
-        board.passes(40)
-        board.press("Pause")
-        board.root.evaluate("element => element.scrollIntoView({block: 'start'})")
-        expect(board.root.locator(".scatterlayer .trace")).not_to_have_count(0, timeout=PATIENCE)
-        page.screenshot(path=pictures / "dashboard-with-files-1280.png")
-        for seen in (".wb-settings", ".wb-drive", ".wb-curves-root", ".wb-ask", ".wb-panes"):
-            expect(board.root.locator(seen)).to_be_in_viewport(ratio=1)
+    blank.set_viewport_size({"width": 1280, "height": HEIGHT})
+    blank.goto(f"{lab}/lab/tree/{tmp_path.name}/board.ipynb?token={TOKEN}")
+    blank.wait_for_function(f"{KERNEL}?.status === 'idle'", timeout=3 * PATIENCE)
+    expect(blank.locator(".jp-DirListing")).to_be_visible()
+    run_all(blank)
+    board = Board(blank)
+    expect(board.root).to_be_visible(timeout=3 * PATIENCE)
+    board.press("Start")
+    board.passes(40)
+    board.press("Pause")
+    board.root.evaluate("element => element.scrollIntoView({block: 'start'})")
+    expect(board.root.locator(".scatterlayer .trace")).not_to_have_count(0, timeout=PATIENCE)
+    blank.screenshot(path=pictures / "dashboard-with-files-1280.png")
+    for seen in (".wb-settings", ".wb-drive", ".wb-curves-root", ".wb-ask", ".wb-panes"):
+        expect(board.root.locator(seen)).to_be_in_viewport(ratio=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from jupyter_page import (
     HOSTILE,
     KERNEL,
     PATIENCE,
-    browser_page,
-    jupyter_lab,
     note_errors,
     open_notebook,
     run_all,
@@ -58,14 +55,13 @@ EMPTY, ASKED = (NOTEBOOK.replace("PROMPT", repr(text)) for text in ("", "a film"
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     """A notebook in which nothing is asked yet."""
     write_notebook(tmp_path / "ask.ipynb", EMPTY)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        page.add_init_script(NOTE_TEXTS)
-        open_notebook(page, address, "ask.ipynb")
-        run_all(page)
-        yield page
+    blank.add_init_script(NOTE_TEXTS)
+    open_notebook(blank, lab, f"{tmp_path.name}/ask.ipynb")
+    run_all(blank)
+    return blank
 
 
 def press(root: Locator, name: str) -> None:
@@ -166,18 +162,19 @@ def outlives_the_kernel(root: Locator) -> None:
     expect(texts.last).to_contain_text("words")
 
 
-def test_first_prompt_is_answered_while_the_cell_runs(chromium: str, tmp_path: Path) -> None:
+def test_first_prompt_is_answered_while_the_cell_runs(
+    blank: Page, lab: str, tmp_path: Path
+) -> None:
     write_notebook(tmp_path / "ask.ipynb", ASKED)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        page.add_init_script(NOTE_TEXTS)
-        errors: list[str] = []
-        note_errors(page, errors)
-        open_notebook(page, address, "ask.ipynb")
-        run_all(page)
-        root = page.locator(".wb-asking")
-        expect(root).to_have_count(1, timeout=3 * PATIENCE)
-        writes(root, "finished")
-        both_panes_grew(page)
-        expect(page.locator(".jp-InputPrompt").first).to_have_text("[1]:", timeout=PATIENCE)
-        ask(root, "a hotel")
-        assert errors == []
+    blank.add_init_script(NOTE_TEXTS)
+    errors: list[str] = []
+    note_errors(blank, errors)
+    open_notebook(blank, lab, f"{tmp_path.name}/ask.ipynb")
+    run_all(blank)
+    root = blank.locator(".wb-asking")
+    expect(root).to_have_count(1, timeout=3 * PATIENCE)
+    writes(root, "finished")
+    both_panes_grew(blank)
+    expect(blank.locator(".jp-InputPrompt").first).to_have_text("[1]:", timeout=PATIENCE)
+    ask(root, "a hotel")
+    assert errors == []

@@ -10,7 +10,7 @@ from statistics import median
 import pandas as pd
 import pytest
 
-from jupyter_page import browser_page, note_errors  # isort: skip - beside this file, see conftest
+from jupyter_page import note_errors  # isort: skip - beside this file, see conftest
 from page_checks import at_each_width, barriers
 from playwright.sync_api import Page, expect
 
@@ -67,17 +67,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["light", "dark"])
-def page(chromium: str, file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(blank: Page, file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page as it opens; whatever it complains of or asks the network for fails the test."""
-    with browser_page(chromium) as page:
-        errors: list[str] = []
-        note_errors(page, errors)
-        page.on("request", lambda r: errors.append(r.url) if r.url[:5] not in OWN else None)
-        page.emulate_media(color_scheme=request.param)
-        page.goto(file.as_uri())
-        yield page
-        assert errors == []
-        assert page.evaluate("window.foreign") is None
+    errors: list[str] = []
+    note_errors(blank, errors)
+    blank.on("request", lambda r: errors.append(r.url) if r.url[:5] not in OWN else None)
+    blank.emulate_media(color_scheme=request.param)
+    blank.goto(file.as_uri())
+    yield blank
+    assert errors == []
+    assert blank.evaluate("window.foreign") is None
 
 
 def shown(page: Page) -> list[int]:
@@ -158,14 +157,13 @@ def test_person_saves_a_selection(page: Page) -> None:
     assert rows == [{"prompt": text} for text in HOSTILE[1:3]]
 
 
-def test_a_thousand_prompts_are_filtered(chromium: str) -> None:
+def test_a_thousand_prompts_are_filtered(blank: Page) -> None:
     """Reports how long a filter takes, layout included; benchmarks/README.md has the figure."""
-    with browser_page(chromium) as page:
-        page.set_content(thousand())
-        page.wait_for_selector(".wb-comparison output")
-        times = page.evaluate(FILTERS)
-        assert page.locator(".wb-comparison output").text_content() == "1000 of 1000 prompts"
-        print(f"1,000 prompts, 3 models: median {median(times):.0f} ms, most {max(times):.0f} ms")
+    blank.set_content(thousand())
+    blank.wait_for_selector(".wb-comparison output")
+    times = blank.evaluate(FILTERS)
+    assert blank.locator(".wb-comparison output").text_content() == "1000 of 1000 prompts"
+    print(f"1,000 prompts, 3 models: median {median(times):.0f} ms, most {max(times):.0f} ms")
 
 
 FILTERS = """async () => {
@@ -206,19 +204,18 @@ def thousand() -> str:
     )
 
 
-def test_a_script_that_came_in_would_not_run(chromium: str, file: Path) -> None:
+def test_a_script_that_came_in_would_not_run(blank: Page, file: Path) -> None:
     """Even where something had been left unescaped."""
     broken = file.with_name("broken.html")
     whole = file.read_text(encoding="utf-8")
     attack = '<script>window.foreign = 1</script><img src="x" onerror="window.foreign = 1">'
     assert "<body>" in whole
     broken.write_text(whole.replace("<body>", f"<body>{attack}"), encoding="utf-8")
-    with browser_page(chromium) as page:
-        complaints: list[str] = []
-        note_errors(page, complaints)
-        page.goto(broken.as_uri())
-        expect(page.locator(".wb-comparison output")).to_have_text(
-            f"{len(HOSTILE)} of {len(HOSTILE)} prompts"
-        )
-        assert page.evaluate("window.foreign") is None
-        assert any("Content Security Policy" in complaint for complaint in complaints)
+    complaints: list[str] = []
+    note_errors(blank, complaints)
+    blank.goto(broken.as_uri())
+    expect(blank.locator(".wb-comparison output")).to_have_text(
+        f"{len(HOSTILE)} of {len(HOSTILE)} prompts"
+    )
+    assert blank.evaluate("window.foreign") is None
+    assert any("Content Security Policy" in complaint for complaint in complaints)

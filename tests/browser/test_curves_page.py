@@ -6,13 +6,13 @@ import csv
 import io
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jupyter_page import (  # isort: skip - beside this file, see conftest
-    KERNEL, PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, run_all,
+    KERNEL, PATIENCE, note_errors, open_notebook, run_all,
     write_notebook,
 )  # fmt: skip
 from playwright.sync_api import Locator, Page, expect
@@ -80,11 +80,10 @@ class Curves:
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     write_notebook(tmp_path / "curves.ipynb", CELL)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        open_notebook(page, address, "curves.ipynb")
-        yield page
+    open_notebook(blank, lab, f"{tmp_path.name}/curves.ipynb")
+    return blank
 
 
 def test_person_reads_the_curves(page: Page) -> None:

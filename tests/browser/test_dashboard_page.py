@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -14,27 +13,24 @@ from board import NOTEBOOK, PATIENCE, Board, seen_growing  # isort: skip - besid
 from jupyter_page import (
     HOSTILE,
     KERNEL,
-    browser_page,
-    jupyter_lab,
     open_notebook,
     run_all,
     write_notebook,
 )
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def board(chromium: str, tmp_path: Path) -> Iterator[Board]:
+def board(blank: Page, lab: str, tmp_path: Path) -> Board:
     """A dashboard on a page of its own; what the page complains of is noted in `errors`."""
     write_notebook(tmp_path / "live.ipynb", NOTEBOOK)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        board = Board(page)
-        open_notebook(page, address, "live.ipynb")
-        run_all(page)
-        expect(board.root).to_be_visible(timeout=3 * PATIENCE)  # imports come first
-        yield board
+    board = Board(blank)
+    open_notebook(blank, lab, f"{tmp_path.name}/live.ipynb")
+    run_all(blank)
+    expect(board.root).to_be_visible(timeout=3 * PATIENCE)  # imports come first
+    return board
 
 
 def test_person_trains_looks_and_asks(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jupyter_page import (  # isort: skip - beside this file, see conftest
-    PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, run_all, write_notebook,
+    PATIENCE, note_errors, open_notebook, run_all, write_notebook,
 )  # fmt: skip
 from playwright.sync_api import Page, expect
 
@@ -16,13 +15,12 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     cell = "from workbench.view.lessons import choose_method\nchoose_method()"
     write_notebook(tmp_path / "choose.ipynb", cell)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        open_notebook(page, address, "choose.ipynb")
-        run_all(page)
-        yield page
+    open_notebook(blank, lab, f"{tmp_path.name}/choose.ipynb")
+    run_all(blank)
+    return blank
 
 
 def test_keys_alone_lead_to_a_configuration_and_back(page: Page) -> None:

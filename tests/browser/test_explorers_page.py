@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jupyter_page import (  # isort: skip - beside this file, see conftest
-    HOSTILE, PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, picture_bytes,
+    HOSTILE, PATIENCE, note_errors, open_notebook, picture_bytes,
     run_all, wait_for_change, write_notebook,
 )  # fmt: skip
 from playwright.sync_api import Locator, Page, expect
@@ -43,13 +42,12 @@ display(Markdown(r"the loss $\log 2$"))
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     """A notebook with two figures, run from top to bottom."""
     write_notebook(tmp_path / "figures.ipynb", *CELLS, TEXTS.replace("TEXT", HOSTILE[-1]))
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        open_notebook(page, address, "figures.ipynb")
-        run_all(page)
-        yield page
+    open_notebook(blank, lab, f"{tmp_path.name}/figures.ipynb")
+    run_all(blank)
+    return blank
 
 
 def press(explorer: Locator, place: int) -> None:

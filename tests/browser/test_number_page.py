@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jupyter_page import (  # isort: skip - beside this file, see conftest
-    PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, run_all, write_notebook,
+    PATIENCE, note_errors, open_notebook, run_all, write_notebook,
 )  # fmt: skip
 from playwright.sync_api import Locator, Page, expect
 
@@ -35,14 +34,13 @@ widgets.VBox([*numbers, button, heard])
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     """Four numbers, and the values that Python heard of."""
     write_notebook(tmp_path / "numbers.ipynb", *CELLS)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        open_notebook(page, address, "numbers.ipynb")
-        run_all(page)
-        expect(page.locator(".wb-number")).to_have_count(4, timeout=3 * PATIENCE)
-        yield page
+    open_notebook(blank, lab, f"{tmp_path.name}/numbers.ipynb")
+    run_all(blank)
+    expect(blank.locator(".wb-number")).to_have_count(4, timeout=3 * PATIENCE)
+    return blank
 
 
 def field(page: Page, name: str) -> Locator:

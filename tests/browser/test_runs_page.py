@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from board import NOTEBOOK, PATIENCE, Board  # isort: skip - beside this file, see conftest
-from jupyter_page import KERNEL, browser_page, jupyter_lab, open_notebook, write_notebook
+from jupyter_page import KERNEL, open_notebook, write_notebook
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -39,50 +38,51 @@ for widget in list(_instances.values()):
 
 
 @pytest.fixture
-def board(chromium: str, tmp_path: Path) -> Iterator[Board]:
+def board(blank: Page, lab: str, tmp_path: Path) -> Board:
     write_notebook(tmp_path / "runs.ipynb", SHORT, BUSY, HOLDING)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        board = Board(page)
-        board.address = address  # type: ignore[attr-defined]
-        open_notebook(page, address, "runs.ipynb")
-        page.evaluate(f"{RUN_NEXT} && null")
-        expect(board.root.locator(".wb-queued[role=status]")).to_be_attached(timeout=3 * PATIENCE)
-        yield board
+    board = Board(blank)
+    open_notebook(blank, lab, f"{tmp_path.name}/runs.ipynb")
+    blank.evaluate(f"{RUN_NEXT} && null")
+    expect(board.root.locator(".wb-queued[role=status]")).to_be_attached(timeout=3 * PATIENCE)
+    return board
 
 
-def test_runs_stay_presses_wait_and_the_page_comes_back(board: Board, tmp_path: Path) -> None:
-    page, rows = board.page, board.root.locator(".wb-runs-of-dashboard tbody tr")
+def test_runs_stay_presses_wait_and_the_page_comes_back(
+    board: Board, lab: str, tmp_path: Path
+) -> None:
+    rows = board.root.locator(".wb-runs-of-dashboard tbody tr")
     starts_while_another_cell_runs(board, rows, tmp_path)
     board.press("Start")
     expect(rows.locator("td.wb-run-state", has_text="finished")).to_have_count(2, timeout=PATIENCE)
     renames_and_deletes(board, tmp_path)
     queued_press_says_so(board, tmp_path)
     assert board.errors == []
-    comes_back_without_its_kernel(board, page)
+    comes_back_without_its_kernel(board, lab, tmp_path)
 
 
-def test_a_page_that_is_opened_again_shows_and_is_heard(chromium: str, tmp_path: Path) -> None:
+def test_a_page_that_is_opened_again_shows_and_is_heard(
+    blank: Page, lab: str, tmp_path: Path
+) -> None:
     """The thread that trains was started by a press on the page before, which has gone."""
     write_notebook(tmp_path / "live.ipynb", NOTEBOOK, GONE)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        board = Board(page)
-        open_notebook(page, address, "live.ipynb")
-        page.evaluate(f"{RUN_NEXT} && null")
-        expect(board.root).to_be_visible(timeout=3 * PATIENCE)
-        board.press("Start")
-        board.passes(3)
-        page.on("dialog", lambda dialog: dialog.accept())  # what was not saved may be left
-        page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-        page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
-        page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
-        expect(page.locator(".jp-InputPrompt").nth(1)).to_have_text("[2]:", timeout=PATIENCE)
-        page.goto("about:blank")
-        open_notebook(page, address, "live.ipynb")
-        expect(board.root.locator(".scatterlayer path").first).to_be_visible(timeout=PATIENCE)
-        board.press("Pause")
-        board.shows(state="paused")
-        board.press("Stop")
-        board.shows(state="stopped")
+    board = Board(blank)
+    open_notebook(blank, lab, f"{tmp_path.name}/live.ipynb")
+    blank.evaluate(f"{RUN_NEXT} && null")
+    expect(board.root).to_be_visible(timeout=3 * PATIENCE)
+    board.press("Start")
+    board.passes(3)
+    blank.on("dialog", lambda dialog: dialog.accept())  # what was not saved may be left
+    blank.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    blank.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+    blank.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
+    expect(blank.locator(".jp-InputPrompt").nth(1)).to_have_text("[2]:", timeout=PATIENCE)
+    blank.goto("about:blank")
+    open_notebook(blank, lab, f"{tmp_path.name}/live.ipynb")
+    expect(board.root.locator(".scatterlayer path").first).to_be_visible(timeout=PATIENCE)
+    board.press("Pause")
+    board.shows(state="paused")
+    board.press("Stop")
+    board.shows(state="stopped")
 
 
 def starts_while_another_cell_runs(board: Board, rows: Locator, folder: Path) -> None:
@@ -128,14 +128,15 @@ def renames_and_deletes(board: Board, folder: Path) -> None:
     assert [path.name for path in (folder / "runs").iterdir()] == ["mine"]
 
 
-def comes_back_without_its_kernel(board: Board, page: Page) -> None:
+def comes_back_without_its_kernel(board: Board, lab: str, folder: Path) -> None:
+    page = board.page
     saved = page.locator(".wb-saved")
     expect(saved).to_be_hidden()
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.evaluate(f"{KERNEL}.shutdown()")
     page.on("dialog", lambda dialog: dialog.accept())  # what was changed since is not saved
     page.goto("about:blank")
-    open_notebook(page, board.address, "runs.ipynb")  # type: ignore[attr-defined]
+    open_notebook(page, lab, f"{folder.name}/runs.ipynb")
     expect(saved.locator("img")).to_be_visible(timeout=PATIENCE)
     expect(saved).to_contain_text("Run this cell again")
     expect(page.get_by_text("model not found")).to_be_hidden()

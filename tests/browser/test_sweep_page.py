@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from jupyter_page import browser_page, note_errors  # isort: skip - beside this file, see conftest
+from jupyter_page import note_errors  # isort: skip - beside this file, see conftest
 from page_checks import at_each_width, barriers
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from workbench.runs.study.config import KL
 from workbench.runs.study.study_sweep import Sweep
@@ -42,24 +42,23 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_runs_are_chosen_and_the_command_follows(chromium: str, file: Path, pictures: Path) -> None:
-    with browser_page(chromium) as page:
-        errors: list[str] = []
-        note_errors(page, errors)
-        page.goto(file.as_uri())
-        expect(page.locator("tbody tr").first).to_contain_text("beyond the limit")
-        code = page.locator(".ws-bar code")
-        # The mean KL of beta 0.5 is 2.45, within the limit; of its two runs one is beyond.
-        taken = f"'{file.parent}/a sweep/002-beta=0.5,seed=0'"
-        told = "python -m workbench compare {} --html comparison.html"
-        expect(code).to_have_text(told.format(taken))
-        page.locator("circle.ws-hollow").first.click()
-        expect(code).to_have_text(told.format(f"{taken} {taken.replace('2-', '5-')[:-2]}1'"))
-        page.get_by_role("button", name="KL").click()
-        expect(page.locator("tbody tr").first).to_contain_text("0.2")
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert barriers(page, "body") == []
-            assert at_each_width(page, "body", pictures, f"sweep-{scheme}") == []
-        assert page.evaluate("window.foreign") is None
-        assert errors == []
+def test_runs_are_chosen_and_the_command_follows(blank: Page, file: Path, pictures: Path) -> None:
+    errors: list[str] = []
+    note_errors(blank, errors)
+    blank.goto(file.as_uri())
+    expect(blank.locator("tbody tr").first).to_contain_text("beyond the limit")
+    code = blank.locator(".ws-bar code")
+    # The mean KL of beta 0.5 is 2.45, within the limit; of its two runs one is beyond.
+    taken = f"'{file.parent}/a sweep/002-beta=0.5,seed=0'"
+    told = "python -m workbench compare {} --html comparison.html"
+    expect(code).to_have_text(told.format(taken))
+    blank.locator("circle.ws-hollow").first.click()
+    expect(code).to_have_text(told.format(f"{taken} {taken.replace('2-', '5-')[:-2]}1'"))
+    blank.get_by_role("button", name="KL").click()
+    expect(blank.locator("tbody tr").first).to_contain_text("0.2")
+    for scheme in ("light", "dark"):
+        blank.emulate_media(color_scheme=scheme)
+        assert barriers(blank, "body") == []
+        assert at_each_width(blank, "body", pictures, f"sweep-{scheme}") == []
+    assert blank.evaluate("window.foreign") is None
+    assert errors == []

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jupyter_page import (  # isort: skip - beside this file, see conftest
-    HOSTILE, PATIENCE, browser_page, jupyter_lab, note_errors, open_notebook, run_all,
+    HOSTILE, PATIENCE, note_errors, open_notebook, run_all,
     write_notebook,
 )  # fmt: skip
 from playwright.sync_api import Locator, Page, expect
@@ -56,13 +55,12 @@ board
 
 
 @pytest.fixture
-def page(chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(blank: Page, lab: str, tmp_path: Path) -> Page:
     """A notebook with a ballot, run from top to bottom."""
     write_notebook(tmp_path / "votes.ipynb", NOTEBOOK)
-    with jupyter_lab(tmp_path) as address, browser_page(chromium) as page:
-        open_notebook(page, address, "votes.ipynb")
-        run_all(page)
-        yield page
+    open_notebook(blank, lab, f"{tmp_path.name}/votes.ipynb")
+    run_all(blank)
+    return blank
 
 
 def read(folder: Path) -> list[dict[str, object]]:
