@@ -33,8 +33,8 @@ def launch(arguments: Sequence[str], processes: int) -> int:
         elastic_launch(config, sys.executable)("-m", "workbench", *arguments)
     except ChildFailedError as error:
         codes = {number: failure.exitcode for number, failure in error.failures.items()}
-        if EXIT not in codes.values():
-            number, code = next(iter(codes.items()))
+        if codes.get(0) != EXIT:  # the main process, which would have said why
+            number, code = min(codes.items(), key=lambda one: one[1])
             how = f"by signal {-code}" if code < 0 else f"with code {code}"
             show_error(f"process {number} ended {how}; --resume goes on from the last checkpoint")
         return EXIT

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from workbench.errors import WorkbenchError
 from workbench.train.distributed.processes import is_main, rank, world_size
@@ -29,6 +30,8 @@ from workbench.train.distributed.processes import is_main, rank, world_size
 FAILED = "workbench/failed"
 WATCH_SECONDS = 0.2
 PATIENCE = 3.0  # seconds for another process's own word about what broke the connection
+TO_MEET = timedelta(minutes=10)
+TO_WAIT = timedelta(days=1)  # for one that tokenises a large file; who is gone is noticed at once
 EXIT = 2  # as for anything that a person can mend
 
 Tell = Callable[[str], None]
@@ -81,10 +84,11 @@ def _meet() -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
+        store, number, count = next(rendezvous("env://", timeout=TO_MEET))
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-            timeout=timedelta(days=1),  # the first tokenisation of a large file may take hours
-        )
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store=store, rank=number,
+            world_size=count, timeout=TO_WAIT,
+        )  # fmt: skip
     except (RuntimeError, ValueError, distributed.DistError) as error:
         reason = " ".join(str(error).split())
         in_use = "EADDRINUSE" in reason or "address already in use" in reason.lower()
