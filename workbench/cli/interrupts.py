@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ SAME_WISH = 1.0  # seconds; one Ctrl-C may come by two ways where processes trai
 def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM calls `stop`, which ends it after a step; the second one breaks
     off at once."""
+    if threading.current_thread() is not threading.main_thread():  # as under Ray Train
+        yield
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     heard: list[float] = []
 
