@@ -10,8 +10,6 @@ from uuid import uuid4
 
 from workbench.cli.printable import show_error
 
-EXIT = 2  # of a process that has said what a person can mend
-
 
 def launch(arguments: Sequence[str], processes: int) -> int:
     """Run the command in `processes` processes; its exit code.
@@ -21,6 +19,8 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from workbench.train.distributed.group import EXIT
 
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))

@@ -34,6 +34,11 @@ def other_settings(rank: int) -> None:
     distributed.require_alike({"beta": 0.1 * (1 + rank)})
 
 
+def other_version(rank: int) -> None:
+    torch.__version__ = f"2.{rank}"  # type: ignore[assignment]
+    distributed.require_alike({})
+
+
 def killed(rank: int) -> None:
     if rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -53,6 +58,7 @@ def all_is_well(rank: int) -> None:
 CASES: dict[str, tuple[Callable[[int], None], str, tuple[int, int]]] = {
     "error": (own_error, r"process 1 on \S+: data.jsonl is not there", (2, 2)),
     "settings": (other_settings, "beta is 0.1 in process 0 and 0.2 in process 1; all need", (2, 2)),
+    "version": (other_version, "torch is 2.0 in process 0 and 2.1 in process 1; all", (2, 2)),
     "killed": (killed, "the connection to another process of this run is lost", (2, -9)),
     "defect": (defect, r"process 1 on \S+: ZeroDivisionError: no such thing", (2, 2)),
     "well": (all_is_well, "", (0, 0)),

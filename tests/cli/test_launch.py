@@ -1,0 +1,96 @@
+"""What `--processes` says when its processes end, and how signals reach a run in a thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher import api
+
+from workbench.cli.interrupts import stop_on_interrupt
+from workbench.cli.launch import launch
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets the processes end with these codes, by number."""
+
+    def end(error: BaseException | None = None, **codes: int) -> list[Any]:
+        started: list[Any] = []
+
+        def elastic_launch(config: Any, program: str) -> Any:
+            def run(*arguments: str) -> None:
+                started.append((config.nproc_per_node, *arguments))
+                if error is not None:
+                    raise error
+                if codes:
+                    failures = {
+                        int(rank[1:]): SimpleNamespace(exitcode=code, timestamp=0, message="")
+                        for rank, code in codes.items()
+                    }
+                    failed = ChildFailedError.__new__(ChildFailedError)
+                    failed.failures = failures  # type: ignore[assignment]
+                    raise failed
+
+            return run
+
+        monkeypatch.setattr(api, "elastic_launch", elastic_launch)
+        monkeypatch.setattr("logging.disable", lambda level: None)
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        return started
+
+    return end
+
+
+def test_the_same_command_is_run_by_so_many_processes(ended: Any) -> None:
+    started = ended()
+    assert launch(["train", "--processes", "3"], 3) == 0
+    assert started == [(3, "-m", "workbench", "train", "--processes", "3")]
+
+
+def test_what_the_main_process_said_is_not_said_again(
+    ended: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended(_0=2, _1=-15)
+    assert launch([], 2) == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("codes", "line"),
+    [
+        ({"_0": -9, "_1": 2}, "process 0 ended by signal 9; --resume"),
+        ({"_1": -9}, "process 1 ended by signal 9; --resume"),
+        ({"_0": 1}, "process 0 ended with code 1; --resume"),
+    ],
+)
+def test_a_main_process_that_could_not_say_it_is_told(
+    ended: Any, capsys: pytest.CaptureFixture[str], codes: dict[str, int], line: str
+) -> None:
+    ended(**codes)
+    assert launch([], 2) == 2
+    assert line in capsys.readouterr().err
+
+
+def test_a_signal_gives_its_code(ended: Any) -> None:
+    ended(SignalException("stopped", signal.SIGINT))
+    assert launch([], 2) == 130
+
+
+def test_a_run_in_a_thread_leaves_signals_alone() -> None:
+    """As under Ray Train: only the main thread may set handlers."""
+    before, done = signal.getsignal(signal.SIGINT), []
+
+    def run() -> None:
+        with stop_on_interrupt(lambda: None):
+            done.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert done == [before]
