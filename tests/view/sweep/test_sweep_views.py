@@ -13,7 +13,7 @@ from workbench.runs.study.config import KL
 from workbench.runs.study.study_sweep import Sweep
 from workbench.runs.study.trial_run import OUTCOME, REASON
 from workbench.train.config import TrainConfig
-from workbench.view.sweep import sweep_view as module
+from workbench.view.live.runs_table import recorded_answers as module
 from workbench.view.sweep.sweep_data import combinations, sweep_data
 from workbench.view.sweep.sweep_figure import draw_sweep
 from workbench.view.sweep.sweep_page import sweep_page

@@ -14,11 +14,9 @@ from IPython.display import display
 from workbench.runs.study.study_sweep import Sweep
 from workbench.view.cell_output import beside
 from workbench.view.controls.view_box import view_box
-from workbench.view.html.elements import error_card
 from workbench.view.html.images import picture
-from workbench.view.html.render import render, style
-from workbench.view.live.model_thread import ModelThread
-from workbench.view.live.runs_table.recorded_answers import answers_of
+from workbench.view.html.render import style
+from workbench.view.live.runs_table.recorded_answers import open_answers
 from workbench.view.sweep.sweep_data import combinations_html, sweep_data
 from workbench.view.sweep.sweep_figure import draw_sweep
 
@@ -58,19 +56,7 @@ class SweepView:
         """Open the answers of these runs, by their numbers, beside the reference's."""
         table = self.sweep.table().set_index("run")
         folders = [Path(table.loc[number, "folder"]) for number in runs]
-
-        def tell(text: str, share: float) -> None:
-            line = render("line", text=f"opening {len(folders)} runs · {text} · {share:.0%}")
-            self.comparison.children = (widgets.HTML(line),)
-
-        def load() -> None:
-            try:
-                self.comparison.children = (answers_of(folders, tell),)
-            except Exception as error:
-                self.comparison.children = (widgets.HTML(error_card(error)),)
-
-        tell("waiting for the models", 0.0)
-        ModelThread.at_work().call(load)
+        open_answers(self.comparison, folders, f"{len(folders)} runs")
 
     def _hear(self, content: dict[str, Any]) -> None:
         if "compare" in content:

@@ -13,6 +13,9 @@ from workbench.train.base_model import Progress
 from workbench.train.events import SampleEvent
 from workbench.view.compare.ask import Asking
 from workbench.view.compare.several.comparison import PROMPTS, compare_answers
+from workbench.view.html.elements import error_card
+from workbench.view.html.render import render
+from workbench.view.live.model_thread import ModelThread
 from workbench.view.live.run_answers import policy_and_reference
 
 
@@ -29,6 +32,23 @@ def answers_of(folders: Sequence[Path], progress: Progress) -> widgets.DOMWidget
         asked, run.prompts[:PROMPTS], run.shown_sampling, run.data.scores, progress
     )
     return widgets.VBox([table.box, asking])
+
+
+def open_answers(box: widgets.VBox, folders: Sequence[Path], what: str) -> None:
+    """Show `answers_of` in `box` as soon as the models are free; meanwhile, how far it is."""
+
+    def tell(text: str, share: float) -> None:
+        line = render("line", text=f"opening {what} · {text} · {share:.0%}")
+        box.children = (widgets.HTML(line),)
+
+    def load() -> None:
+        try:
+            box.children = (answers_of(folders, tell),)
+        except Exception as error:
+            box.children = (widgets.HTML(error_card(error)),)
+
+    tell("waiting for the models", 0.0)
+    ModelThread.at_work().call(load)
 
 
 def last_samples(folder: Path) -> str:

@@ -15,10 +15,7 @@ from workbench.runs.folder.record import Record
 from workbench.runs.run import Run
 from workbench.train.base_model import Progress
 from workbench.view.curves.live_curves import LiveCurves
-from workbench.view.html.elements import error_card
-from workbench.view.html.render import render
-from workbench.view.live.model_thread import ModelThread
-from workbench.view.live.runs_table.recorded_answers import answers_of
+from workbench.view.live.runs_table.recorded_answers import open_answers
 from workbench.view.live.runs_table.shelf import Shelf
 from workbench.view.live.runs_table.table import RunsTable
 from workbench.view.plot.run_style import RunStyle
@@ -125,19 +122,7 @@ class TableActions:
     def compare(self, names: Sequence[str]) -> None:
         """The answers of several runs beside each other, below the table."""
         folders = [self._folder(name) for name in names]
-
-        def tell(text: str, share: float) -> None:
-            line = render("line", text=f"opening {', '.join(names)} · {text} · {share:.0%}")
-            self.comparison.children = (widgets.HTML(line),)
-
-        def load() -> None:
-            try:
-                self.comparison.children = (answers_of(folders, tell),)
-            except Exception as error:
-                self.comparison.children = (widgets.HTML(error_card(error)),)
-
-        tell("waiting for the models", 0.0)
-        ModelThread.at_work().call(load)
+        open_answers(self.comparison, folders, ", ".join(names))
 
     def _folder(self, name: str) -> Path:
         folder = self._shelf.entries[name].folder
