@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +189,16 @@ def test_what_cannot_be_shared_is_refused_by_all(folder: Path, name: str) -> Non
     for rank in range(2):
         said = json.loads((folder / f"refused-{rank}.json").read_text())
         assert re.match(REFUSED[name][1], said[name])
+
+
+def test_a_process_that_cannot_see_the_folder_of_shards_says_so(
+    make_recorded: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_recorded()
+    run._see_folder()
+    assert run.folder
+    (run.folder / "config.toml").unlink()
+    run._see_folder()  # of whole weights the main process alone writes
+    monkeypatch.setattr("workbench.train.distributed.is_sharded", lambda policy: True)
+    with pytest.raises(WorkbenchError, match=r"config\.toml of the main process is not there: .*"):
+        run._see_folder()
