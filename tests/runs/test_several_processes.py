@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
 from workbench.train.config import TrainConfig
 from workbench.train.events import EndEvent, EvalEvent, Event, SampleEvent, StepEvent
+from workbench.train.reference.values import VALUES_FOLDER
 
 CLOSE = 2e-6  # of a step's loss, in float32; PPO's is a small difference of numbers near 1
 # 33 pairs in batches of 8: the last batch of an epoch has one row, so one process has none.
@@ -33,7 +35,8 @@ ROLLOUTS = {"method": "ppo", "rollout_size": 12, "batch_size": 4, "max_steps": 8
 KINDS: dict[str, dict[str, Any]] = {
     "dpo-ddp": {"shard": "ddp"},
     "dpo-fsdp": {"shard": "fsdp"},
-    "kto-fsdp": {"loss": "kto", "shard": "fsdp"},
+    # Two rows a pair: 66 of them leave one for the last batch of five.
+    "kto-fsdp": {"loss": "kto", "batch_size": 5, "epochs": 1, "shard": "fsdp"},
     "sorted-ddp": {"loss": "aot", "shard": "ddp"},
     "reward-ddp": {"method": "reward_model", "shard": "ddp"},
     "lora-fsdp": {"lora": 2, "shard": "fsdp"},
@@ -74,6 +77,7 @@ def stop_on_the_way(run: Run) -> None:
 def take_part(rank: int, folder: str, model: str, kinds: Sequence[str]) -> None:
     """What each of two processes does."""
     torch.set_num_threads(1)
+    os.environ[VALUES_FOLDER] = f"{folder}/values"  # or those of one process would be found
     rendezvous, here = f"file://{folder}/rendezvous", Path(folder)
     distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
     for name in kinds:

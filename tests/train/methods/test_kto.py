@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,20 @@ def test_z_is_never_below_0(
     for (one, two), z in zip(((policy, other_model), (other_model, policy)), zs, strict=True):
         found = KTO.statistics(one, [batch], {"loss": "kto"}, LiveReference(two))
         assert float(found) == pytest.approx(z, rel=1e-6)
+
+
+def test_a_batch_that_does_not_count_leaves_z_as_it_is(
+    policy: Transformer, other_model: Transformer
+) -> None:
+    whole, extra = collate(list(ITEMS)), replace(collate(list(ITEMS[:1])), counts=False)
+    found = []
+    for one, two in ((policy, other_model), (other_model, policy)):
+        for batches in ([whole], [whole, extra]):
+            reference = LiveReference(two)
+            found.append(float(KTO.statistics(one, batches, {"loss": "kto"}, reference)))
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert max(found) > 0.1
 
 
 def test_no_gradient_goes_through_z(policy: Transformer, reference: LiveReference) -> None:
