@@ -6,9 +6,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -17,6 +18,9 @@ from torch.multiprocessing import spawn
 
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
+from workbench.models.hub import HubPolicy
+from workbench.models.load import Model, save_model
+from workbench.runs import prepare
 from workbench.runs.folder.record import Record
 from workbench.runs.reopen import load_run
 from workbench.runs.run import Run
@@ -39,6 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "kto-fsdp": {"loss": "kto", "batch_size": 5, "epochs": 1, "shard": "fsdp"},
     "sorted-ddp": {"loss": "aot", "shard": "ddp"},
     "reward-ddp": {"method": "reward_model", "shard": "ddp"},
+    "reward-fsdp": {"method": "reward_model", "epochs": 1, "shard": "fsdp"},
     "lora-fsdp": {"lora": 2, "shard": "fsdp"},
     "passes-ddp": {"reference": "live", "accumulate": 3, "batch_size": 3, "max_tokens": 80},
     "passes-fsdp": {
@@ -59,8 +64,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "2 processes are more than the 1 prompts of a rollout",
     ),
 }
-FULL = ("dpo-ddp", "reward-ddp", "passes-ddp", "ppo-fsdp")  # much the same ways as the others
+# Tied embeddings, adapters and buffers.
+HUB: dict[str, dict[str, Any]] = {"hub": {}, "hub-lora": {"lora": 2}}
+# much the same ways as the others
+FULL = ("dpo-ddp", "reward-ddp", "reward-fsdp", "passes-ddp", "ppo-fsdp", "hub-lora")
 STOPPED = 5
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.full] if name in FULL else []) for name in names]
 
 
 def settings(model: str, out: Path | None, **changes: Any) -> TrainConfig:
@@ -74,14 +86,19 @@ def stop_on_the_way(run: Run) -> None:
             run.control.stop()
 
 
-def take_part(rank: int, folder: str, model: str, kinds: Sequence[str]) -> None:
+def take_part(rank: int, folder: str, model: str, hub: str, kinds: Sequence[str]) -> None:
     """What each of two processes does."""
     torch.set_num_threads(1)
     os.environ[VALUES_FOLDER] = f"{folder}/values"  # or those of one process would be found
     rendezvous, here = f"file://{folder}/rendezvous", Path(folder)
     distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
-    for name in kinds:
+    for name in [one for one in kinds if one in KINDS]:
         list(Run.create(settings(model, here / name, **KINDS[name])))
+    with patch.object(prepare, "open_model", wraps=prepare.open_model) as opened:
+        for name in [one for one in kinds if one in HUB]:
+            list(Run.create(settings(hub, here / name, shard="fsdp", **HUB[name])))
+    asked = [call.kwargs["empty"] for call in opened.mock_calls]
+    assert set(asked) == {rank == 1}
     stop_on_the_way(Run.create(settings(model, here / "two-then-one", shard="fsdp")))
     list(Run.resume(here / "one-then-fsdp", shard="fsdp"))
     list(Run.resume(here / "one-then-ddp"))
@@ -96,8 +113,26 @@ def take_part(rank: int, folder: str, model: str, kinds: Sequence[str]) -> None:
 
 
 @pytest.fixture(scope="module")
+def hub_folder(
+    tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Any], trained: Model
+) -> Path:
+    """A model of `transformers` with the tokenizer of the small one."""
+    size, end = trained.tokenizer.vocab_size, trained.tokenizer.eos_id
+    model = make_model("Qwen2Config", vocab_size=size, eos_token_id=end, tie_word_embeddings=True)
+    policy = HubPolicy(model)
+    save_model(
+        Model("hub", policy, trained.tokenizer, policy.max_length),
+        folder := tmp_path_factory.mktemp("hub") / "qwen2",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
 def folder(
-    tmp_path_factory: pytest.TempPathFactory, model_folder: Path, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory,
+    model_folder: Path,
+    hub_folder: Path,
+    request: pytest.FixtureRequest,
 ) -> Path:
     """Where two processes left their runs, and one process some that they went on with."""
     here = tmp_path_factory.mktemp("several")
@@ -107,8 +142,8 @@ def folder(
         assert run.record
         run.record.release()
     full = request.config.getoption("--full")
-    kinds = [name for name in KINDS if full or name not in FULL]
-    spawn(take_part, (str(here), str(model_folder), kinds), nprocs=2)
+    kinds = [name for name in (*KINDS, *HUB) if full or name not in FULL]
+    spawn(take_part, (str(here), str(model_folder), str(hub_folder), kinds), nprocs=2)
     return here
 
 
@@ -133,10 +168,7 @@ def check_equal(found: Sequence[Event], expected: Sequence[Event]) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.full] if name in FULL else []) for name in KINDS],
-)
+@pytest.mark.parametrize("name", marked(KINDS))
 def test_a_run_in_two_processes_is_that_of_one(folder: Path, model_folder: Path, name: str) -> None:
     changes = {key: value for key, value in KINDS[name].items() if key != "shard"}
     expected = run_alone(model_folder, **changes)
@@ -145,6 +177,14 @@ def test_a_run_in_two_processes_is_that_of_one(folder: Path, model_folder: Path,
     summary = Record(folder / name).summary()
     assert summary is not None
     assert (summary["steps"], summary["reason"]) == (last.step, "finished")
+
+
+@pytest.mark.parametrize("name", marked(HUB))
+def test_a_model_that_the_main_process_alone_read_is_trained_as_in_one(
+    folder: Path, hub_folder: Path, name: str
+) -> None:
+    expected = run_alone(hub_folder, **HUB[name])
+    check_equal(Record(folder / name).events(), [e for e in expected if type(e) is not EndEvent])
 
 
 def test_the_rows_of_both_are_counted(folder: Path) -> None:

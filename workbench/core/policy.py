@@ -160,6 +160,13 @@ class Policy(nn.Module):
         """Number of different tokens that the head distinguishes."""
         raise NotImplementedError
 
+    @property
+    @torch.no_grad()
+    def dim(self) -> int:
+        """Size of a hidden state; one is computed, where a subclass doesn't know it."""
+        device = next(self.parameters()).device
+        return self.hidden(torch.zeros(1, 1, dtype=torch.long, device=device)).shape[-1]
+
     def hidden(
         self,
         tokens: Tensor,

@@ -169,6 +169,11 @@ class Transformer(Policy):
             else:
                 parameter.normal_(0.0, 0.5 * self.config.dim**-0.5, generator=generator)
 
+    @property
+    def dim(self) -> int:
+        """Size of a hidden state."""
+        return self.config.dim
+
     def hidden(
         self,
         tokens: Tensor,

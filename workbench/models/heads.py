@@ -41,12 +41,8 @@ class RewardModel(Policy):
             self.body.requires_grad_(True)
         self.body.untie_head()
         self.layouts, self.max_length = self.body.layouts, self.body.max_length
-        first = next(self.body.parameters())
-        with torch.no_grad():
-            token = torch.zeros(1, 1, dtype=torch.long, device=first.device)
-            dim = self.body.hidden(token).shape[-1]
         # No linear layer, because bf16 would round the rewards, and near ones would become ties.
-        self.weight = nn.Parameter(torch.zeros(dim, device=first.device))
+        self.weight = nn.Parameter(_zeros(self.body))
 
     @property
     def kernels(self) -> Kernels:  # type: ignore[override]
@@ -77,11 +73,8 @@ class ActorCritic(Policy):
         super().__init__()
         self.body = policy
         self.layouts, self.max_length = policy.layouts, policy.max_length
-        device = next(policy.parameters()).device
-        with torch.no_grad():
-            dim = policy.hidden(torch.zeros(1, 1, dtype=torch.long, device=device)).shape[-1]
-        self.value_weight = nn.Parameter(torch.zeros(dim, device=device))
-        self.value_bias = nn.Parameter(torch.zeros(1, device=device))
+        self.value_weight = nn.Parameter(_zeros(policy))
+        self.value_bias = nn.Parameter(torch.zeros(1, device=self.value_weight.device))
 
     def hidden(self, *inputs: Any, **more: Any) -> Tensor:
         """That of the language model."""
@@ -125,6 +118,11 @@ class ActorCritic(Policy):
         logps = self.kernels.scored_logps(_Computed(hidden, self.body), batch)
         states, scored = next_token(hidden, batch.completion_mask)
         return logps, (states[scored].float() * self.value_weight).sum(-1) + self.value_bias
+
+
+def _zeros(policy: Policy) -> Tensor:
+    """(dim,) zeros, one for each number of a hidden state."""
+    return torch.zeros(policy.dim, device=next(policy.parameters()).device)
 
 
 class _Computed(NamedTuple):

@@ -45,7 +45,8 @@ class HubPolicy(Policy):
         max_length: the longest sequence, in tokens, at most the sliding window: with our masks,
             positions beyond it would attend to more than in the model's training.
         supports_branches: whether a row may hold two completions after one prompt. A model that
-            only takes masks over keys still trains on stacked rows and supports left padding.
+            only takes masks over keys still trains on stacked rows and supports left padding. Not
+            tried where the model has no weights, on the meta device.
         layouts: packed rows are slower here than shared prefixes, because these models compute
             attention between all tokens of a row, masked or not.
 
@@ -70,12 +71,15 @@ class HubPolicy(Policy):
         renamed = hasattr(model, "activation_checkpointing_enable")
         self._checkpointing = f"{'activation' if renamed else 'gradient'}_checkpointing"
         self.supports_branches = True
-        with torch.no_grad():
-            self._check_head()
-            self.supports_branches = self._follows_masks()
-        self.layouts = (
-            ("stacked", "packed", "shared_prefix") if self.supports_branches else ("stacked",)
-        )
+        if model.device.type != "meta":
+            with torch.no_grad():
+                self._check_head()
+                self.supports_branches = self._follows_masks()
+
+    @property
+    def layouts(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of its rows; see above."""
+        return ("stacked", "packed", "shared_prefix") if self.supports_branches else ("stacked",)
 
     @property
     def recompute(self) -> bool:
@@ -128,6 +132,11 @@ class HubPolicy(Policy):
     def vocab_size(self) -> int:
         """The number of tokens that the head has logits for."""
         return self.settings.vocab_size
+
+    @property
+    def dim(self) -> int:
+        """Size of a hidden state, as the head takes it."""
+        return self.model.get_output_embeddings().weight.shape[-1]
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., dim)."""

@@ -33,8 +33,10 @@ NOT_DATA = frozenset((
 ))  # fmt: skip
 
 
-def load_hub(folder: Path) -> HubPolicy:
+def load_hub(folder: Path, empty: bool = False) -> HubPolicy:
     """The causal LM in a folder, in float32, from safetensors.
+
+    With `empty` it has no weights (they are on the meta device), unless those are quantised.
 
     Raises:
         WorkbenchError: `transformers` is missing, or rejects the files.
@@ -45,10 +47,12 @@ def load_hub(folder: Path) -> HubPolicy:
     shapes = [one.shape for one in stored.values()]
     packed = bool(content.get("quantization_config"))
     check_sizes(content, path, shapes, packed)
-    check_memory(folder, shapes)
     with TemporaryDirectory() as name:
         write_json(Path(name) / "config.json", content)
         options = {"use_safetensors": True}
+        if empty and not packed:
+            return HubPolicy(_loaded(folder, Path(name), shapes, config_from=name, empty=True))
+        check_memory(folder, shapes)
         model = _loaded(folder, Path(name), shapes, packed, config_from=name, **options)
     if not packed:
         refuse_whole_numbers(model, stored)
@@ -82,9 +86,10 @@ def _loaded(
     shapes: list[tuple[int, ...]],
     packed: bool = False,
     config_from: str | None = None,
+    empty: bool = False,
     **options: Any,
 ) -> Any:
-    """The model of `transformers`, once one without memory is as large as its weights."""
+    """The model of `transformers`, once one without memory is as large as its weights; or that."""
     transformers = optional("transformers")
     local = {"local_files_only": True, "trust_remote_code": False}
     with _quiet(transformers), torch.random.fork_rng(devices=[]):
@@ -92,8 +97,10 @@ def _loaded(
             given = {} if config_from else options
             config = transformers.AutoConfig.from_pretrained(staged, **local, **given)
             with torch.device("meta"):
-                empty = transformers.AutoModelForCausalLM.from_config(config)
-            check_model(empty, path, shapes, packed)
+                built = transformers.AutoModelForCausalLM.from_config(config)
+            check_model(built, path, shapes, packed)
+            if empty:
+                return built.float()
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 path if config_from else staged,
                 dtype=torch.float32,

@@ -67,14 +67,18 @@ def decoder_config(config: Mapping[str, Any]) -> TransformerConfig | None:
 
 
 def read_decoder(
-    folder: Path, config: TransformerConfig, progress: Progress | None = None
+    folder: Path, config: TransformerConfig, progress: Progress | None = None, empty: bool = False
 ) -> Transformer:
     """The decoder with the weights of `folder`, as its own float32 copies, ready for training.
+
+    With `empty` it has no weights: they are on the meta device.
 
     Raises:
         WorkbenchError: a file is missing or broken, or its weights don't fit `config`.
     """
     policy = Transformer(config, seed=None, kernels=FAST)
+    if empty:
+        return policy
     shapes = {name: tensor.shape for name, tensor in policy.state_dict().items()}
     weights: dict[str, Tensor] = {}
     files = weight_files(folder)

@@ -72,7 +72,7 @@ class Model:
     max_length: int
 
 
-def load_model(name: str, progress: Progress | None = None) -> Model:
+def load_model(name: str, progress: Progress | None = None, empty: bool = False) -> Model:
     """The model called `name`, in float32 and ready for training.
 
     Args:
@@ -80,11 +80,13 @@ def load_model(name: str, progress: Progress | None = None) -> Model:
             `save_model`, a GGUF file (with the tokenizer that `transformers` makes of it), or an id
             of the Hugging Face hub.
         progress: called with what is happening and the share done, 0 to 1.
+        empty: without weights, on the meta device, for a process that gets its part of them from
+            another; those of GGUF files and of x-transformers are read all the same.
 
     Raises:
         WorkbenchError: no model of that name, or its files are missing, broken or not accepted.
     """
-    model, folder = _load(name, progress)
+    model, folder = _load(name, progress, empty)
     _check_ids(model)
     model.policy.recommended_sampling = PUBLISHED.get(name) or recommended_in(folder)
     return model
@@ -123,7 +125,7 @@ def recommended_in(folder: Path) -> Recommended:
     return Recommended(tuple((n, v) for n, v in found.items() if v is not None), MAKERS)
 
 
-def _load(name: str, progress: Progress | None) -> tuple[Model, Path]:
+def _load(name: str, progress: Progress | None, empty: bool) -> tuple[Model, Path]:
     """The model, and the folder that it is in."""
     path = Path(name).expanduser()
     if name == "smollm2":
@@ -139,10 +141,10 @@ def _load(name: str, progress: Progress | None) -> tuple[Model, Path]:
     if not (folder / "config.json").is_file():
         raise WorkbenchError(f"folder {name!r} has no config.json; {ACCEPTED}")
     with told(folder):
-        return _load_folder(name, progress, folder), folder
+        return _load_folder(name, progress, folder, empty), folder
 
 
-def _load_folder(name: str, progress: Progress | None, folder: Path) -> Model:
+def _load_folder(name: str, progress: Progress | None, folder: Path, empty: bool) -> Model:
     check_folder(folder)
     if (folder / "adapter_config.json").is_file():
         raise WorkbenchError(f"{folder} holds an adapter; accepted are models with it merged in")
@@ -152,11 +154,12 @@ def _load_folder(name: str, progress: Progress | None, folder: Path) -> Model:
     if content.get("model_type") == "llama":
         shapes = [one.shape for one in stored_tensors(weight_files(folder)).values()]
         check_sizes(content, folder / "config.json", shapes, bool(content.get(QUANTISED_BY)))
-        check_memory(folder, shapes)
+        if not empty:
+            check_memory(folder, shapes)
     config = decoder_config(content)
     if config is None:
-        return _load_hub(name, progress, folder)
-    policy = read_decoder(folder, config, progress)
+        return _load_hub(name, progress, folder, empty)
+    policy = read_decoder(folder, config, progress, empty)
     return Model(name, policy, load_tokenizer(folder), config.max_length)
 
 
@@ -167,11 +170,11 @@ def _hub_folder(name: str, progress: Progress | None) -> Path:
         raise WorkbenchError(f"no folder {name!r}, and {error}; {ACCEPTED}") from error
 
 
-def _load_hub(name: str, progress: Progress | None, path: Path) -> Model:
+def _load_hub(name: str, progress: Progress | None, path: Path, empty: bool = False) -> Model:
     if progress:
         progress(f"loading {name}", 0.0)
     with told(path):
-        policy = load_hub(path) if path.is_dir() else load_gguf(path)
+        policy = load_hub(path, empty) if path.is_dir() else load_gguf(path)
         return Model(name, policy, load_tokenizer(path), policy.max_length)
 
 
@@ -194,6 +197,12 @@ def save_model(model: Model, folder: str | Path) -> None:
         raise WorkbenchError(f"cannot save a {type(policy).__name__}; accepted: models of ours")
     write(policy, folder, {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id})
     tokenizer.save(folder)
+
+
+def shapes_hash(policy: nn.Module) -> str:
+    """SHA-256, in hexadecimal, over names and shapes of the weights, which may be on no device."""
+    named = sorted((name, tuple(weight.shape)) for name, weight in policy.named_parameters())
+    return hashlib.sha256(repr(named).encode()).hexdigest()
 
 
 def model_hash(policy: nn.Module) -> str:

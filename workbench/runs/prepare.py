@@ -17,7 +17,7 @@ from workbench.data.pairs import TextPair
 from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.generation.shown import LENGTH, shown_sampling
-from workbench.models.load import Model, load_model, model_hash
+from workbench.models.load import Model, load_model
 from workbench.runs.evaluate import Evaluator, TextScores
 from workbench.runs.folder.known_rows import KnownData
 from workbench.runs.large_data import load_data, with_live_reference
@@ -34,7 +34,14 @@ from workbench.train.precision import (
     pick_precision,
     set_threads,
 )
-from workbench.train.reference.start_model import Shared, refuse_processes, start_model
+from workbench.train.reference.start_model import (
+    Shared,
+    hash_of,
+    refuse_processes,
+    start_model,
+    take_layouts_of_main,
+    weights_from_main,
+)
 from workbench.train.reference.values import cache_key, cache_reference, values_path
 from workbench.train.rollouts.reward_function import Reward, scored
 from workbench.train.rollouts.rollout_batches import RolloutBatches
@@ -74,8 +81,11 @@ def prepare(
     of `config.reward`. `known` is what a recorded run knows of its data.
     """
     tell = progress or (lambda text, share: None)
+    from_main = weights_from_main(config, base is not None)
     with distributed.main_first():
-        model = base or open_model(config, tell)
+        model = base or open_model(config, tell, empty=from_main and not distributed.is_main())
+    if from_main:
+        take_layouts_of_main(model.policy)
     if reward is not None:
         config = replace(config, reward=GIVEN + getattr(reward, "__name__", type(reward).__name__))
     if config.allow_special:
@@ -87,7 +97,7 @@ def prepare(
     method.check_batch_size(config.batch_size or 1)
     if not model.policy.generates:
         raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
-    _set_up(model.policy, config)
+    _set_up(model.policy, config, move=not from_main)
     tell("reading the data", 0.0)
     with distributed.main_first():
         data = load_data(config, method, model, config.device, config.precision, known, tell)
@@ -99,7 +109,7 @@ def prepare(
     if method.rollouts:
         check_prompts_of(reward, chain(data.train_texts, data.held_out_texts))
     config = replace(config, **method.open_settings(data.train, asked))
-    reference_hash = model_hash(model.policy)
+    reference_hash = hash_of(model.policy, from_main)
     if distributed.world_size() > 1:  # as a hash of the data takes a while
         hashes = {"data_hash": data.hash[:12], "reference_hash": reference_hash[:12]}
         distributed.require_alike(hashes)
@@ -108,7 +118,8 @@ def prepare(
         model.policy, config, compares, base is not None, partial(_read_again, config)
     )
     model = replace(model, policy=method.trained(model.policy))
-    model.policy.to(config.device)
+    if not from_main:
+        model.policy.to(config.device)
     shared = Shared.of(model.policy, start, config)
     start = shared.texts
     size, layout = config.batch_size or 1, config.layout or "stacked"
@@ -159,11 +170,11 @@ def with_score(scores: TextScores | None, reward: Reward | None) -> TextScores |
     return score
 
 
-def open_model(config: TrainConfig, progress: Progress | None = None) -> Model:
-    """The base model that `config.model` names."""
+def open_model(config: TrainConfig, progress: Progress | None = None, empty: bool = False) -> Model:
+    """The base model that `config.model` names; see `load_model`."""
     if config.model == "tiny":
         return tiny_base(config.world, progress=progress)
-    return load_model(config.model, progress)
+    return load_model(config.model, progress, empty)
 
 
 def answer(name: str, prompts: list[TextPair], sampling: SamplingConfig) -> list[str]:
@@ -198,9 +209,10 @@ def _fill_in(config: TrainConfig, model: Model) -> TrainConfig:
     )
 
 
-def _set_up(policy: Policy, config: TrainConfig) -> None:
-    """Put the policy on its device and set what it computes by."""
-    policy.to(config.device)
+def _set_up(policy: Policy, config: TrainConfig, move: bool = True) -> None:
+    """Set what the policy computes by, and `move` it to its device."""
+    if move:
+        policy.to(config.device)
     # Wrappers of several processes set hooks into blocks.
     without = ("blocks",) if distributed.world_size() > 1 else ()
     policy.kernels = kernels_for(config.kernels, policy, config.device, without)

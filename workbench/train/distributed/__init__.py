@@ -29,11 +29,13 @@ from workbench.train.distributed.sharded_files import save_shards as save_shards
 from workbench.train.distributed.sharded_files import shapes_in as shapes_in
 from workbench.train.distributed.sharding import Whole as Whole
 from workbench.train.distributed.sharding import accumulating as accumulating
+from workbench.train.distributed.sharding import buffers_from_main as buffers_from_main
 from workbench.train.distributed.sharding import is_sharded as is_sharded
 from workbench.train.distributed.sharding import load_whole_state as load_whole_state
 from workbench.train.distributed.sharding import require_names as require_names
-from workbench.train.distributed.sharding import sharded as sharded
+from workbench.train.distributed.sharding import sharded_copy as sharded_copy
 from workbench.train.distributed.sharding import trainable as trainable
 from workbench.train.distributed.sharding import unwrap as unwrap
 from workbench.train.distributed.sharding import whole_state as whole_state
+from workbench.train.distributed.sharding import without_weights as without_weights
 from workbench.train.distributed.sharding import wrapped as wrapped

@@ -1,14 +1,17 @@
-"""The policy wrapped for several processes, and put together again from its shards."""
+"""The policy wrapped for several processes, and put together again from its shards.
+
+A model *without weights* has them on the meta device: names and shapes, and no memory.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from workbench.errors import WorkbenchError
@@ -27,35 +30,44 @@ class Whole(Generic[M]):
 
     def __init__(self, source: M) -> None:
         self._source, self._users = source, 0
-        empty = {w: _empty(w) for w in source.parameters()}
-        self.module: M = copy.deepcopy(source, {id(w): other for w, other in empty.items()})
-        names = {id(empty[weight]): name for name, weight in source.named_parameters()}
-        self._places: dict[str, list[tuple[nn.Module, str, nn.Parameter]]] = {}
-        for part in self.module.modules():
-            for name, weight in part.named_parameters(recurse=False, remove_duplicate=False):
-                self._places.setdefault(names[id(weight)], []).append((part, name, weight))
+        self.module: M = without_weights(source)
+        self._empty = dict(self.module.named_parameters())
 
     @contextmanager
     def put_together(self) -> Iterator[M]:
         """A context that may be entered again within itself."""
         if not self._users:
-            for full_name, weight in self._source.named_parameters():
-                whole = nn.Parameter(_whole(weight.detach()), requires_grad=False)
-                for part, name, _ in self._places[full_name]:
-                    setattr(part, name, whole)
+            source = dict(self._source.named_parameters())
+            _set_weights(self.module, lambda name, _: _whole(source[name].detach()))
         self._users += 1
         try:
             yield self.module
         finally:
             self._users -= 1
             if not self._users:
-                for places in self._places.values():
-                    for part, name, empty in places:
-                        setattr(part, name, empty)
+                _set_weights(self.module, lambda name, _: self._empty[name])
 
 
-def _empty(weight: nn.Parameter) -> nn.Parameter:
-    return nn.Parameter(torch.empty_like(weight, device="meta"), weight.requires_grad)
+def without_weights(module: M) -> M:
+    """A copy without weights; its buffers are copied."""
+    empty = {
+        id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), weight.requires_grad)
+        for weight in module.parameters()
+    }
+    return copy.deepcopy(module, empty)
+
+
+def _set_weights(module: nn.Module, value: Callable[[str, nn.Parameter], Tensor]) -> None:
+    """Give each weight the value that is found for its name and itself; tied ones stay tied."""
+    old = dict(module.named_parameters())
+    new = {
+        id(weight): nn.Parameter(value(name, weight), weight.requires_grad)
+        for name, weight in old.items()
+    }
+    for part in list(module.modules()):
+        weights = part.named_parameters(recurse=False, remove_duplicate=False)
+        for name, weight in list(weights):
+            setattr(part, name, new[id(weight)])
 
 
 def wrapped(policy: nn.Module, kind: str, every_weight: bool = True) -> nn.Module:
@@ -71,7 +83,7 @@ def wrapped(policy: nn.Module, kind: str, every_weight: bool = True) -> nn.Modul
     if world_size() == 1:
         return policy
     if kind == "fsdp":
-        return sharded(policy)
+        return sharded_from_main(policy)
     return DistributedDataParallel(policy, find_unused_parameters=not every_weight)
 
 
@@ -84,6 +96,45 @@ def sharded(policy: M) -> M:
     # Also of the rest nothing stays whole after a forward pass, as it may be followed by none back.
     fully_shard(policy, reshard_after_forward=True)
     return policy
+
+
+def sharded_from_main(policy: M) -> M:
+    """`sharded`, with the weights of the main process.
+
+    The other processes may have a model without weights; of the main process's each gets its
+    shards, one weight after the other.
+    """
+    given = {name: weight.detach() for name, weight in policy.named_parameters()}
+    sharded(policy)
+    _set_weights(policy, lambda name, weight: _part_of(weight, _in_memory(given.pop(name))))
+    return policy
+
+
+def buffers_from_main(policy: nn.Module, device: str) -> None:
+    """Give all processes the main process's buffers, on `device`."""
+    for part in policy.modules():
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            sent = _in_memory(buffer).to(device)
+            distributed.broadcast(sent, src=0)
+            setattr(part, name, sent)
+
+
+def _in_memory(value: Tensor) -> Tensor:
+    """The value; where it is on the meta device, one with any numbers."""
+    return torch.empty_like(value, device="cpu") if value.is_meta else value
+
+
+def sharded_copy(empty: M, source: nn.Module) -> M:
+    """`empty`, a copy without weights, sharded, with those that `source` has now; see `wrapped`."""
+    sharded(empty)
+    weights = dict(source.named_parameters())
+
+    def part(name: str, weight: nn.Parameter) -> Tensor:
+        value = weights[name].detach().to(weight.dtype, copy=True)
+        return value if _is_part(value) else _part_of(weight, value)
+
+    _set_weights(empty, part)
+    return empty
 
 
 def _blocks(policy: nn.Module) -> list[nn.Module]:
@@ -154,9 +205,10 @@ def _whole(value: Any) -> Tensor:
 
 
 def _part_of(weight: Any, value: Tensor) -> Tensor:
-    """Of a whole value the part that this process has of `weight`."""
+    """Of the main process's whole value the part that this process has of `weight`."""
     if not _is_part(weight):
         return value
     from torch.distributed.tensor import distribute_tensor  # here, see `_is_part`
 
-    return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)
+    mesh = weight.device_mesh
+    return distribute_tensor(value.to(mesh.device_type), mesh, weight.placements)

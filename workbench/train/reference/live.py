@@ -31,13 +31,15 @@ PARKED = "dpo-reference-"
 LOCKED_BY = 60.0  # seconds after which a temporary folder has its lock for sure
 
 
-def freeze(policy: Policy, precision: str) -> Policy:
+def freeze(
+    policy: Policy, precision: str, copied: Callable[[Policy], Policy] = copy.deepcopy
+) -> Policy:
     """A copy of `policy` that can't be trained.
 
     With bf16 its matrices are kept in bf16, as the policy's are while it computes: the values are
     the same and take half the memory.
     """
-    frozen = copy.deepcopy(policy).requires_grad_(False)
+    frozen = copied(policy).requires_grad_(False)
     if precision == "bf16":
         for module in matrices(frozen):
             module.to(torch.bfloat16)

@@ -11,6 +11,8 @@ from torch import nn
 
 from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
+from workbench.models.hub import HubPolicy
+from workbench.models.load import model_hash, shapes_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.train import distributed
 from workbench.train.config import TrainConfig
@@ -41,6 +43,34 @@ def refuse_processes(config: TrainConfig, noun: str, rows: int) -> None:
         )
 
 
+def weights_from_main(config: TrainConfig, given: bool) -> bool:
+    """Whether the main process alone reads the model's weights and sends each its shards.
+
+    Not where the model was `given`, nor where it draws the rows before it is sharded.
+    """
+    if given or distributed.world_size() == 1 or config.shard != "fsdp":
+        return False
+    return config.data != "reviews" or config.pairs_from != "reference"
+
+
+def take_layouts_of_main(policy: Policy) -> None:
+    """Of a hub model, which is tried for them with its weights."""
+    if isinstance(policy, HubPolicy):
+        policy.supports_branches = distributed.main_says(policy.supports_branches)
+
+
+def hash_of(policy: Policy, from_main: bool) -> str:
+    """`model_hash` of the weights, `from_main` those of the main process.
+
+    Raises:
+        WorkbenchError: the weights of another process have other names or shapes.
+    """
+    if not from_main:
+        return model_hash(policy)
+    distributed.require_alike({"shapes of the weights": shapes_hash(policy)[:12]})
+    return distributed.from_main(partial(model_hash, policy))
+
+
 def start_model(
     policy: Policy,
     config: TrainConfig,
@@ -51,15 +81,16 @@ def start_model(
     """The model before the run: with adapters switched off, or a frozen copy.
 
     Where the method doesn't compare with it, it is only made when its texts are wanted: by
-    `read_again`, or from a temporary file where the model was `given` to the run.
+    `read_again`, or from a temporary file where the model was `given` to the run. In several
+    processes `Shared.of` makes the copy.
     """
     device, precision = config.device, config.precision
     if config.lora:
         add_lora(policy, config.lora, seed=config.seed)
         return LiveReference(policy, device, precision, partial(adapters_off, policy))
-    if compares or given:
+    if (compares or given) and distributed.world_size() == 1:
         start = LiveReference(freeze(policy, precision), device, precision)
-        if not compares and policy.can_be_parked and distributed.world_size() == 1:
+        if not compares and policy.can_be_parked:
             start.park()
         return start
     return LiveReference(lambda: freeze(read_again(), precision), device, precision)
@@ -87,12 +118,15 @@ class Shared:
     def of(cls, policy: Policy, start: LiveReference, config: TrainConfig) -> Shared:
         """In one process they are what they are; in several, no process has two whole models.
 
-        The frozen copy is sharded, with DDP too, and put together where texts are wanted.
+        The frozen copy is made in shards, with DDP too, and put together where texts are wanted.
         """
         if distributed.world_size() == 1:
             return cls(None, None, start, start, start)
         kind, device, precision = config.shard or "ddp", config.device, config.precision
+        if kind == "fsdp":
+            distributed.buffers_from_main(policy, device)
         whole = distributed.Whole(policy) if kind == "fsdp" else None
+        frozen = freeze(policy.language_model, precision, distributed.without_weights)
         wrapper = distributed.wrapped(policy, kind, every_weight=policy.generates)
         if config.lora:
             if whole is None:
@@ -100,11 +134,12 @@ class Shared:
             model = whole.module.language_model
             texts = LiveReference(model, device, precision, partial(_without_adapters, whole))
             return cls(wrapper, whole, texts, start, start)
-        if not start.loaded:
+        if not policy.generates:  # a reward model is compared with nothing
             return cls(wrapper, whole, start, start, start)
-        frozen = distributed.Whole(start.model)
-        live = LiveReference(distributed.sharded(start.model), device, precision)
-        texts = LiveReference(frozen.module, device, precision, frozen.put_together)
+        before = distributed.Whole(frozen)
+        sharded = distributed.sharded_copy(frozen, policy.language_model)
+        live = LiveReference(sharded, device, precision)
+        texts = LiveReference(before.module, device, precision, before.put_together)
         return cls(wrapper, whole, texts, LiveReference(policy, device, precision), live)
 
     def park_if_rarely_asked(self, config: TrainConfig, policy: Policy) -> None:
