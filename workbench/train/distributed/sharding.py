@@ -105,6 +105,7 @@ def sharded_from_main(policy: M) -> M:
     shards, one weight after the other.
     """
     given = {name: weight.detach() for name, weight in policy.named_parameters()}
+    _set_weights(policy, lambda _, weight: torch.empty_like(weight, device="meta"))
     sharded(policy)
     _set_weights(policy, lambda name, weight: _part_of(weight, _in_memory(given.pop(name))))
     return policy

@@ -16,7 +16,7 @@ from workbench.models.load import model_hash, shapes_hash
 from workbench.models.lora import adapters_off, add_lora
 from workbench.train import distributed
 from workbench.train.config import TrainConfig
-from workbench.train.precision import is_large
+from workbench.train.precision import is_large, return_free_memory
 from workbench.train.reference.live import LiveReference, freeze
 
 
@@ -128,6 +128,7 @@ class Shared:
         whole = distributed.Whole(policy) if kind == "fsdp" else None
         frozen = freeze(policy.language_model, precision, distributed.without_weights)
         wrapper = distributed.wrapped(policy, kind, every_weight=policy.generates)
+        return_free_memory()  # the whole model's, where it was read and is now in shards
         if config.lora:
             if whole is None:
                 return cls(wrapper, whole, start, start, start)
