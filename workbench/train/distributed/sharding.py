@@ -30,7 +30,7 @@ class Whole(Generic[M]):
 
     def __init__(self, source: M) -> None:
         self._source, self._users = source, 0
-        self.module: M = without_weights(source)
+        self.module: M = without_weights(source).requires_grad_(False)
         self._empty = dict(self.module.named_parameters())
 
     @contextmanager

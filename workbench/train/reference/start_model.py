@@ -50,7 +50,8 @@ def weights_from_main(config: TrainConfig, given: bool) -> bool:
     """
     if given or distributed.world_size() == 1 or config.shard != "fsdp":
         return False
-    return config.data != "reviews" or config.pairs_from != "reference"
+    data = config.resolved()
+    return data.data != "reviews" or data.pairs_from != "reference"
 
 
 def take_layouts_of_main(policy: Policy) -> None:
