@@ -32,10 +32,10 @@ def test_it_tells_after_which_step_the_run_took_it(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run.folder is not None
-    asked = threading.Event()
+    asked, control = threading.Event(), run.folder / CONTROL
 
     def go_on() -> None:
-        while not (run.folder / CONTROL).exists():  # type: ignore[operator]
+        while not (control.exists() and control.read_bytes().endswith(b"\n")):
             asked.wait(0.01)
         list(run)
 
