@@ -113,6 +113,28 @@ def test_person_reads_the_curves(page: Page) -> None:
     assert errors == []
 
 
+LOSE_FIRST = """
+const send = WebSocket.prototype.send;
+let lost = 0;
+WebSocket.prototype.send = function (data) {
+  const text = typeof data === "string" ? data : new TextDecoder("latin1").decode(data);
+  if (text.includes('"hello"') && !lost++) return;
+  send.call(this, data);
+};
+"""
+
+
+def test_curves_are_drawn_where_the_first_question_waits_for_cells(
+    blank: Page, lab: str, tmp_path: Path
+) -> None:
+    """JupyterLab sends it to the main shell now and then: one that no cell lets through."""
+    write_notebook(tmp_path / "curves.ipynb", CELL)
+    blank.add_init_script(LOSE_FIRST)
+    open_notebook(blank, lab, f"{tmp_path.name}/curves.ipynb")
+    run_all(blank)
+    Curves(blank).are_complete()
+
+
 def reads_values(curves: Curves) -> None:
     box = curves.loss.locator(".wb-plot").bounding_box()
     assert box is not None

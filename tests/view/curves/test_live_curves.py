@@ -39,8 +39,8 @@ class Page:
             numbers = numbers[count:]
         assert len(numbers) == 0
 
-    def asks(self, plotly: bool = False) -> None:
-        self._curves._handle_custom_msg({"kind": "hello", "plotly": plotly}, [])
+    def asks(self, plotly: bool = False, **more: str) -> None:
+        self._curves._handle_custom_msg({"kind": "hello", "plotly": plotly, **more}, [])
 
     def shows(self, history: History, run: str, metric: str) -> None:
         """The points of this curve as the history has them."""
@@ -107,6 +107,18 @@ def test_a_page_that_is_opened_gets_all_and_plotly_once(curves: LiveCurves, page
     assert b"plotly.js v" in page.sent[-1][1][0][:60]
     page.asks()
     assert page.sent[-1][0]["kind"] == "points"
+
+
+def test_a_question_that_is_asked_again_is_answered_once(curves: LiveCurves, page: Page) -> None:
+    curves.add("run", step(1))
+    page.asks(plotly=True, id="first")
+    kinds = [content["kind"] for content, _ in page.sent]
+    assert kinds == ["heard", "layout", "points", "plotly"], "heard before the megabytes of plotly"
+    assert page.sent[0][0]["id"] == "first"
+    page.asks(plotly=True, id="first")  # it had waited for a cell
+    assert len(page.sent) == 4
+    page.asks(id="of another page")
+    assert len(page.sent) == 7
 
 
 def test_hidden_runs_are_not_forgotten(curves: LiveCurves, page: Page) -> None:

@@ -2,6 +2,7 @@
 // only panels that are on the screen and have new points; when the stream pauses, at once.
 const SHARE = 0.03, SHORTEST = 200, PAUSE = 500; // share of the time; milliseconds
 const REMEMBERED = 8; // frames; the quickest of them was the least interrupted by other programs
+const AGAIN = 1000; // milliseconds until the kernel is asked for the second time, then doubled
 const page = (globalThis.workbenchCurves ??= { asked: 0, waiting: [] });
 
 function withPlotly(callback) {
@@ -314,7 +315,9 @@ export default () => {
   const views = new Set();
   return {
     initialize({ model }) {
+      const hello = ask(model);
       model.on("msg:custom", (content, buffers) => {
+        if (content.kind === "heard") return hello.heard(content.id);
         if (content.kind === "plotly") return takePlotly(buffers[0]);
         if (content.kind === "layout") {
           store.layout = content;
@@ -324,7 +327,6 @@ export default () => {
           views.forEach(view => view.takePoints(metrics, content.anew));
         }
       });
-      ask(model);
     },
 
     render({ el }) {
@@ -338,9 +340,18 @@ export default () => {
   };
 };
 
-// All that the kernel has; and plotly, unless this page has asked for it a moment ago.
+// All that the kernel has; and plotly, unless this page has asked for it a moment ago. Asked again
+// until the kernel has heard it: JupyterLab sends what comes before the widget's own shell is there
+// to the main one, where it waits for all cells that still run. The kernel answers an id once.
 function ask(model) {
-  const missing = !page.plotly && Date.now() - page.asked > 20_000;
-  if (missing) page.asked = Date.now();
-  model.send({ kind: "hello", plotly: missing });
+  const plotly = !page.plotly && Date.now() - page.asked > 20_000;
+  if (plotly) page.asked = Date.now();
+  const id = `${Date.now()}-${Math.random()}`;
+  let timer, wait = AGAIN / 2;
+  const send = () => {
+    model.send({ kind: "hello", plotly, id });
+    timer = setTimeout(send, wait *= 2);
+  };
+  send();
+  return { heard: other => { if (other === id) clearTimeout(timer); } };
 }

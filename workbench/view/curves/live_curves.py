@@ -44,6 +44,7 @@ class LiveCurves(anywidget.AnyWidget):
         self._told: dict[str, Any] = {}  # the last layout that was sent
         self._marks: Marks = {}
         self._anew = True  # what the page has is to be replaced
+        self._heard = set[str]()  # the questions of pages, which ask until they are answered
         self._lock = threading.RLock()
         self.on_msg(self._answer)
         self.add_class("wb-curves")
@@ -119,6 +120,11 @@ class LiveCurves(anywidget.AnyWidget):
         if asked.get("kind") != "hello":
             return
         with self._lock:
+            if (name := asked.get("id")) in self._heard:
+                return
+            if isinstance(name, str):
+                self._heard.add(name)
+                super().send({"kind": "heard", "id": name})
             self._anew = True
             self._send_news()
         if asked.get("plotly"):
