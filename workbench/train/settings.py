@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import Any
 
 from workbench.core.losses import LOSSES, MODIFIERS, all_parameters, check_parameter, find_loss
 from workbench.core.losses.parameter import is_finite
 from workbench.errors import WorkbenchError
+from workbench.train.config import TrainConfig, check_field
 
-if TYPE_CHECKING:
-    from workbench.train.config import TrainConfig
+(LR,) = (part for part in fields(TrainConfig) if part.name == "lr")
 
 
 class LiveSettings(dict[str, Any]):
@@ -61,9 +62,12 @@ def check_in_run(
     """Refuse a live setting that this run can't use; `compares`: whether it has a reference.
 
     Raises:
-        WorkbenchError: as `check_setting`; or another method's loss or parameter.
+        WorkbenchError: as `check_setting`; another method's loss or parameter; a learning rate that
+            no run may start with.
     """
     check_setting(name, value)
+    if name == "lr":
+        check_field(LR, value)
     if name not in settings:
         accepted = ", ".join(settings)
         raise WorkbenchError(f"{name} is no setting of method {method}; accepted: {accepted}")

@@ -79,6 +79,7 @@ def test_a_run_that_ends_before_it_took_it_is_told(
         (["--beta", "-1"], "beta=-1.0 is not accepted: a finite number above 0 is needed"),
         (["--clip", "0.2"], "clip is no setting of method preference"),
         (["--loss", "kto"], "loss='kto' trains by method kto, this run by preference"),
+        (["--lr", "5"], "lr=5.0 is not accepted: 1e-07 to 0.1"),
         (["--wait", "nan", "--stop"], "wait=nan is not accepted"),
         ([], "nothing is asked for: give --stop, or a setting such as --beta"),
     ],

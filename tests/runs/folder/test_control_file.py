@@ -50,13 +50,16 @@ def test_a_run_takes_what_is_asked_between_two_steps(make_recorded: Callable[...
     to_step(run, 3)
     assert changes(run.events) == [(2, "beta", 0.2), (2, "lr", 1e-4)]
     assert changes(run.record.events()) == changes(run.events)  # type: ignore[union-attr]
+    fast = ask(run.folder, lr=5)
     stop = ask(run.folder, stop=True)
     *_, end = run
     assert end == EndEvent(3, "stopped")
     why = "beta=-1 is not accepted: a finite number above 0 is needed"
+    as_at_the_start = "lr=5 is not accepted: 1e-07 to 0.1"
     assert replied(run.folder) == [
         {"id": good, "step": 2, "taken": True},
         {"id": bad, "step": 2, "refused": why},
+        {"id": fast, "step": 3, "refused": as_at_the_start},
         {"id": stop, "step": 3, "taken": True},
     ]
 
@@ -109,6 +112,8 @@ def test_a_branch_is_asked_in_its_own_folder(make_recorded: Callable[..., Run]) 
         (b"9" * 5_000, "no request can be read in"),
         (b"[]", 'a request has "set"'),
         (b'{"id": "x"}', 'a request has "set"'),
+        (b'{"stop": false}', 'a request has "set"'),
+        (b'{"stop": "yes", "set": {"beta": 0.3}}', 'a request has "set"'),
         (b'{"set": 3}', '"set" holds settings'),
         (b'{"set": {"beta": [1]}}', "beta=[1] is not accepted"),
         (b'{"set": {"beta": null}}', "beta=None is not accepted"),

@@ -63,7 +63,7 @@ class ControlFile:
         name = ""
         try:
             request = json.loads(line)
-            if not isinstance(request, dict) or not request.keys() & {"set", "stop"}:
+            if not isinstance(request, dict) or not _asks(request):
                 raise WorkbenchError('a request has "set" with settings, or "stop": true')
             name = str(request.get("id", ""))[:SHOWN]
             if name in self._done:
@@ -82,6 +82,11 @@ class ControlFile:
             append_line(self._folder / REPLIES, b"".join(map(_line, replies)))
 
 
+def _asks(request: Mapping[str, Any]) -> bool:
+    """Whether it asks for something; `"stop"` is true where it is there."""
+    return request.get("stop", True) is True and bool(request.keys() & {"set", "stop"})
+
+
 def _pass_on(request: Mapping[str, Any], control: Control) -> None:
     settings = request.get("set", {})
     if not isinstance(settings, dict):
@@ -89,7 +94,7 @@ def _pass_on(request: Mapping[str, Any], control: Control) -> None:
     if control.stopping:
         raise WorkbenchError("the run ends after this step")
     control.set(**settings)
-    if request.get("stop") is True:
+    if "stop" in request:
         control.stop()
 
 
