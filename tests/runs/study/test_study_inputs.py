@@ -57,6 +57,7 @@ def test_values_are_read_by_the_type_of_their_setting() -> None:
         "lr": Range(1e-6, 1e-4),
         "bucket": (True,),
     }
+    assert read_axes(["beta = 0.1 , 1"]) == {"beta": (0.1, 1.0)}
     assert read_axes(["world-seed=1,2"]) == {"world_seed": (1, 2)}
     assert [type(value) for value in read_axes(["epochs=1,2"])["epochs"]] == [int, int]
 
@@ -80,6 +81,9 @@ def test_values_are_read_by_the_type_of_their_setting() -> None:
         (BETAS, {"kl_limit": -1.0}, "kl_limit=-1.0 is not accepted"),
         (BETAS, {"pareto": True, "prune": "median"}, "accepted: one of the two"),
         ({"seed": list(range(10_001))}, {}, "up to 10,000"),
+        ({"seed": [-1]}, {}, "seed=-1 is not accepted"),
+        ({"beta": [1, 1.0]}, {}, "over beta=[1, 1.0] holds a value twice"),
+        (["beta"], {}, "over=['beta'] is not accepted: settings with their values"),
     ],
 )
 def test_a_mistake_stops_before_anything_is_written(

@@ -50,7 +50,7 @@ def read_axes(texts: Sequence[str]) -> Axes:
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        name = name.replace("-", "_")
+        name = name.strip().replace("-", "_")
         if not equals:
             raise WorkbenchError(f"over={text!r} is not accepted: SETTING=VALUE,VALUE")
         if name in found:
@@ -72,6 +72,10 @@ def checked_axes(over: Mapping[str, Any]) -> Axes:
     """
     if not over:
         raise WorkbenchError("nothing is swept; give over, as beta=0.05,0.1")
+    if not isinstance(over, Mapping):
+        raise WorkbenchError(
+            f"over={over!r} is not accepted: settings with their values, as {{'beta': [0.05, 0.1]}}"
+        )
     return {name: _checked(name, values) for name, values in over.items()}
 
 
@@ -87,7 +91,7 @@ def _checked(name: str, values: Any) -> tuple[Any, ...] | Range:
         raise WorkbenchError(f"over {name}={values!r} is not accepted: a list of values")
     if odd := [value for value in values if not isinstance(value, bool | int | float | str)]:
         raise WorkbenchError(f"over {name}={odd[0]!r} is not accepted: a number, a text or a bool")
-    if len(set(map(repr, values))) < len(values):
+    if len(set(values)) < len(values) or len(set(map(repr, values))) < len(values):
         raise WorkbenchError(f"over {name}={list(values)!r} holds a value twice")
     return tuple(values)
 

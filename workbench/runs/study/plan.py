@@ -135,6 +135,8 @@ class Plan:
             name: (values.low, values.high) if isinstance(values, Range) else values
             for name, values in self.axes.items()
         }
+        for seed in self.seeds:
+            replace(self.config, seed=seed)
         refused: dict[tuple[str, Any], WorkbenchError] = {}
         accepted: set[tuple[str, Any]] = set()
         for values in islice(product(*ends.values()), MOST):
@@ -144,10 +146,10 @@ class Plan:
                 find_method(str(filled.method)).check_batch_size(filled.batch_size or 1)
                 accepted.update(chosen.items())
             except WorkbenchError as error:
+                if not chosen:  # seeds alone are swept
+                    raise
                 for one in chosen.items():
                     refused.setdefault(one, error)
-        for seed in self.seeds[1:]:
-            replace(self.config, seed=seed)
         for one, why in refused.items():
             if one not in accepted:
                 raise why
