@@ -87,6 +87,16 @@ def test_a_run_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
     assert sweep.best()["beta"] == 1.0
 
 
+def test_what_is_drawn_twice_with_one_seed_counts_once(config: TrainConfig, trained: Model) -> None:
+    """Its copy says nothing of the spread over seeds: a standard error of 0 would be wrong."""
+    config = replace(config, max_steps=1, eval_every=0)
+    sweep = Sweep(config, {"beta": [0.1]}, trained, sampler="random", trials=2, metric="loss")
+    list(sweep)
+    assert list(sweep.table()["state"]) == ["finished", "finished"]
+    assert list(sweep.combinations()["runs"]) == [1]
+    assert sweep.combinations()["error"].isna().all()
+
+
 def test_seeds_alone_are_one_combination(config: TrainConfig, trained: Model) -> None:
     config = replace(config, max_steps=1, eval_every=0)
     sweep = Sweep(config, {"seed": [3, 5]}, trained, metric="loss")

@@ -80,14 +80,14 @@ def combinations_table(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     """One row a combination of settings, the best first: `runs` that finished, mean of the metric
     with its standard error over seeds, mean KL, `within_limit`, and `failed`, the runs that were
     pruned or failed. A combination of which a run failed, or that is beyond the limit, comes after
-    those without."""
+    those without. What a sampler drew twice with one seed is one run: the second is its copy."""
     metric, kl = metric_columns(plan)
     if not len(runs):
         return pd.DataFrame()
     rows = []
     axes = list(plan.axes)
     for values, group in runs.groupby(axes, sort=False) if axes else [((), runs)]:
-        done = group[group["state"] == "finished"]
+        done = group[group["state"] == "finished"].drop_duplicates("seed")
         found = done[metric] if metric in done else pd.Series(dtype=float)
         measured = done[kl].mean() if kl in done else float("nan")
         limit = plan.study.kl_limit
