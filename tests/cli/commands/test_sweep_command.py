@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,30 @@ def test_it_trains_tells_and_goes_on(
     assert [row["state"] for row in found["runs"]] == ["finished", "finished"]
     assert found["take"] in [row["folder"] for row in found["runs"]]
     assert found["direction"] == "maximize"
+
+
+def test_what_another_process_still_works_on_is_told(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sweep, "__iter__", lambda sweep: iter(()))
+        assert main(["sweep", *flags]) == 0
+    other = Sweep.open(tmp_path / "sweep").trials.take()
+    assert other is not None
+    capsys.readouterr()
+    assert main(["sweep", *flags]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 still under way in another process" in told
+    other.lock.release()
+
+
+def test_without_ray_nothing_is_written(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["sweep", *flags, "--on", "ray"]) == 2
+    assert "pip install 'dpo-workbench[scale]'" in capsys.readouterr().err
+    assert not Path(flags[-1]).exists()
 
 
 @pytest.mark.parametrize(

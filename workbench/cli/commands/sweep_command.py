@@ -18,8 +18,9 @@ from workbench.paths import file_to_write
 from workbench.runs.folder.config_file import write_text
 from workbench.runs.study.axes import read_axes
 from workbench.runs.study.config import PREFIX, StudyConfig
-from workbench.runs.study.on_ray import sweep_on_ray
+from workbench.runs.study.on_ray import import_ray, sweep_on_ray
 from workbench.runs.study.study_sweep import Sweep
+from workbench.runs.study.study_table import combinations_table, pareto_front, run_to_take
 from workbench.train.config import TrainConfig
 
 LISTED = 20  # combinations, and runs that failed, that are printed; the table has all of them
@@ -28,6 +29,8 @@ LISTED = 20  # combinations, and runs that failed, that are printed; the table h
 def sweep(command: SweepCommand) -> int:
     """Train what is left to do and print the table; 130 where it was interrupted."""
     page = None if command.html is None else file_to_write(command.html, "html")
+    if command.on == "ray":
+        import_ray()  # before the sweep's folder is made
     config = TrainConfig(**{f.name: getattr(command, f.name) for f in fields(TrainConfig)})
     stem = f"sweep-{Path(config.model).name}-{Path(config.data).stem}"
     config = replace(config, out=config.out or str(Path("runs") / stem))
@@ -66,18 +69,20 @@ def _told(table: pd.DataFrame) -> str:
 
 def _as_json(found: Sweep) -> dict[str, Any]:
     """Numbers that are missing are null."""
-    tables = {"combinations": found.combinations(), "runs": found.table()}
-    best = found.best()
+    runs = found.table()  # once: other processes may add to it meanwhile
+    tables = {"combinations": combinations_table(found.plan, runs), "runs": runs}
+    best = run_to_take(found.plan, runs)
     return {
         "metric": found.metric, "direction": found.directions[0], "runs_in_all": found.plan.total,
-        "take": None if best is None else best["folder"], "front": found.front(),
+        "take": None if best is None else best["folder"], "front": pareto_front(found.plan, runs),
         **{name: json.loads(table.to_json(orient="records")) for name, table in tables.items()},
     }  # fmt: skip
 
 
 def _print(found: Sweep) -> None:
     """One line a combination, the best first; then what failed, and which run to take."""
-    runs, combinations = found.table(), found.combinations()
+    runs = found.table()  # once: other processes may add to it meanwhile
+    combinations = combinations_table(found.plan, runs)
     axes = list(found.plan.axes)
     say(f"{found.metric}, mean over seeds; {_told(runs)}, of {found.plan.total} runs")
     metric = found.metric.removeprefix(PREFIX)
@@ -96,10 +101,12 @@ def _print(found: Sweep) -> None:
         say(f"and {more} more")
     for row in runs[runs["state"] == "failed"].head(LISTED).to_dict("records"):
         say(f"{Path(row['folder']).name} failed: {row['reason']}")
-    if found.plan.study.pareto and (front := found.front()):
+    if found.plan.study.pareto and (front := pareto_front(found.plan, runs)):
         folders = runs.set_index("run").loc[front, "folder"]
         say(f"not surpassed in metric and KL: {', '.join(Path(one).name for one in folders)}")
-    if (best := found.best()) is None:
+    if (left := int((runs["state"] == "begun").sum())) and not found.stopped:
+        say(f"{left} still under way in another process; the same command shows the whole later")
+    if (best := run_to_take(found.plan, runs)) is None:
         say("no run has finished within the limits yet")
     else:
         say(f"{best['folder']}", "take: ", "bold")

@@ -33,8 +33,7 @@ def sweep_on_ray(sweep: Sweep, workers: int | None = None) -> Iterator[pd.DataFr
     Raises:
         WorkbenchError: ray is not installed, no cluster answers, or the workers keep dying.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    ray = optional("ray", "scale")
+    ray = import_ray()
     try:
         ray.init(
             include_dashboard=False, log_to_driver=False, logging_level="error",
@@ -46,6 +45,12 @@ def sweep_on_ray(sweep: Sweep, workers: int | None = None) -> Iterator[pd.DataFr
         yield from _tables(ray, sweep, workers)
     except ray.exceptions.WorkerCrashedError as error:
         raise WorkbenchError(f"workers were killed {KILLED} times: {error}") from error
+
+
+def import_ray() -> Any:
+    """The package; raises WorkbenchError where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    return optional("ray", "scale")
 
 
 def _tables(ray: Any, sweep: Sweep, workers: int | None) -> Iterator[pd.DataFrame]:
