@@ -109,7 +109,8 @@ def test_with_a_folder_each_run_is_written(
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
-        ({"delta": [1]}, "'delta' can't be swept; accepted: .*beta.*label_noise"),
+        ({"x": [1]}, "'x' can't be swept; accepted: .*beta.*label_noise"),
+        ({"betas": [1]}, "'betas' can't be swept; near it: beta$"),
         ({"out": ["x"]}, "'out' can't be swept"),
         ({"beta": []}, r"grid\['beta'\]=\[\] is not accepted: a list of values"),
         ({"loss": "dpo"}, r"grid\['loss'\]='dpo' is not accepted: a list of values"),

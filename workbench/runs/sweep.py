@@ -11,6 +11,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,17 @@ def sweep(
     return _train(runs, tuple(dict.fromkeys(("beta", "seed", *grid))), base, progress)
 
 
+def refuse_not_swept(name: str) -> None:
+    """Raise WorkbenchError where no setting of this name can be swept."""
+    if name not in SWEPT:
+        near = get_close_matches(name, SWEPT)
+        accepted = f"near it: {', '.join(near)}" if near else f"accepted: {', '.join(SWEPT)}"
+        raise WorkbenchError(f"{name!r} can't be swept; {accepted}")
+
+
 def _combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     for name, values in grid.items():
-        if name not in SWEPT:
-            raise WorkbenchError(f"{name!r} can't be swept; accepted: {', '.join(SWEPT)}")
+        refuse_not_swept(name)
         if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
             raise WorkbenchError(f"grid[{name!r}]={values!r} is not accepted: a list of values")
         if len(set(map(repr, values))) < len(values):

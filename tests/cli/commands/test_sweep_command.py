@@ -12,6 +12,7 @@ import pytest
 
 from workbench.__main__ import main
 from workbench.runs.study.study_sweep import Sweep
+from workbench.runs.study.trial_run import TrialRuns
 
 FLAGS = (
     "--over beta=0.1,1 --batch-size 8 --max-steps 1 --eval-every 0 --held-out 8 --samples 2 "
@@ -72,6 +73,17 @@ def test_without_ray_nothing_is_written(
     assert main(["sweep", *flags, "--on", "ray"]) == 2
     assert "pip install 'dpo-workbench[scale]'" in capsys.readouterr().err
     assert not Path(flags[-1]).exists()
+
+
+def test_the_exit_code_tells_where_every_run_failed(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(TrialRuns, "_train", fail)
+    assert main(["sweep", *flags]) == 1
+    assert "no memory" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

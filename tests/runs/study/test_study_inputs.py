@@ -30,7 +30,8 @@ def config(small: dict[str, Any], tmp_path: Path) -> TrainConfig:
     [
         ([], "nothing is swept"),
         (["beta"], "SETTING=VALUE"),
-        (["bta=0.1"], "'bta' can't be swept; accepted: model, data"),
+        (["bta=0.1"], "'bta' can't be swept; near it: beta"),
+        (["x=0.1"], "'x' can't be swept; accepted: model, data"),
         (["out=a,b"], "'out' can't be swept"),
         (["beta="], "over beta='' is not accepted: a number"),
         (["beta=0.1,,1"], "over beta='' is not accepted: a number"),

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 import pytest
 from optuna.trial import TrialState
 
+from workbench.errors import WorkbenchError
 from workbench.runs.study.axes import Range
 from workbench.runs.study.config import KL
 from workbench.runs.study.study_sweep import Sweep
@@ -89,6 +90,8 @@ def test_the_widget_has_a_still_picture_and_opens_chosen_runs(
     view._hear({"compare": [3, 0]})
     assert opened == [["003", "000"]]
     assert view.comparison.children[0].value == "answers"
+    with pytest.raises(WorkbenchError, match=r"runs=\[99\] are not in the sweep; accepted: \[0, 1"):
+        view.compare([0, 99])
 
 
 def test_many_values_lie_on_a_scale_and_nothing_begun_draws_as_well(tmp_path: Path) -> None:

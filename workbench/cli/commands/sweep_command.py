@@ -27,7 +27,10 @@ LISTED = 20  # combinations, and runs that failed, that are printed; the table h
 
 
 def sweep(command: SweepCommand) -> int:
-    """Train what is left to do and print the table; 130 where it was interrupted."""
+    """Train what is left to do and print the table.
+
+    The exit code is 130 where it was interrupted, 1 where every run failed.
+    """
     page = None if command.html is None else file_to_write(command.html, "html")
     if command.on == "ray":
         import_ray()  # before the sweep's folder is made
@@ -58,7 +61,7 @@ def sweep(command: SweepCommand) -> int:
             say(f"written: {command.html}")
     if found.stopped:
         print("stopped; the same command goes on", file=sys.stderr)
-    return 130 if found.stopped else 0
+    return 130 if found.stopped else int(set(found.table()["state"]) == {"failed"})
 
 
 def _told(table: pd.DataFrame) -> str:

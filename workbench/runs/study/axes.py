@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
-from workbench.runs.sweep import SWEPT
+from workbench.runs.sweep import refuse_not_swept
 from workbench.train.config import TrainConfig
 
 FIELDS: dict[str, Field[Any]] = {
@@ -56,7 +56,7 @@ def read_axes(texts: Sequence[str]) -> Axes:
         if name in found:
             raise WorkbenchError(f"over names {name} twice; give all its values at once")
         low, dots, high = values.partition("..")
-        _refuse_unknown(name)
+        refuse_not_swept(name)
         if dots and kind_of(name) in NUMBERS:
             found[name] = Range(_read(name, low), _read(name, high))
         else:
@@ -80,7 +80,7 @@ def checked_axes(over: Mapping[str, Any]) -> Axes:
 
 
 def _checked(name: str, values: Any) -> tuple[Any, ...] | Range:
-    _refuse_unknown(name)
+    refuse_not_swept(name)
     if isinstance(values, Range):
         if kind_of(name) not in NUMBERS:
             raise WorkbenchError(f"over {name}={values} is not accepted: {name} is no number")
@@ -94,11 +94,6 @@ def _checked(name: str, values: Any) -> tuple[Any, ...] | Range:
     if len(set(values)) < len(values) or len(set(map(repr, values))) < len(values):
         raise WorkbenchError(f"over {name}={list(values)!r} holds a value twice")
     return tuple(values)
-
-
-def _refuse_unknown(name: str) -> None:
-    if name not in SWEPT:
-        raise WorkbenchError(f"{name!r} can't be swept; accepted: {', '.join(SWEPT)}")
 
 
 def _read(name: str, text: str) -> Any:

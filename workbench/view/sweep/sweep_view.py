@@ -11,6 +11,7 @@ import ipywidgets as widgets
 import traitlets
 from IPython.display import display
 
+from workbench.errors import WorkbenchError
 from workbench.runs.study.study_sweep import Sweep
 from workbench.view.cell_output import beside
 from workbench.view.controls.view_box import view_box
@@ -53,8 +54,16 @@ class SweepView:
         self.table.data = sweep_data(self.sweep)
 
     def compare(self, runs: Sequence[int]) -> None:
-        """Open the answers of these runs, by their numbers, beside the reference's."""
+        """Open the answers of these runs, by their numbers, beside the reference's.
+
+        Raises:
+            WorkbenchError: the sweep has no run of that number.
+        """
         table = self.sweep.table().set_index("run")
+        if unknown := [number for number in runs if number not in table.index]:
+            raise WorkbenchError(
+                f"runs={unknown} are not in the sweep; accepted: {list(table.index)!s:.80}"
+            )
         folders = [Path(table.loc[number, "folder"]) for number in runs]
         open_answers(self.comparison, folders, f"{len(folders)} runs")
 
