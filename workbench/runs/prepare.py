@@ -82,18 +82,19 @@ def prepare(
     """
     tell = progress or (lambda text, share: None)
     from_main = weights_from_main(config, base is not None)
+    empty = from_main and not distributed.is_main()
     with distributed.main_first():
-        model = base or open_model(config, tell, empty=from_main and not distributed.is_main())
-    if from_main:
-        take_layouts_of_main(model.policy)
+        model = base or open_model(config, tell, empty=empty)
+    take_layouts_of_main(model.policy, from_main)
     if reward is not None:
         config = replace(config, reward=GIVEN + getattr(reward, "__name__", type(reward).__name__))
     if config.allow_special:
         model = replace(model, tokenizer=model.tokenizer.allowing_special())
     asked, config = config, _fill_in(config, model)
     method = find_method(str(config.method))
-    if isinstance(method, RolloutMethod):
-        reward = reward or find_reward(config, open_model)
+    if isinstance(method, RolloutMethod) and reward is None:
+        with distributed.main_first():
+            reward = find_reward(config, open_model)
     method.check_batch_size(config.batch_size or 1)
     if not model.policy.generates:
         raise WorkbenchError(f"{model.name} is a reward model; a run starts from a language model")
@@ -121,13 +122,12 @@ def prepare(
     if not from_main:
         model.policy.to(config.device)
     shared = Shared.of(model.policy, start, config)
-    start = shared.texts
     size, layout = config.batch_size or 1, config.layout or "stacked"
     pad_id = model.tokenizer.pad_id
     batches: BatchSource
     if isinstance(method, RolloutMethod):
         batches = RolloutBatches(
-            data.train, data.train_texts, method, config, model.tokenizer, start, reward,
+            data.train, data.train_texts, method, config, model.tokenizer, shared.texts, reward,
             config.max_length or model.max_length, shared.whole,
         )  # fmt: skip
     else:
@@ -140,7 +140,7 @@ def prepare(
         method,
         [] if method.rollouts else in_order(method, data.held_out, pad_id, size, layout),
         score(data.held_out) if compares else None,
-        start,
+        shared.texts,
         compares,
         model.tokenizer,
         data.prompts(config.samples or 0) if model.policy.generates else [],

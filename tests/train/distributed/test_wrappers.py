@@ -4,7 +4,10 @@ and of the plain module."""
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +21,11 @@ from workbench.core.batch import Completion, Pair, SequenceBatch
 from workbench.core.fast.fast_kernels import BY_NAME
 from workbench.core.policy import Policy
 from workbench.core.transformer import Transformer, TransformerConfig
+from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.train import distributed as processes
+from workbench.train.base_model import BaseConfig, tiny_base
 from workbench.train.batches import FixedBatches
 from workbench.train.config import TrainConfig
 from workbench.train.events import StepEvent
@@ -295,8 +300,9 @@ def take_share(rank: int, folder: str) -> None:
     """What each of two processes does: steps with its share of the items."""
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(SHARES)
-    )
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(SHARES),
+        timeout=timedelta(minutes=2),
+    )  # fmt: skip
     assert processes.is_main() == (rank == 0)
     assert processes.world_size() == 2
     results = {}
@@ -307,12 +313,21 @@ def take_share(rank: int, folder: str) -> None:
         results[wrapper, name] = one_step(
             policy, batch_of(method, items, SHARES[rank], "packed"), name
         )
+    with processes.main_first():
+        results["made"] = make_base(folder)
     try:
         take_unequal_numbers_of_passes(rank)
     except WorkbenchError as error:
         results["refused"] = str(error)
     torch.save(results, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
+
+
+def make_base(folder: str) -> dict[str, Tensor]:
+    """The weights of a base model that is made once and kept in a cache."""
+    os.environ["WORKBENCH_CACHE"] = folder
+    base = BaseConfig(dim=16, layers=1, hidden_dim=16, texts=64, batch_size=8, steps=3)
+    return processes.whole_state(tiny_base(ReviewsConfig(topics=4), base).policy)
 
 
 def take_unequal_numbers_of_passes(rank: int) -> None:
@@ -344,6 +359,16 @@ def test_two_processes_with_unequal_shares_take_the_step_of_one_process(
         assert found["items"] == alone["items"] == 5
         for metric in alone["metrics"].keys() - {"pairs_per_second"}:
             assert found["metrics"][metric] == pytest.approx(alone["metrics"][metric], rel=1e-6)
+
+
+def test_what_goes_to_a_cache_is_made_by_the_main_process_alone(
+    two_processes: list[dict[Any, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run's loop makes it, and would wait for the other process, which waits for the cache."""
+    monkeypatch.setenv("WORKBENCH_CACHE", "")
+    alone = make_base(str(tmp_path))
+    for results in two_processes:
+        assert all(torch.equal(results["made"][name], value) for name, value in alone.items())
 
 
 def test_unequal_numbers_of_passes_are_refused(two_processes: list[dict[Any, Any]]) -> None:

@@ -16,10 +16,13 @@ from workbench.core.metrics import mean_metrics
 from workbench.errors import WorkbenchError
 
 T = TypeVar("T")
+_by_itself = 0  # how many blocks of `main_first` this process is within
 
 
 def world_size() -> int:
     """Number of processes that train together."""
+    if _by_itself:
+        return 1
     ready = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if ready else 1
 
@@ -36,12 +39,27 @@ def is_main() -> bool:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Let the main process through first, so that the others find what it leaves in caches."""
-    if not is_main():
+    """Let the main process through first, so that the others find what it leaves in caches.
+
+    Within it each process counts as the only one, as what it makes, it makes by itself.
+    """
+    main, several = is_main(), world_size() > 1
+    if not main:
         distributed.barrier()
-    yield
-    if is_main() and world_size() > 1:
+    with _alone():
+        yield
+    if main and several:
         distributed.barrier()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    global _by_itself
+    _by_itself += 1
+    try:
+        yield
+    finally:
+        _by_itself -= 1
 
 
 def from_main(make: Callable[[], T]) -> T:

@@ -54,9 +54,9 @@ def weights_from_main(config: TrainConfig, given: bool) -> bool:
     return data.data != "reviews" or data.pairs_from != "reference"
 
 
-def take_layouts_of_main(policy: Policy) -> None:
-    """Of a hub model, which is tried for them with its weights."""
-    if isinstance(policy, HubPolicy):
+def take_layouts_of_main(policy: Policy, from_main: bool) -> None:
+    """Of a hub model, which is tried for them with its weights, where those are `from_main`."""
+    if from_main and isinstance(policy, HubPolicy):
         policy.supports_branches = distributed.main_says(policy.supports_branches)
 
 
