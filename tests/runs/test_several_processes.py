@@ -44,7 +44,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "sorted-ddp": {"loss": "aot", "shard": "ddp"},
     "reward-ddp": {"method": "reward_model", "shard": "ddp"},
     "reward-fsdp": {"method": "reward_model", "epochs": 1, "shard": "fsdp"},
-    "lora-fsdp": {"lora": 2, "shard": "fsdp"},
+    "lora-fsdp": {"lora": 1, "shard": "fsdp"},  # one process has no part of the first factors
     "passes-ddp": {"reference": "live", "accumulate": 3, "batch_size": 3, "max_tokens": 80},
     "passes-fsdp": {
         "reference": "live", "accumulate": 3, "max_tokens": 80, "recompute": True, "shard": "fsdp",

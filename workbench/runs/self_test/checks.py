@@ -20,6 +20,7 @@ from workbench.core.batch import SequenceBatch
 from workbench.core.policy import PLAIN, Policy
 from workbench.runs.prepare import Parts
 from workbench.runs.self_test.result import Check, named
+from workbench.train import distributed
 from workbench.train.epoch_order import sizes_of
 from workbench.train.loop import TrainState
 from workbench.train.precision import autocast, bf16_weights, computing
@@ -110,7 +111,7 @@ def loss_and_gradients(
         found.values.sum().backward()
         if copies:
             copies.gather(True, True)
-    reached, unreached, wrong, largest = 0, [], [], 0.0
+    reached, unreached, wrong, sizes = 0, [], [], 0.0
     for name, weight in policy.named_parameters():
         gradients = [weight.grad] if copies is None else copies.gradients(weight)
         known = [gradient for gradient in gradients if gradient is not None]
@@ -118,7 +119,8 @@ def loss_and_gradients(
             wrong += [name] if known else []
         elif known:
             reached += 1
-            largest = max(largest, *(float(gradient.abs().max()) for gradient in known))
+            # Sums, as a process may have no part of a small weight that is sharded.
+            sizes += sum(float(distributed.whole(gradient.abs().sum())) for gradient in known)
         else:
             unreached.append(name)
         weight.grad = None
@@ -127,13 +129,13 @@ def loss_and_gradients(
         text += f"; so have {named(wrong)}, which are not trained: freeze them"
     if unreached:
         text += f"; none has {named(unreached)}: nothing of the loss depends on them"
-    if not largest:
+    if not sizes:
         text += "; all are 0: see whether chosen and rejected differ, and the loss's parameters"
     return [
         _loss(parts, state, scored, ratios, found.values.detach().double().cpu()),
         Check(
-            "gradients reach what is trained", bool(largest) and not wrong and not unreached, text,
-            stops=bool(wrong) or not largest,
+            "gradients reach what is trained", bool(sizes) and not wrong and not unreached, text,
+            stops=bool(wrong) or not sizes,
         ),
     ]  # fmt: skip
 

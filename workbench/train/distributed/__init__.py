@@ -36,6 +36,7 @@ from workbench.train.distributed.sharding import require_names as require_names
 from workbench.train.distributed.sharding import sharded_copy as sharded_copy
 from workbench.train.distributed.sharding import trainable as trainable
 from workbench.train.distributed.sharding import unwrap as unwrap
+from workbench.train.distributed.sharding import whole as whole
 from workbench.train.distributed.sharding import whole_state as whole_state
 from workbench.train.distributed.sharding import without_weights as without_weights
 from workbench.train.distributed.sharding import wrapped as wrapped

@@ -38,7 +38,7 @@ class Whole(Generic[M]):
         """A context that may be entered again within itself."""
         if not self._users:
             source = dict(self._source.named_parameters())
-            _set_weights(self.module, lambda name, _: _whole(source[name].detach()))
+            _set_weights(self.module, lambda name, _: whole(source[name].detach()))
         self._users += 1
         try:
             yield self.module
@@ -170,7 +170,7 @@ def is_sharded(policy: nn.Module) -> bool:
 def whole_state(policy: nn.Module) -> dict[str, Tensor]:
     """The trainable weights by name, detached and on the processor, put together from shards."""
     return {
-        name: _whole(weight.detach()).cpu().contiguous()
+        name: whole(weight.detach()).cpu().contiguous()
         for name, weight in trainable(policy).items()
     }
 
@@ -201,7 +201,8 @@ def _is_part(value: Tensor) -> bool:
     return hasattr(value, "full_tensor")
 
 
-def _whole(value: Any) -> Tensor:
+def whole(value: Any) -> Tensor:
+    """The value, put together where it is sharded; all processes call it together then."""
     return value.full_tensor() if _is_part(value) else value
 
 
