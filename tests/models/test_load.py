@@ -1,6 +1,7 @@
 """Names to models, models to folders and back, and the hash of their weights."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from workbench.core.transformer import Transformer, TransformerConfig
 from workbench.errors import WorkbenchError
 from workbench.models import download, load
 from workbench.models.hub import HubPolicy
-from workbench.models.load import Model, load_model, model_hash, save_model
+from workbench.models.load import Model, load_model, model_hash, save_model, shapes_hash
 from workbench.models.lora import add_lora
 
 
@@ -50,6 +51,21 @@ def test_another_model_comes_back_bit_for_bit(foreign, tmp_path) -> None:
     assert again.max_length == foreign.max_length == 64
     assert again.tokenizer.digest == foreign.tokenizer.digest
     assert not list(tmp_path.glob("tmp*"))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_without_weights_a_model_has_the_shapes_that_it_has_with_them(
+    make_model, tokenizer, tmp_path, tied
+) -> None:
+    """Whatever config.json says, `transformers` ties no two weights that differ in the file."""
+    policy = HubPolicy(make_model("Qwen2Config", tie_word_embeddings=tied))
+    save_model(Model("other", policy, tokenizer, policy.max_length), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    empty, whole = (load_model(str(tmp_path), empty=empty).policy for empty in (True, False))
+    assert shapes_hash(empty) == shapes_hash(whole)
+    assert [weight.is_meta for weight in empty.parameters()] == [tied] * len([*whole.parameters()])
+    assert ("model.lm_head.weight" in dict(whole.named_parameters())) != tied
 
 
 @pytest.mark.parametrize("kind", ["native", "foreign"])

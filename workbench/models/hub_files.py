@@ -36,7 +36,8 @@ NOT_DATA = frozenset((
 def load_hub(folder: Path, empty: bool = False) -> HubPolicy:
     """The causal LM in a folder, in float32, from safetensors.
 
-    With `empty` it has no weights (they are on the meta device), unless those are quantised.
+    With `empty` it has no weights (they are on the meta device), unless those are quantised, or
+    their values tell whether embeddings and head are one.
 
     Raises:
         WorkbenchError: `transformers` is missing, or rejects the files.
@@ -51,7 +52,10 @@ def load_hub(folder: Path, empty: bool = False) -> HubPolicy:
         write_json(Path(name) / "config.json", content)
         options = {"use_safetensors": True}
         if empty and not packed:
-            return HubPolicy(_loaded(folder, Path(name), shapes, config_from=name, empty=True))
+            model = _loaded(folder, Path(name), shapes, config_from=name, empty=True)
+            tied = getattr(model, "all_tied_weights_keys", {})  # not of all versions
+            if not any({*pair} <= stored.keys() for pair in tied.items()):
+                return HubPolicy(model)
         check_memory(folder, shapes)
         model = _loaded(folder, Path(name), shapes, packed, config_from=name, **options)
     if not packed:
