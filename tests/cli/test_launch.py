@@ -13,7 +13,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher import api
 
 from workbench.cli.interrupts import stop_on_interrupt
-from workbench.cli.launch import launch
+from workbench.cli.launch import TO_END, launch
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def elastic_launch(config: Any, program: str) -> Any:
             def run(*arguments: str) -> None:
-                started.append((config.nproc_per_node, *arguments))
+                started.append((config, *arguments))
                 if error is not None:
                     raise error
                 if codes:
@@ -50,7 +50,19 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_same_command_is_run_by_so_many_processes(ended: Any) -> None:
     started = ended()
     assert launch(["train", "--processes", "3"], 3) == 0
-    assert started == [(3, "-m", "workbench", "train", "--processes", "3")]
+    [(config, *arguments)] = started
+    assert config.nproc_per_node == 3
+    assert arguments == ["-m", "workbench", "train", "--processes", "3"]
+
+
+def test_a_signal_leaves_time_for_a_long_step_and_its_checkpoint(
+    ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`torchrun` itself kills them 30 seconds after it."""
+    monkeypatch.delenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", raising=False)
+    configs = ended()
+    launch([], 2)
+    assert configs.pop()[0].shutdown_timeout == TO_END
 
 
 def test_what_the_main_process_said_is_not_said_again(
