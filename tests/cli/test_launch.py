@@ -12,6 +12,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher import api
 
+from workbench.cli.command_settings import Train
+from workbench.cli.commands.train_command import _shaping
 from workbench.cli.interrupts import stop_on_interrupt
 from workbench.cli.launch import TO_END, launch
 
@@ -106,3 +108,18 @@ def test_a_run_in_a_thread_leaves_signals_alone() -> None:
     thread.start()
     thread.join()
     assert done == [before]
+
+
+def test_of_paths_processes_compare_whether_they_were_given() -> None:
+    """One without --out waits for the main process to name a folder, which another never does."""
+    one, other, less = (
+        _shaping(Train(out=out, data=data))
+        for out, data in (
+            ("/here/run", "/here/a.jsonl"),
+            ("/there/run", "/there/a.jsonl"),
+            (None, "reviews"),
+        )
+    )
+    assert one == other
+    differing = {name for name in one if one[name] != less[name]}
+    assert differing == {"whether --out is given", "whether --data is given"}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
+from workbench.train.distributed import group
 
 
 def free_port() -> int:
@@ -103,6 +108,44 @@ def test_an_error_in_one_process_ends_all_with_its_line(
     lines = said.read_text().splitlines() if said.exists() else []
     assert len(lines) == bool(line), "the main process says it, once"
     assert all(re.match(rf"0 {line}", found) for found in lines)
+
+
+def test_the_main_process_leaves_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What started them tells of the first that ended: else of one that only followed."""
+    done: list[Any] = []
+    store = SimpleNamespace(check=lambda keys: True, get=lambda key: json.dumps("it is broken"))
+
+    class LeftError(Exception):
+        pass
+
+    def leave(message: str | None) -> None:
+        done.append(message)
+        raise LeftError
+
+    for main in (True, False):
+        watch = group._Watch.__new__(group._Watch)
+        watch._ended, watch._store = threading.Event(), store  # type: ignore[assignment]
+        monkeypatch.setattr(watch, "_leave", leave)
+        monkeypatch.setattr(group, "is_main", lambda main=main: main)
+        monkeypatch.setattr("time.sleep", done.append)
+        with pytest.raises(LeftError):
+            watch._look()
+    assert done == ["it is broken", group.PATIENCE, None]
+    assert group.PATIENCE > 2 * group.WATCH_SECONDS
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_word_of_processes_that_were_restarted_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    """`torchrun` keeps the store; nobody may look before the main process has cleared it."""
+    done: list[str] = []
+    watch = group._Watch.__new__(group._Watch)
+    watch._rank, watch._store = rank, SimpleNamespace(delete_key=done.append)  # type: ignore[assignment]
+    watch._thread = SimpleNamespace(start=lambda: done.append("look"))  # type: ignore[assignment]
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: done.append("all are here"))
+    watch.begin()
+    assert done == [group.FAILED, "all are here", "look"][rank:]
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:

@@ -46,8 +46,11 @@ def train(command: Train) -> None:
 
 
 def _shaping(command: Train) -> dict[str, Any]:
-    """The settings in which processes must not differ; what files hold is compared later."""
-    return {name: value for name, value in vars(command).items() if name not in PATHS}
+    """The settings in which processes must not differ; what files hold is compared later, so that
+    of paths only counts whether they were given."""
+    default, settings = Train(), dict(vars(command))
+    given = {name: settings.pop(name) != getattr(default, name) for name in PATHS}
+    return settings | {f"whether --{name} is given": value for name, value in given.items()}
 
 
 def _train(command: Train) -> None:

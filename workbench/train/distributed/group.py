@@ -61,6 +61,7 @@ def joined(tell: Tell) -> Iterator[None]:
     if not distributed.is_initialized():  # as Ray does it before
         _meet()
     watch = _Watch(tell)
+    watch.begin()
     try:
         yield
         distributed.barrier()  # the store may be that of a process which would be gone
@@ -136,6 +137,12 @@ class _Watch:
         # A connection of its own: that of the group is busy while it waits.
         self._store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def begin(self) -> None:
+        """Look from now on; of processes that `torchrun` restarted the store may hold a word."""
+        if is_main():
+            self._store.delete_key(FAILED)
+        distributed.barrier()
         self._thread.start()
 
     def end(self) -> None:
@@ -161,6 +168,8 @@ class _Watch:
             with suppress(RuntimeError, distributed.DistError):
                 if self._store.check([FAILED]):
                     message = json.loads(self._store.get(FAILED))
+                    if not is_main():
+                        time.sleep(PATIENCE)  # so that the one that says it is seen to fail first
                     if not self._ended.is_set():
                         self._leave(message if is_main() else None)
 
