@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from workbench.cli.printable import show_error
 
-TO_END = 24 * 3600  # seconds after a signal for the step in hand, checkpoint and evaluation
+TO_END = 600  # seconds after a signal for the step in hand, checkpoint and evaluation
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
@@ -26,7 +26,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
 
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    # Else they are killed half a minute after it; a second signal breaks them off.
+    # Else they are killed half a minute after it.
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TO_END))
     logging.disable(logging.CRITICAL)  # what matters is said below, and by the processes
     config = LaunchConfig(

@@ -164,6 +164,25 @@ def test_a_port_that_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None
             pass
 
 
+def test_a_signal_ends_a_process_that_waits_to_meet_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Waiting in the library, it would not hear Python's handlers."""
+    signals, found = (signal.SIGINT, signal.SIGTERM), []
+
+    def wait(*_: Any, **__: Any) -> None:
+        found.extend(map(signal.getsignal, signals))
+        raise ValueError("nobody came")
+
+    monkeypatch.setattr(group, "rendezvous", wait)
+    environment(monkeypatch, RANK=0, WORLD_SIZE=2)
+    before = [*map(signal.getsignal, signals)]
+    with pytest.raises(WorkbenchError, match=r"can't meet .*: nobody came"):
+        group._meet()
+    assert found == [signal.SIG_DFL] * 2
+    assert [*map(signal.getsignal, signals)] == before
+
+
 @pytest.mark.parametrize(("variables", "number"), [({}, 1), ({"RANK": 0, "WORLD_SIZE": 3}, 3)])
 def test_started_together(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, object], number: int

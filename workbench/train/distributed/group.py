@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 import threading
@@ -85,11 +86,12 @@ def _meet() -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
-        store, number, count = next(rendezvous("env://", timeout=TO_MEET))
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store=store, rank=number,
-            world_size=count, timeout=TO_WAIT,
-        )  # fmt: skip
+        with _ended_by_signals():
+            store, number, count = next(rendezvous("env://", timeout=TO_MEET))
+            distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store=store, rank=number,
+                world_size=count, timeout=TO_WAIT,
+            )  # fmt: skip
     except (RuntimeError, ValueError, distributed.DistError) as error:
         reason = " ".join(str(error).split())
         in_use = "EADDRINUSE" in reason or "address already in use" in reason.lower()
@@ -98,6 +100,23 @@ def _meet() -> None:
             f"the {started_together()} processes of this run can't meet at {where}, MASTER_ADDR "
             f"and MASTER_PORT: {why}"
         ) from error
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM end this process at once: Python would hear them after the wait
+    for the others, who may be gone."""
+    if threading.current_thread() is not threading.main_thread():  # as under Ray Train
+        yield
+        return
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_lost(error: Exception) -> bool:
