@@ -15,7 +15,7 @@ from torch import nn
 from workbench.core.fast.bf16_weights import BF16Weights
 from workbench.core.policy import Policy
 from workbench.errors import WorkbenchError
-from workbench.train.distributed import is_sharded
+from workbench.train.distributed import from_main, is_sharded
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 LARGE = 2_000_000  # parameters from which bf16 and several threads pay
@@ -49,10 +49,13 @@ def bf16_gain(device: str) -> float:
 
 
 def pick_precision(precision: str, device: str, policy: nn.Module) -> str:
-    """`auto` becomes bf16 for models large enough, where a product gains at least a third."""
+    """`auto` becomes bf16 for models large enough, where a product gains at least a third.
+
+    Of several processes the main one measures it.
+    """
     if precision != "auto":
         return precision
-    pays = is_large(policy) and bf16_gain(device) > 4 / 3
+    pays = is_large(policy) and from_main(lambda: bf16_gain(device) > 4 / 3)
     return "bf16" if pays else "float32"
 
 

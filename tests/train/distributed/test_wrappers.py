@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from workbench.data.reviews.config import ReviewsConfig
 from workbench.errors import WorkbenchError
 from workbench.models.heads import RewardModel
 from workbench.train import distributed as processes
+from workbench.train import precision
 from workbench.train.base_model import BaseConfig, tiny_base
 from workbench.train.batches import FixedBatches
 from workbench.train.config import TrainConfig
@@ -315,6 +317,8 @@ def take_share(rank: int, folder: str) -> None:
         )
     with processes.main_first():
         results["made"] = make_base(folder)
+    with patch.multiple(precision, LARGE=0, bf16_gain=lambda device: 1.0 + rank):
+        results["precision"] = precision.pick_precision("auto", "cpu", decoder(4, "fast"))
     try:
         take_unequal_numbers_of_passes(rank)
     except WorkbenchError as error:
@@ -369,6 +373,12 @@ def test_what_goes_to_a_cache_is_made_by_the_main_process_alone(
     alone = make_base(str(tmp_path))
     for results in two_processes:
         assert all(torch.equal(results["made"][name], value) for name, value in alone.items())
+
+
+def test_processes_that_measure_differently_take_one_precision(
+    two_processes: list[dict[Any, Any]],
+) -> None:
+    assert [results["precision"] for results in two_processes] == ["float32"] * 2
 
 
 def test_unequal_numbers_of_passes_are_refused(two_processes: list[dict[Any, Any]]) -> None:
