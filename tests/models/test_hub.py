@@ -73,6 +73,16 @@ def test_recomputed_activations_give_the_same_gradient(policy) -> None:
     assert sum(kept[1]) < sum(kept[0])
 
 
+def test_texts_are_the_same_while_activations_are_recomputed(policy) -> None:
+    """Parts of `transformers` that recompute fill no cache."""
+    config = SamplingConfig(max_new_tokens=6, temperature=0)
+    expected = generate(policy, PROMPTS, config, {1}, 0)
+    policy.recompute = True
+    assert generate(policy, PROMPTS, config, {1}, 0) == expected
+    assert policy.recompute
+    assert any(part.training for part in policy.model.modules())
+
+
 @torch.no_grad()
 def test_masks_hold_in_mixed_precision(policy) -> None:
     exact = completion_logps(policy, collate(PAIRS, 0, "stacked"))

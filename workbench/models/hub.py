@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -70,6 +71,7 @@ class HubPolicy(Policy):
         # transformers 5 renamed it and warns about the old name.
         renamed = hasattr(model, "activation_checkpointing_enable")
         self._checkpointing = f"{'activation' if renamed else 'gradient'}_checkpointing"
+        self._recomputing: list[nn.Module] = []
         self.supports_branches = True
         if model.device.type != "meta":
             with torch.no_grad():
@@ -92,9 +94,10 @@ class HubPolicy(Policy):
             getattr(self.model, f"{self._checkpointing}_enable")({"use_reentrant": False})
         elif self.recompute:
             getattr(self.model, f"{self._checkpointing}_disable")()
-        for module in self.model.modules():  # sets the mode of blocks only; dropout stays off
-            if hasattr(module, "gradient_checkpointing"):
-                module.training = on
+        found = [part for part in self.model.modules() if hasattr(part, "gradient_checkpointing")]
+        self._recomputing = found if on else []
+        for part in found:  # sets the mode of blocks only; dropout stays off
+            part.training = on
 
     def train(self, mode: bool = True) -> HubPolicy:
         """Set the mode of this module, not of the wrapped model, whose dropout stays off."""
@@ -121,7 +124,19 @@ class HubPolicy(Policy):
             options["attention_mask"] = mask[:, -1].long()  # (row, key), the last query's mask
         if positions is not None and "position_ids" in self._accepted:
             options["position_ids"] = positions
-        return self._body()(input_ids=tokens, **options).last_hidden_state
+        with self._filling() if cache is not None else nullcontext():
+            return self._body()(input_ids=tokens, **options).last_hidden_state
+
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        """Within it a cache is filled: parts that recompute leave it as it was."""
+        for part in self._recomputing:
+            part.training = False
+        try:
+            yield
+        finally:
+            for part in self._recomputing:
+                part.training = True
 
     def _bias(self, mask: Tensor) -> Tensor:
         """The mask as a bias of the attention scores: 0, or the lowest number."""
