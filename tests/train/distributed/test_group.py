@@ -21,6 +21,7 @@ import torch
 from workbench.errors import WorkbenchError
 from workbench.train import distributed
 from workbench.train.distributed import group
+from workbench.train.distributed import processes as processes_of_run
 
 
 def free_port() -> int:
@@ -122,13 +123,13 @@ def test_the_main_process_leaves_first(monkeypatch: pytest.MonkeyPatch) -> None:
         done.append(message)
         raise LeftError
 
-    for main in (True, False):
+    for rank in (0, 1):
         watch = group._Watch.__new__(group._Watch)
         watch._ended, watch._store = threading.Event(), store  # type: ignore[assignment]
         monkeypatch.setattr(watch, "_leave", leave)
-        monkeypatch.setattr(group, "is_main", lambda main=main: main)
+        watch._rank = rank
         monkeypatch.setattr("time.sleep", done.append)
-        with pytest.raises(LeftError):
+        with processes_of_run._alone(), pytest.raises(LeftError):  # as while a cache is filled
             watch._look()
     assert done == ["it is broken", group.PATIENCE, None]
     assert group.PATIENCE > 2 * group.WATCH_SECONDS

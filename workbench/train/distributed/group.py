@@ -26,7 +26,7 @@ from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
 from workbench.errors import WorkbenchError
-from workbench.train.distributed.processes import is_main, rank, world_size
+from workbench.train.distributed.processes import rank, world_size
 
 FAILED = "workbench/failed"
 WATCH_SECONDS = 0.2
@@ -62,8 +62,8 @@ def joined(tell: Tell) -> Iterator[None]:
     if not distributed.is_initialized():  # as Ray does it before
         _meet()
     watch = _Watch(tell)
-    watch.begin()
     try:
+        watch.begin()
         yield
         distributed.barrier()  # the store may be that of a process which would be gone
         watch.end()
@@ -152,6 +152,7 @@ class _Watch:
 
     def __init__(self, tell: Tell) -> None:
         self._tell, self._ended, self._once = tell, threading.Event(), threading.Lock()
+        self._rank = rank()  # now, as `main_first` lets each process count as the only one
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # A connection of its own: that of the group is busy while it waits.
         self._store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
@@ -159,7 +160,7 @@ class _Watch:
 
     def begin(self) -> None:
         """Look from now on; of processes that `torchrun` restarted the store may hold a word."""
-        if is_main():
+        if not self._rank:
             self._store.delete_key(FAILED)
         distributed.barrier()
         self._thread.start()
@@ -172,12 +173,12 @@ class _Watch:
     def fail(self, message: str, own: bool = True) -> NoReturn:
         """Tell the others why they have to end, and end; `own`: the reason lies in this process."""
         self._ended.set()
-        if not is_main():
-            message = f"process {rank()} on {socket.gethostname()}: {message}"
+        if self._rank:
+            message = f"process {self._rank} on {socket.gethostname()}: {message}"
         with suppress(RuntimeError, distributed.DistError):
             first = self._store.compare_set(FAILED, "", json.dumps(message))
             message = message if own else json.loads(first)
-        if is_main():
+        if not self._rank:
             self._leave(message)
         time.sleep(2 * PATIENCE)  # until the main process has said it, and whoever started us ends
         self._leave()
@@ -187,10 +188,10 @@ class _Watch:
             with suppress(RuntimeError, distributed.DistError):
                 if self._store.check([FAILED]):
                     message = json.loads(self._store.get(FAILED))
-                    if not is_main():
+                    if self._rank:
                         time.sleep(PATIENCE)  # so that the one that says it is seen to fail first
                     if not self._ended.is_set():
-                        self._leave(message if is_main() else None)
+                        self._leave(None if self._rank else message)
 
     def _leave(self, message: str | None = None) -> NoReturn:
         """End at once: other threads may wait for processes that are gone."""
