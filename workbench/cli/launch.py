@@ -22,12 +22,13 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from workbench.train.distributed.group import EXIT
+    from workbench.train.distributed.group import EXIT, LAUNCHER
 
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # Else they are killed half a minute after it.
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(TO_END))
+    os.environ[LAUNCHER] = str(os.getpid())
     logging.disable(logging.CRITICAL)  # what matters is said below, and by the processes
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid4().hex, max_restarts=0,

@@ -127,12 +127,29 @@ def test_the_main_process_leaves_first(monkeypatch: pytest.MonkeyPatch) -> None:
         watch = group._Watch.__new__(group._Watch)
         watch._ended, watch._store = threading.Event(), store  # type: ignore[assignment]
         monkeypatch.setattr(watch, "_leave", leave)
-        watch._rank = rank
+        watch._rank, watch._launcher = rank, 0
         monkeypatch.setattr("time.sleep", done.append)
         with processes_of_run._alone(), pytest.raises(LeftError):  # as while a cache is filled
             watch._look()
     assert done == ["it is broken", group.PATIENCE, None]
     assert group.PATIENCE > 2 * group.WATCH_SECONDS
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_process_ends_in_good_order_where_its_launcher_was_killed(
+    monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    done: list[Any] = []
+    parents = iter([5, *[1 if gone else 5] * 2])
+    watch = group._Watch.__new__(group._Watch)
+    watch._launcher = 5
+    watch._store = SimpleNamespace(check=lambda keys: False)  # type: ignore[assignment]
+    ended = [True, False, False, False]
+    watch._ended = SimpleNamespace(wait=lambda seconds: ended.pop())  # type: ignore[assignment]
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(os, "kill", lambda *call: done.append(call))
+    watch._look()
+    assert done == [(os.getpid(), signal.SIGTERM)] * gone
 
 
 @pytest.mark.parametrize("rank", [0, 1])

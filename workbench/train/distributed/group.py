@@ -29,6 +29,7 @@ from workbench.errors import WorkbenchError
 from workbench.train.distributed.processes import rank, world_size
 
 FAILED = "workbench/failed"
+LAUNCHER = "WORKBENCH_LAUNCHER"  # the number of the process by which the others end
 WATCH_SECONDS = 0.2
 PATIENCE = 3.0  # seconds for another process's own word about what broke the connection
 TO_MEET = timedelta(minutes=10)
@@ -156,6 +157,7 @@ class _Watch:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # A connection of its own: that of the group is busy while it waits.
         self._store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
+        self._launcher = int(os.environ.get(LAUNCHER, 0))
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def begin(self) -> None:
@@ -185,6 +187,9 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(WATCH_SECONDS):
+            if self._launcher not in (0, os.getppid()):  # it was killed, and sent no signal
+                self._launcher = 0
+                os.kill(os.getpid(), signal.SIGTERM)
             with suppress(RuntimeError, distributed.DistError):
                 if self._store.check([FAILED]):
                     message = json.loads(self._store.get(FAILED))
