@@ -33,8 +33,9 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file next to `path`, then rename it to `path`.
 
     A missing folder is made. When anything fails, the temporary file is removed and an older `path`
-    stays as it was. A full disk becomes a WorkbenchError that names file and folder, whichever
-    library reported it; any other error of `write` passes through.
+    stays as it was. A full disk, one that is read only and a file above its limit of size become a
+    WorkbenchError that names file and folder, whichever library reported it; any other error of
+    `write` passes through.
     """
     with _temporary_for(path) as temporary:
         try:
@@ -84,7 +85,7 @@ def _temporary_for(path: Path) -> Iterator[Path]:
     try:
         yield path.with_name(f".{path.name[:40]}.{uuid4().hex}.tmp")
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.EROFS:
+        if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EFBIG):
             raise WorkbenchError(
                 f"{path.name} in {path.parent} can't be written: {error.strerror}"
             ) from error

@@ -127,6 +127,48 @@ def test_a_layout_that_later_rows_show_holds_for_all(
     assert_same(tokenise(path), path, "preference", byte_tokenizer, Reading(), 300)
 
 
+def test_rows_that_a_later_layout_would_skip_have_its_reason(
+    tokenise: Tokenise, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """The first block has no row that can be used, whatever holds for all."""
+    rows: list[Any] = [{"chosen": f"yes {n}", "rejected": "no"} for n in range(9)]
+    rows += some_rows(5)
+    path = write_rows(tmp_path / "late.jsonl", rows)
+    assert_same(tokenise(path), path, "preference", byte_tokenizer, Reading(), 300)
+
+
+@pytest.mark.parametrize(
+    ("late", "how"),
+    [
+        ({"prompt": "and?", "chosen": "so", "rejected": "no"}, Reading()),
+        ({"prompt": "and?", "completion": "so", "label": True}, Reading()),
+        ({"ask": "and?", "completion": "so", "label": False, "of": "me"},
+         Reading("prompt=ask,system=of")),
+    ],
+)  # fmt: skip
+def test_columns_that_the_first_rows_lack_may_stand_in_later_ones(
+    tokenise: Tokenise, byte_tokenizer: Tokenizer, tmp_path: Path, late: dict[str, Any],
+    how: Reading,
+) -> None:  # fmt: skip
+    path = write_rows(tmp_path / "late.jsonl", [*[{"id": n} for n in range(9)], late, late])
+    said: list[str] = []
+    assert_same(tokenise(path, "kto", how, said=said), path, "kto", byte_tokenizer, how, 300)
+    assert said[1] == f"0.{said[1][2:4]} looking for columns in {path}"
+
+
+@pytest.mark.parametrize("template", [None, TEMPLATE])
+def test_an_empty_system_message_stays_one(
+    tokenise: Tokenise, byte_tokenizer: Tokenizer, tmp_path: Path, template: str | None
+) -> None:
+    """Without one, many chat templates write their own."""
+    tokenizer = Tokenizer(byte_tokenizer.backend, byte_tokenizer.eos_id, chat_template=template)
+    rows = [{**row, "system": ["", None, "kind"][n % 3]} for n, row in enumerate(some_rows(20))]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    found = tokenise(path, tokenizer=tokenizer)
+    assert {found.text(number).system for number in range(20)} == {"", None, "kind"}
+    assert_same(found, path, "preference", tokenizer, Reading(), 300)
+
+
 def test_columns_lists_and_gaps_are_read_as_in_a_small_file(
     tokenise: Tokenise, byte_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

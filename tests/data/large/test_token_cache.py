@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -186,11 +187,29 @@ def test_the_pages_that_were_looked_at_are_let_go_now_and_then(
     cache = tokenise(rows)
     maps: list[str] = []
     monkeypatch.setattr(
-        cache_files, "mapped", lambda path, kind: maps.append(path.name) or mapped(path, kind)
+        cache_files,
+        "mapped",
+        lambda file, kind: maps.append(Path(file.name).name) or mapped(file, kind),
     )
     items(cache)  # 40 looks, three by each map
     assert maps.count("tokens.bin") == 14
     assert maps.count("facts.bin") + maps.count("lengths.bin") < 3
+
+
+@pytest.mark.parametrize("method", ["preference", "sft"])
+def test_a_cache_that_is_removed_while_it_is_open_can_still_be_read(
+    tokenise: Tokenise, rows: Path, method: str
+) -> None:
+    def content(cache: CacheFiles) -> list[Any]:
+        texts = [cache.text(number) for number in range(len(cache))]
+        return [items(cache), texts, list(cache.skipped), list(cache.truncated)]
+
+    with rows.open("a") as file:
+        file.write('5\n{"prompt": "p", "chosen": "' + "long " * 99 + '", "rejected": "c"}\n')
+    wanted, cache = content(tokenise(rows, method)), tokenise(rows, method)
+    shutil.rmtree(cache.folder)
+    assert content(cache) == wanted
+    assert len(wanted[2]) == len(wanted[3]) == 1
 
 
 # -- what goes wrong ------------------------------------------------------------------------------
@@ -206,6 +225,35 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
     with pytest.raises(WorkbenchError, match=r"no space left to write .* free some space"):
         tokenise(rows)
     assert left(tmp_path) == []
+
+
+def test_a_limit_of_the_size_of_a_file_is_told_in_one_line(
+    tokenise: Tokenise, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `ulimit -f` and FAT32 have one."""
+
+    def above(*_: Any) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(CacheWriter, "_write", above)
+    with pytest.raises(WorkbenchError, match=r"tokens can't be written: File too large$"):
+        tokenise(rows)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_cache_that_can_only_be_read_is_used_for_a_file_whose_digest_is_not_kept(
+    tokenise: Tokenise, rows: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As one that another person made: on this machine the file has other times."""
+    first = tokenise(rows)
+
+    def refused(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(source_digest, "SETTLED", 0.0)
+    monkeypatch.setattr(source_digest, "atomic_write", refused)
+    assert tokenise(rows).folder == first.folder
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(
@@ -267,6 +315,25 @@ def test_a_truncated_or_damaged_parquet_file_is_named(tokenise: Tokenise, tmp_pa
     with pytest.raises(WorkbenchError, match=r"rows\.parquet is not Parquet: "):
         tokenise(path)
     assert left(tmp_path) == []
+
+
+def test_two_columns_of_one_name_are_refused(tokenise: Tokenise, tmp_path: Path) -> None:
+    texts = [pa.array([letter] * 9) for letter in "abcd"]
+    names = ["prompt", "chosen", "rejected", "rejected"]
+    pq.write_table(pa.Table.from_arrays(texts, names), tmp_path / "rows.parquet")
+    with pytest.raises(WorkbenchError, match=r"rows\.parquet has two columns 'rejected'"):
+        tokenise(tmp_path / "rows.parquet")
+
+
+def test_a_value_that_python_has_no_form_for_is_told_in_one_line(
+    tokenise: Tokenise, tmp_path: Path
+) -> None:
+    """A time in the year 36,500,000."""
+    times = pa.array([2**60] * 9, pa.timestamp("ms"))
+    table = pa.Table.from_pylist(some_rows(9)).append_column("at", times)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(WorkbenchError, match=r"rows\.parquet is not Parquet: Python int too"):
+        tokenise(tmp_path / "rows.parquet")
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

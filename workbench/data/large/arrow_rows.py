@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.data.large.source_digest import content_digest, file_state
 from workbench.data.layouts.table_files import arrow_package, data_set_files, filled_fields
+from workbench.errors import WorkbenchError
 
 AT_ONCE = 8192  # rows
 
@@ -67,7 +68,10 @@ class ParquetFile(_ArrowRows):
     @cached_property
     def _names_and_rows(self) -> tuple[list[str], int]:
         with arrow_package(self.path), self._open() as file:
-            return list(file.schema_arrow.names), int(file.metadata.num_rows)
+            names, rows = list(file.schema_arrow.names), int(file.metadata.num_rows)
+        if twice := sorted(name for name in set(names) if names.count(name) > 1):
+            raise WorkbenchError(f"{self.path} has two columns {twice[0]!r}, expected one")
+        return names, rows
 
     @cached_property
     def size(self) -> int:

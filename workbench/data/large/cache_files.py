@@ -19,8 +19,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeVar, overload
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,34 +73,41 @@ class FlatFile:
     """
 
     def __init__(self, path: Path, kind: str) -> None:
-        self._path, self._kind, self._looks = path, kind, 0
+        self._file, self._kind, self._looks = path.open("rb"), kind, 0
+        finalize(self, self._file.close)
 
     def __getitem__(self, part: slice) -> NDArray[Any]:
         if self._looks % LOOKS == 0:
-            self._map = mapped(self._path, self._kind)
+            self._map = mapped(self._file, self._kind)
         self._looks += 1
         return self._map[part]
 
 
-def mapped(path: Path, kind: Any) -> NDArray[Any]:
+def mapped(file: Path | BinaryIO, kind: Any) -> NDArray[Any]:
     """A flat file as an array; slices of `memmap` itself cost some microseconds each."""
-    return np.asarray(np.memmap(path, kind, mode="r"))
+    return np.asarray(np.memmap(file, kind, mode="r"))
 
 
 class RowList(Sequence[Row]):
-    """Rows of a JSONL file, read from it each time."""
+    """Rows of a JSONL file, read from a memory map each time."""
 
     def __init__(self, path: Path, kind: Callable[..., Row], count: int) -> None:
         self.path, self._count = path, count
         self._kind: Callable[..., Row] = kind
+        self._lines: Any = b""
+        if count:  # an empty file has no map
+            with path.open("rb") as file:
+                self._lines = mmap(file.fileno(), 0, access=ACCESS_READ)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        with self.path.open(encoding="utf-8") as file:
-            for line in file:
-                yield self._made(json.loads(line))
+        start = 0
+        while start < len(self._lines):
+            end = self._lines.find(b"\n", start) + 1
+            yield self._made(json.loads(self._lines[start:end]))
+            start = end
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -117,30 +126,30 @@ class RowList(Sequence[Row]):
 
 
 class CacheFiles:
-    """A tokenised source, opened; everything is read when it is looked at."""
+    """A tokenised source, opened; everything is read when it is looked at.
+
+    All files stay open, so that a run that has begun goes on where someone removes the cache.
+
+    Attributes:
+        facts: `FACTS` (item,).
+        skipped: rows that can't be used.
+        truncated: rows that were cut.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.info = Info(**read_sealed(folder / "info.json"))
         self._columns = COLUMNS[self.info.items]
+        self.facts = mapped(folder / "facts.bin", FACTS)
+        self.skipped = RowList(folder / "skipped.jsonl", SkippedRow, self.info.skipped)
+        self.truncated = RowList(folder / "truncated.jsonl", TruncatedRow, self.info.truncated)
+        self._tokens = FlatFile(folder / "tokens.bin", self.info.token_type)
+        self._texts = FlatFile(folder / "texts.bin", "u1")
+        self._text_ends = mapped(folder / "text_ends.bin", "<i8")
+        self._lengths = mapped(folder / "lengths.bin", "<u4").reshape(-1, len(self._columns))
 
     def __len__(self) -> int:
         return self.info.size
-
-    @cached_property
-    def facts(self) -> NDArray[Any]:
-        """`FACTS` (item,)."""
-        return mapped(self.folder / "facts.bin", FACTS)
-
-    @cached_property
-    def skipped(self) -> RowList[SkippedRow]:
-        """Rows that can't be used."""
-        return RowList(self.folder / "skipped.jsonl", SkippedRow, self.info.skipped)
-
-    @cached_property
-    def truncated(self) -> RowList[TruncatedRow]:
-        """Rows that were cut."""
-        return RowList(self.folder / "truncated.jsonl", TruncatedRow, self.info.truncated)
 
     @cached_property
     def token_digest(self) -> str:
@@ -170,21 +179,5 @@ class CacheFiles:
         return from_json(self.info.texts, content, int(self.facts["row"][number]))
 
     @cached_property
-    def _tokens(self) -> FlatFile:
-        return FlatFile(self.folder / "tokens.bin", self.info.token_type)
-
-    @cached_property
-    def _lengths(self) -> NDArray[np.uint32]:
-        return mapped(self.folder / "lengths.bin", "<u4").reshape(-1, len(self._columns))
-
-    @cached_property
     def _ends(self) -> NDArray[np.int64]:
         return self._lengths.sum(1, dtype=np.int64).cumsum()
-
-    @cached_property
-    def _texts(self) -> FlatFile:
-        return FlatFile(self.folder / "texts.bin", "u1")
-
-    @cached_property
-    def _text_ends(self) -> NDArray[np.int64]:
-        return mapped(self.folder / "text_ends.bin", "<i8")

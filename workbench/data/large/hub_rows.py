@@ -17,10 +17,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from workbench.data.cache import atomic_write, cache_folder
-from workbench.data.large.source_digest import content_digest
+from workbench.data.cache import cache_folder
+from workbench.data.large.source_digest import content_digest, keep_digest
 from workbench.data.layouts.table_files import filled_fields
-from workbench.data.seals import read_sealed, sealed
+from workbench.data.seals import read_sealed
 from workbench.errors import WorkbenchError
 
 PREFIX = "hub:"
@@ -53,8 +53,7 @@ class HubRows:
         # Files on this machine are known by what they hold.
         parts = [one if "://" in one[0] else content_digest(Path(one[0])) for one in files]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        content = json.dumps(sealed({"source": self.name, "digest": digest}))
-        atomic_write(known, lambda part: part.write_text(content))
+        keep_digest(known, {"source": self.name, "digest": digest})
         return digest
 
     def blocks(self) -> Iterator[tuple[list[Any], float]]:

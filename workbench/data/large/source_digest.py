@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from workbench.data.cache import atomic_write, cache_folder
 from workbench.data.seals import file_digest, read_sealed, sealed
@@ -50,9 +52,16 @@ def content_digest(path: Path) -> str:
     if file_state(path) != state:
         raise changed(path)
     if time.time() - max(state[3:]) / 1e9 > SETTLED:
-        content = json.dumps(sealed({"file": str(path), "state": state, "digest": digest}))
-        atomic_write(known, lambda part: part.write_text(content))
+        keep_digest(known, {"file": str(path), "state": state, "digest": digest})
     return digest
+
+
+def keep_digest(path: Path, values: Mapping[str, Any]) -> None:
+    """Keep a digest and what it is of, where that can be written: without it, it is computed
+    again, as by those who share a cache that they may only read."""
+    content = json.dumps(sealed(values))
+    with suppress(WorkbenchError, OSError):
+        atomic_write(path, lambda part: part.write_text(content))
 
 
 def changed(name: object) -> WorkbenchError:

@@ -15,11 +15,14 @@ TEXTS: dict[str, type[Text]] = {kind.__name__: kind for kind in (TextPair, TextC
 
 
 def to_json(text: Text) -> bytes:
-    """A text without its row and the fields that are empty; messages are lists of their fields."""
+    """A text without its row and the fields that are empty; messages are lists of their fields.
+
+    A system message that is empty stays: without one, chat templates may write their own.
+    """
     values: dict[str, Any] = {
         name: value
         for name, value in vars(text).items()
-        if name != "row" and value is not None and value != ""
+        if name != "row" and value is not None and (value != "" or name == "system")
     }
     if (talk := text.dialogue) is not None:
         values["dialogue"] = [talk.before, talk.sides, talk.tools]

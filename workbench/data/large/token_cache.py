@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -30,7 +31,8 @@ from workbench.data.tokenizer import Tokenizer
 from workbench.errors import WorkbenchError
 
 Progress = Callable[[str, float], None]
-FORMAT = 1  # to be raised with every change that changes a token or a file
+Columns = set[frozenset[str]]
+FORMAT = 2  # to be raised with every change that changes a token or a file
 VOTES = next(layout.told for layout in LAYOUTS if "vote" in layout.columns)
 KEY = 40  # digits of a cache's name that stand in the names of its lock and of an unfinished one
 
@@ -85,23 +87,51 @@ def _write(
     tell: Progress,
 ) -> None:
     """The same layout holds for all rows, so where later ones have columns by which all are read
-    otherwise, they are read again."""
+    otherwise, they are read again.
+
+    Columns that the first rows lack may stand in later ones, so all are looked for before a source
+    is refused.
+    """
     known = set(source.columns)
     meant = {*NAMES, *parse_columns(reading.columns), *(n for one in LAYOUTS for n in one.columns)}
     while True:
-        layouts = dict[str, None]()
+        layouts, unread = set[str](), list[Columns]()
         with CacheWriter(folder, source.name, reader, tokenizer, max_length) as writer:
             for rows, share in source.blocks():
-                known |= {frozenset(row) & meant for row in rows if isinstance(row, dict)}
+                known |= _columns(rows, meant)
                 heads = [dict.fromkeys(sorted(names)) for names in sorted(known, key=sorted)]
-                layout = writer.add(rows, heads, reading)
+                try:
+                    layout = writer.add(rows, heads, reading)
+                except WorkbenchError:
+                    if late := _late_columns(source, meant, tell) - known:
+                        known |= late
+                        break
+                    raise
                 if layout == VOTES:
                     raise WorkbenchError(f"{source.name}: votes are read from files of their own")
-                layouts |= dict.fromkeys([layout] if layout else [])
+                if layout:
+                    layouts.add(layout)
+                else:
+                    unread.append(set(known))
                 tell(f"tokenising {source.name}, once: {writer.rows:,} rows", share)
-            if len(layouts) < 2:
-                writer.finish(*layouts or [""])
-                return
+            else:
+                if len(layouts) < 2 and all(names == known for names in unread[:1]):
+                    writer.finish(*layouts or [""])
+                    return
+
+
+def _columns(rows: list[Any], meant: set[str]) -> Columns:
+    """Those of each row that are meant by any layout."""
+    return {frozenset(row) & meant for row in rows if isinstance(row, dict)}
+
+
+def _late_columns(source: RowStream, meant: set[str], tell: Progress) -> Columns:
+    """Those of all rows."""
+    found: Columns = set()
+    for rows, share in source.blocks():
+        found |= _columns(rows, meant)
+        tell(f"looking for columns in {source.name}", share)
+    return found
 
 
 @contextmanager

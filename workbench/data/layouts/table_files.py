@@ -175,7 +175,7 @@ def arrow_package(path: Path) -> Iterator[Any]:
         ) from error
     try:
         yield arrow
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         kind = "Parquet" if path.suffix.lower() == ".parquet" else "a file of Arrow"
         raise WorkbenchError(f"{path} is not {kind}: {reason}") from error
