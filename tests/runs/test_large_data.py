@@ -224,6 +224,31 @@ def test_the_preflight_looks_at_the_first_rows(
     assert make_run(data=rows, max_steps=1).preflight_line == ""
 
 
+@pytest.mark.parametrize(
+    ("first", "columns", "told"),
+    [
+        ({"id": 5}, None, "no known layout"),
+        ({"prompt": "the plot", "chosen": "", "rejected": "bad"}, None, "none of 9 rows"),
+        (
+            {"prompt": "the plot", "chosen": "good", "rejected": "bad"},
+            "system=of",
+            "no column 'of'",
+        ),
+    ],
+)
+def test_first_rows_that_cannot_be_looked_at_do_not_end_a_run(
+    make_run: MakeRun, large: Callable[[bool], None], rows: str, monkeypatch: pytest.MonkeyPatch,
+    first: dict[str, Any], columns: str | None, told: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("workbench.runs.large_data.SHOWN", 9)
+    path = Path(rows)
+    late = json.dumps({"prompt": "the film", "chosen": "good", "rejected": "bad", "of": "the plot"})
+    path.write_text((json.dumps(first) + "\n") * 16 + path.read_text() + late)
+    run = make_run(data=rows, columns=columns, max_steps=1)
+    assert run.preflight_line.startswith(f"preflight: the first 9 rows of {rows}: {told}")
+    assert "\n" not in run.preflight_line
+
+
 def test_a_wrong_row_of_a_large_source_fails_the_self_test(
     make_run: MakeRun, large: Callable[[bool], None], rows: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from workbench.core.policy import Policy
 from workbench.data.pairs import SkippedRow, TextPair, TruncatedRow
 from workbench.data.preflight import preflight
 from workbench.data.tokenizer import Tokenizer
+from workbench.errors import WorkbenchError
 from workbench.generation.config import SamplingConfig
 from workbench.models.load import Model
 from workbench.runs.evaluate import Evaluator
@@ -77,7 +78,12 @@ class RunView:
         if rows is not None:
             of_rows = f" of the first {len(rows):,} rows"
         given = config.data if rows is None else rows
-        found = preflight(given, self.tokenizer, longest, config.reading).in_line
+        try:
+            found = preflight(given, self.tokenizer, longest, config.reading).in_line
+        except WorkbenchError as error:
+            if rows is None:
+                raise
+            return f"preflight: {error}"  # of these rows; the run has others that can be used
         usual = TrainConfig()
         changed = {name: getattr(config, name) for name in ("model", *READING)}
         flags = [
