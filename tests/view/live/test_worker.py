@@ -31,6 +31,9 @@ class Recorder:
     def loading(self, text: str, share: float) -> None:
         self.told.append(text)
 
+    def waiting(self, text: str) -> None:
+        self.told.append(text)
+
     def opened(self, run_state: Any, parent: Any) -> None:
         self.told.append(run_state.name)
 
@@ -100,7 +103,14 @@ def test_run_is_made_on_the_thread_and_progress_is_told(fake_run: Any, screen: R
     worker.start()
     assert worker.join(PATIENCE)
     assert makers == [Worker.THREAD]
-    assert screen.told == ["loading the model", "run"]
+    assert screen.told == ["loading the model", "run", "evaluating before the first step"]
+
+
+def test_run_that_goes_on_is_not_evaluated_first(fake_run: Any, screen: Recorder) -> None:
+    run = fake_run(total=3)
+    next(run)
+    Worker(lambda progress: run, screen).run_here()
+    assert screen.told == ["run"]
 
 
 def test_setting_takes_effect_before_the_next_step(fake_run: Any, screen: Recorder) -> None:

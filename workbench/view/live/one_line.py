@@ -22,6 +22,10 @@ class OneLine(Screen):
         """What is being done before the first step."""
         self._tell(text)
 
+    def waiting(self, text: str) -> None:
+        """What is waited for."""
+        self._tell(text)
+
     def refresh(self, worker: Driver) -> None:
         """How far the run is, a few times per second."""
         if self._throttle.due() and not self._over:

@@ -28,7 +28,7 @@ class Screen:
         """The run is being made; `share` of that is done."""
 
     def waiting(self, text: str) -> None:
-        """Another process has not begun the run yet."""
+        """Nothing is trained yet: a process has not begun, or the first evaluation goes on."""
 
     def opened(self, run_state: RunState, parent: RunState | None) -> None:
         """A run was made, or branched off `parent`."""

@@ -43,6 +43,10 @@ class StaticScreen(Screen):
         self._tell(f"loading · {text} · {share:.0%}", at_once=text != self._doing)
         self._doing = text
 
+    def waiting(self, text: str) -> None:
+        """What is waited for."""
+        self._tell(text, at_once=True)
+
     def event(self, run_state: RunState, event: Event) -> None:
         """Keep what the outcome is drawn from."""
         self._history.add(run_state.name, event)

@@ -30,7 +30,6 @@ class Worker(ModelThread):
 
     `start` does so on a thread of its own; the thread that was started before is stopped first.
     `run_here` is the synchronous form. Commands without the name of a run are for every run.
-
     `branches` are names for branches; a run that has `ended` already is asked, and not trained.
 
     Attributes:
@@ -47,8 +46,7 @@ class Worker(ModelThread):
         self.error: BaseException | None = None
         self._make_run, self._screen = make_run, screen
         self._names, self._ended = branches or branch_names(), ended
-        self._over, self._shown = threading.Event(), threading.Event()
-        self._abandoned = threading.Event()
+        self._over, self._shown, self._abandoned = (threading.Event() for _ in range(3))
 
     # -- start and end -------------------------------------------------------------------------
 
@@ -236,6 +234,8 @@ class Worker(ModelThread):
     def _open(self, run_state: RunState, parent: RunState | None = None) -> None:
         self.run_states[run_state.name] = run_state
         self._screen.opened(run_state, parent)
+        if run_state.active and not run_state.run.events:  # a minute for a real model
+            self._screen.waiting("evaluating before the first step")
 
     def _each(self, name: str | None, act: Callable[[RunState], None]) -> None:
         def command() -> None:
