@@ -205,6 +205,37 @@ def test_the_fields_show_the_values_of_the_run_that_is_chosen(make: Callable[...
     board.inputs.buttons["Stop"].click()
 
 
+def test_accuracy_is_left_out_where_all_pairs_are_ties(make: Callable[..., Board]) -> None:
+    board = make()
+    board.inputs.buttons["Step"].click()
+    board.until(lambda: [row["kl"] for row in board.table.rows] == ["0.00"])
+    assert board.column("accuracy") == [""]
+    board.until(lambda: 'data-step="1"' in board.out.status.value)
+    board.inputs.buttons["Stop"].click()
+    assert board.board.join(PATIENCE)
+
+
+def test_outputs_that_are_still_empty_are_of_no_run(make: Callable[..., Board]) -> None:
+    board = make()
+    seen = []
+
+    def name(run: Any) -> str:
+        seen.append(later.value)
+        return run.folder.name
+
+    output = board.board.when_done(name)
+    later = board.board.when_done(lambda run: "made")
+    board.inputs.buttons["Step"].click()
+    outputs = (output, later, board.out.answer, board.out.samples)
+    assert not any("wb-earlier" in each._dom_classes for each in outputs)
+    assert "when the run ends" in output.value
+    board.until(lambda: 'data-step="1"' in board.out.status.value)
+    board.inputs.buttons["Stop"].click()
+    assert board.board.join(PATIENCE)
+    board.until(lambda: later.value == "made")
+    assert seen == ["<i>The run has ended; this is being computed.</i>"]
+
+
 def test_outputs_say_that_they_are_of_an_earlier_run(make: Callable[..., Board]) -> None:
     board = make()
     output = board.board.when_done(lambda run: run.folder.name)

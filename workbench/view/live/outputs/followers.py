@@ -10,8 +10,13 @@ from matplotlib.figure import Figure
 from workbench.runs.run import Run
 from workbench.view.html.elements import error_card
 from workbench.view.html.images import picture
+from workbench.view.live.run_answers import NO_ANSWERS, NO_TEXTS
 
 Follower = Callable[[Run], str | Figure]
+
+TO_COME = "<i>Fills itself in when the run ends.</i>"
+IN_WORK = "<i>The run has ended; this is being computed.</i>"
+NOTHING_YET = ("", TO_COME, IN_WORK, NO_ANSWERS, NO_TEXTS)
 
 
 class Followers:
@@ -22,7 +27,7 @@ class Followers:
 
     def add(self, function: Follower) -> widgets.HTML:
         """A widget for `function` of the run, HTML or a figure."""
-        output = widgets.HTML("<i>Fills itself in when the run ends.</i>").add_class("wb-done")
+        output = widgets.HTML(TO_COME).add_class("wb-done")
         self._all.append((function, output))
         return output
 
@@ -36,6 +41,9 @@ class Followers:
         if run is None or not run.finished:
             return
         wanted = self.outputs if outputs is None else list(outputs)
+        for output in wanted:
+            if output.value == TO_COME:
+                output.value = IN_WORK
         errors = [_fill(one, output, run) for one, output in self._all if output in wanted]
         for error in filter(None, errors):
             raise error
@@ -52,6 +60,7 @@ def _fill(function: Follower, output: widgets.HTML, run: Run) -> Exception | Non
     return None
 
 
-def mark_earlier(output: widgets.DOMWidget, earlier: bool) -> None:
-    """Say above an output that it belongs to an earlier run, or no longer."""
-    output.add_class("wb-earlier") if earlier else output.remove_class("wb-earlier")
+def mark_earlier(output: widgets.HTML, earlier: bool) -> None:
+    """Say above an output that it belongs to an earlier run, or no longer; of none if empty."""
+    marked = earlier and output.value not in NOTHING_YET
+    output.add_class("wb-earlier") if marked else output.remove_class("wb-earlier")

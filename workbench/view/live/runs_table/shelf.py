@@ -199,8 +199,11 @@ def _row(entry: Entry, differing: Sequence[str]) -> dict[str, Any]:
     names = [name for name in differing if _given(entry.settings, name)]
     written = [f"{name.replace('_', ' ')} {_text(entry.settings[name])}" for name in names]
     more = [f"{len(written) - MOST_SETTINGS} more"] if len(written) > MOST_SETTINGS else []
+    known = dict(entry.held_out)
+    if known.get("rewards/ties") == 1:  # as before the first step: there is no accuracy to show
+        known.pop("rewards/accuracies", None)
     figures = {
-        column: form.format(entry.held_out[metric]) if metric in entry.held_out else ""
+        column: form.format(known[metric]) if metric in known else ""
         for column, (metric, form) in BY_COLUMN.items()
     }
     return {
