@@ -153,6 +153,13 @@ SHAPE = {
 
 
 @pytest.fixture(scope="session")
+def common_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder for what one of several test processes makes for all."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
+
+
+@pytest.fixture(scope="session")
 def make_model() -> Callable[..., Any]:
     """Makes the causal LM of a configuration's class, with weights far from uniform."""
 

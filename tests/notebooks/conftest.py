@@ -18,12 +18,9 @@ TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}plea
 
 
 @pytest.fixture
-def one_cache(monkeypatch, tmp_path_factory, request) -> None:
+def one_cache(monkeypatch, common_folder) -> None:
     """One cache for the notebooks of all test processes, so that one of them pretrains."""
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        folder = folder.parent  # the folder of one of several processes lies in the common one
-    monkeypatch.setenv("WORKBENCH_CACHE", str(folder / "notebooks-cache"))
+    monkeypatch.setenv("WORKBENCH_CACHE", str(common_folder / "notebooks-cache"))
 
 
 @pytest.fixture(scope="session")

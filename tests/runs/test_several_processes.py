@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from filelock import FileLock
 from torch import distributed
 from torch.multiprocessing import spawn
 
@@ -129,22 +130,26 @@ def hub_folder(
 
 @pytest.fixture(scope="module")
 def folder(
-    tmp_path_factory: pytest.TempPathFactory,
-    model_folder: Path,
-    hub_folder: Path,
-    request: pytest.FixtureRequest,
+    common_folder: Path, model_folder: Path, hub_folder: Path, request: pytest.FixtureRequest
 ) -> Path:
     """Where two processes left their runs, and one process some that they went on with."""
-    here = tmp_path_factory.mktemp("several")
+    here, full = common_folder / "several", bool(request.config.getoption("--full"))
+    with FileLock(common_folder / "several.lock"):
+        if not (here / "whole").exists():
+            leave_runs(here, model_folder, hub_folder, full)
+            (here / "whole").touch()
+    return here
+
+
+def leave_runs(here: Path, model_folder: Path, hub_folder: Path, full: bool) -> None:
+    here.mkdir()
     for name in ("one-then-fsdp", "one-then-ddp"):
         run = Run.create(settings(str(model_folder), here / name))
         stop_on_the_way(run)
         assert run.record
         run.record.release()
-    full = request.config.getoption("--full")
     kinds = [name for name in (*KINDS, *HUB) if full or name not in FULL]
     spawn(take_part, (str(here), str(model_folder), str(hub_folder), kinds), nprocs=2)
-    return here
 
 
 def run_alone(model: Path, **changes: Any) -> list[Event]:
