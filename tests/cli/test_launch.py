@@ -16,6 +16,7 @@ from workbench.cli.command_settings import Train
 from workbench.cli.commands.train_command import _shaping
 from workbench.cli.interrupts import stop_on_interrupt
 from workbench.cli.launch import TO_END, launch
+from workbench.train.distributed.group import LAUNCHER
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         monkeypatch.setattr(api, "elastic_launch", elastic_launch)
         monkeypatch.setattr("logging.disable", lambda level: None)
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        for name in ("OMP_NUM_THREADS", LAUNCHER):
+            monkeypatch.setenv(name, "1")  # what is set by `launch` is undone as well
         return started
 
     return end

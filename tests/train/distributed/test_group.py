@@ -135,6 +135,20 @@ def test_the_main_process_leaves_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert group.PATIENCE > 2 * group.WATCH_SECONDS
 
 
+@pytest.mark.parametrize("launcher", [None, -1, 5])
+def test_a_launcher_that_did_not_start_this_process_is_none_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, launcher: int | None
+) -> None:
+    """Its number is inherited by all that a process starts."""
+    environment(monkeypatch, MASTER_ADDR="localhost", MASTER_PORT=1)
+    monkeypatch.delenv(group.LAUNCHER, raising=False)
+    if launcher is not None:
+        monkeypatch.setenv(group.LAUNCHER, str(launcher))
+    monkeypatch.setattr(os, "getppid", lambda: 5)
+    monkeypatch.setattr(torch.distributed, "TCPStore", lambda *_, **__: None)
+    assert group._Watch(print)._launcher == (5 if launcher == 5 else 0)
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_process_ends_in_good_order_where_its_launcher_was_killed(
     monkeypatch: pytest.MonkeyPatch, gone: bool

@@ -157,7 +157,8 @@ class _Watch:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # A connection of its own: that of the group is busy while it waits.
         self._store = distributed.TCPStore(host, port, is_master=False)  # type: ignore[attr-defined]
-        self._launcher = int(os.environ.get(LAUNCHER, 0))
+        launched = os.environ.get(LAUNCHER) == str(os.getppid())  # else it is inherited
+        self._launcher = os.getppid() if launched else 0
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def begin(self) -> None:
