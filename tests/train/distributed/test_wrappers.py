@@ -34,6 +34,7 @@ from workbench.train.events import StepEvent
 from workbench.train.loop import TrainState, fit
 from workbench.train.method import Method, find_method
 from workbench.train.reference.live import LiveReference
+from workbench.train.reference.start_model import weights_from_main
 
 VOCAB = 23
 CLOSE = 1e-6  # of the largest gradient or weight, in double precision
@@ -258,6 +259,25 @@ def test_a_reference_left_out_is_made_of_what_a_wrapper_holds_or_asked_for() -> 
     assert difference(*states) <= CLOSE
     with pytest.raises(WorkbenchError, match=r"no reference .* before it is sharded"):
         list(fit(wrap(decoder(4, "fast"), "fsdp2"), batches, config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "count", "alone"),
+    [
+        ({"model": "a/b", "data": "pairs.jsonl"}, False, 2, True),
+        ({"model": "a/b", "data": "pairs.jsonl"}, False, 1, False),
+        ({"model": "a/b", "data": "pairs.jsonl"}, True, 2, False),
+        ({"model": "a/b", "data": "pairs.jsonl", "shard": "ddp"}, False, 2, False),
+        ({"pairs_from": "grammar"}, False, 2, True),
+        ({"pairs_from": "reference"}, False, 2, False),  # each draws pairs with the whole model
+    ],
+)
+def test_the_main_process_alone_reads_weights_that_are_sharded_at_once(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], given: bool, count: int, alone: bool
+) -> None:
+    monkeypatch.setattr(processes, "world_size", lambda: count)
+    config = TrainConfig(**{"shard": "fsdp", **changes})
+    assert weights_from_main(config, given) is alone
 
 
 @pytest.mark.usefixtures("one_process")
