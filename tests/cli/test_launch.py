@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import SimpleNamespace
@@ -54,6 +55,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_same_command_is_run_by_so_many_processes(ended: Any) -> None:
     started = ended()
     assert launch(["train", "--processes", "3"], 3) == 0
+    assert os.environ[LAUNCHER] == str(os.getpid()), "so that they know whose end is theirs"
     [(config, *arguments)] = started
     assert config.nproc_per_node == 3
     assert arguments == ["-m", "workbench", "train", "--processes", "3"]
